@@ -1,0 +1,107 @@
+// Package device is the contract between the step loop and whatever computes:
+// a Device compiles a program with its weights into an Exec, the loop launches
+// batches on it and waits for sampled tokens. It names no hardware.
+//
+// One step: the loop fills a Batch (rows of tokens, each sequence with its pages),
+// Launch starts it, Pending.Wait gives one Output per wanted row. An Exec is owned
+// by one goroutine; a Batch may be changed again only after Wait returned.
+package device
+
+import (
+	"context"
+
+	"github.com/godwit-ai/godwit/engine/op"
+	"github.com/godwit-ai/godwit/engine/quant"
+	"github.com/godwit-ai/godwit/engine/sample"
+)
+
+// Device is a place that can run programs.
+type Device interface {
+	Name() string // "cpu", "cuda:0"
+	Info() string // one line for people: instruction set, threads, memory
+	// MemoryBytes returns total and free bytes that an Exec may use.
+	MemoryBytes() (total, free uint64)
+	// Compile uploads or repacks the weights and allocates the cache. Weights may be
+	// released by the caller after it returned unless the Exec says otherwise by
+	// implementing WeightHolder.
+	Compile(ctx context.Context, p *op.Program, w Weights, o Options) (Exec, error)
+	Close() error
+}
+
+// WeightHolder is implemented by an Exec that keeps views of the checkpoint's
+// memory: the checkpoint must stay open until the Exec is closed.
+type WeightHolder interface{ HoldsWeights() bool }
+
+// Weights gives tensors by their name in op.Program.Weights.
+type Weights interface {
+	Tensor(name string) (quant.Tensor, error)
+}
+
+// Options size an Exec.
+type Options struct {
+	Pages      int // cache pages
+	PageTokens int // tokens per page
+	MaxRows    int // most rows (tokens) of one step
+	MaxSeqs    int // most sequences of one step
+	MaxOutputs int // most output rows of one step
+	Threads    int // CPU: worker threads, 0 chooses
+
+	Progress func(done, total int64) // bytes of weights loaded; may be nil
+}
+
+// Exec runs steps of one program.
+type Exec interface {
+	Launch(b *Batch) (Pending, error)
+	Bytes() int64 // device memory held
+	Close() error // waits for a pending step and frees everything
+}
+
+// Pending is a step under way.
+type Pending interface {
+	// Wait returns one Output per Batch.Outputs, in order; valid until the next Launch.
+	Wait() ([]Output, error)
+}
+
+// Batch is one step: T rows of tokens in all, grouped by sequence.
+type Batch struct {
+	Tokens  []int32 // [T]
+	Seqs    []Seq
+	Outputs []OutputRow
+	Copies  []PageCopy // done before the step
+}
+
+// Seq is a run of consecutive rows of one sequence. Row i has position Past+i and
+// attends to the cached tokens 0..Past+i, itself included.
+type Seq struct {
+	Row   int     // first row
+	Rows  int     // number of rows
+	Past  int     // tokens already in the cache
+	Pages []int32 // page of token t is Pages[t/PageTokens]; covers Past+Rows tokens
+}
+
+// PageCopy copies the first Tokens tokens of a page.
+type PageCopy struct{ Src, Dst, Tokens int32 }
+
+// OutputRow asks for the logits of one row to be used.
+type OutputRow struct {
+	Row     int
+	Params  *sample.Params // nil: draw nothing
+	Target  int32          // with Params nil: report this token's log-probability (-1: none)
+	Top     int            // alternatives to report; with Logprob or Top > 0 log-probabilities are computed
+	Logprob bool
+	Logits  bool // copy the raw logits out (tests, diagnostics)
+}
+
+// Output is the result of one OutputRow.
+type Output struct {
+	Token   int32   // drawn, or Target
+	Logprob float32 // of Token under the unmodified distribution, if asked for
+	Top     []TokenLogprob
+	Logits  []float32
+}
+
+// TokenLogprob is one alternative.
+type TokenLogprob struct {
+	ID      int32
+	Logprob float32
+}

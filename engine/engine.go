@@ -1,0 +1,121 @@
+// Package engine holds the types that every door of godwit shares: the Engine
+// interface, requests, streams of events and the sentinel errors that callers
+// branch on. It imports the standard library only.
+//
+// A door (HTTP handler, batch line, notebook cell) builds a Request and calls
+// Generate. What is wrong with the request is an error there, before any output;
+// what fails later ends the Stream. The Stream is read by the goroutine that
+// asked; detokenising, stop strings and parsing happen on that goroutine, never on
+// the engine's loop. Every admitted request ends in exactly one Finish per choice
+// or in one error.
+//
+// One request's way: Generate (template, encode, length check, submit) → the
+// loop's steps → tokens on the stream's queue → Stream.Next decodes → Event.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Engine generates text. Implementations: engine/local (in this process) and
+// engine/enginetest (scripted). All methods may be called concurrently.
+type Engine interface {
+	// Generate admits a request. Cancelling ctx, or closing the stream, stops it and
+	// frees its cache pages at the next step. Errors wrap one of the sentinels below.
+	Generate(ctx context.Context, req *Request) (*Stream, error)
+
+	// Embed returns one vector per input; engines without an embedding model answer
+	// with an error that wraps ErrUnsupported.
+	Embed(ctx context.Context, req *EmbedRequest) (*EmbedResult, error)
+
+	// Tokenize returns the ids of text exactly as a plain completion prompt would be
+	// encoded; addSpecial adds the model's BOS when its family uses one.
+	Tokenize(ctx context.Context, model, text string, addSpecial bool) ([]int32, error)
+
+	// Detokenize is the inverse; special tokens are kept unless skipSpecial.
+	Detokenize(ctx context.Context, model string, ids []int32, skipSpecial bool) (string, error)
+
+	// Models lists what can be named in Request.Model; the first one is the default.
+	Models() []ModelInfo
+
+	// Stats is a snapshot for metrics and tests.
+	Stats() Stats
+
+	// Close ends all requests with ErrClosed and waits until every goroutine and all
+	// device memory of the engine are gone. It is idempotent.
+	Close() error
+}
+
+// Sentinel errors. Use errors.Is; details are in the wrapping RequestError.
+var (
+	ErrInvalidRequest = errors.New("invalid request")             // HTTP 400
+	ErrContextLength  = errors.New("context length exceeded")     // HTTP 400
+	ErrUnknownModel   = errors.New("model not found")             // HTTP 404
+	ErrUnsupported    = errors.New("not supported by this model") // HTTP 400
+	ErrOverloaded     = errors.New("queue is full")               // HTTP 429
+	ErrClosed         = errors.New("engine is closed")            // HTTP 503
+	ErrInternal       = errors.New("internal engine error")       // HTTP 500
+)
+
+// RequestError says which field of a request is wrong and why. Param uses the
+// OpenAI field path ("messages[2].content", "logit_bias"); it may be empty.
+type RequestError struct {
+	Param   string
+	Message string
+	Err     error // one of the sentinels
+}
+
+func (e *RequestError) Error() string {
+	if e.Message != "" {
+		return e.Message
+	}
+	return fmt.Sprint(e.Err)
+}
+
+func (e *RequestError) Unwrap() error { return e.Err }
+
+// Invalid makes a RequestError that wraps ErrInvalidRequest.
+func Invalid(param, format string, args ...any) error {
+	return &RequestError{Param: param, Message: fmt.Sprintf(format, args...), Err: ErrInvalidRequest}
+}
+
+// ModelInfo describes one servable model.
+type ModelInfo struct {
+	ID          string // served name, as a client writes it
+	Path        string // where it was loaded from; also accepted as a name
+	Parent      string // base model of an adapter, else ""
+	ContextLen  int    // tokens, prompt and answer together
+	VocabSize   int    // rows of the output head
+	Arch        string // "llama", "qwen2", …
+	Created     int64  // unix seconds of loading
+	HasTemplate bool   // a chat template is present
+}
+
+// Stats is a snapshot of an engine. Counters never decrease.
+type Stats struct {
+	Running, Waiting      int   // requests (sequences) in the batch and in the queue
+	PagesTotal, PagesFree int   // KV cache pages; free counts evictable prefix pages too
+	PageTokens            int   // tokens per page
+	PromptTokens          int64 // prefilled, without those served by the prefix cache
+	CachedTokens          int64 // prompt tokens served by the prefix cache
+	GeneratedTokens       int64
+	Steps                 int64
+	Requests              int64 // admitted
+	Finished              int64 // ended by stop, length or error
+	Cancelled             int64 // ended by their caller
+	DeviceBytes           int64 // weights and cache on the device
+}
+
+// EmbedRequest asks for embeddings of Inputs.
+type EmbedRequest struct {
+	Model  string
+	Inputs []string
+}
+
+// EmbedResult holds one vector per input, in order.
+type EmbedResult struct {
+	Vectors      [][]float32
+	PromptTokens int
+}

@@ -1,0 +1,188 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"sort"
+)
+
+// FinishReason tells why a choice ended.
+type FinishReason string
+
+// Finish reasons as OpenAI clients know them.
+const (
+	FinishStop   FinishReason = "stop"   // EOS, stop token or stop string
+	FinishLength FinishReason = "length" // MaxTokens or the context is used up
+	FinishAbort  FinishReason = "abort"  // the server gave up the request
+)
+
+// Finish ends one choice.
+type Finish struct {
+	Reason       FinishReason
+	MatchedToken int32  // the token id that stopped it, or -1
+	MatchedStop  string // the stop string that stopped it, or ""
+}
+
+// TokenProb is one token with its log-probability (natural logarithm, of the
+// unmodified distribution).
+type TokenProb struct {
+	ID      int32
+	Bytes   []byte // exact bytes; may be part of a code point
+	Logprob float32
+}
+
+// Token is one generated (or prompt) token.
+type Token struct {
+	TokenProb
+	Top []TokenProb // alternatives, best first; nil unless asked for
+}
+
+// Event is one piece of a stream. Text holds only complete code points and never
+// a part of a stop string; several events may carry tokens without text.
+type Event struct {
+	Choice int     // 0..N-1
+	Text   string  // new text
+	Tokens []Token // tokens that became final with this event, in order; Logprob is 0 unless asked for
+	Prompt []Token // first event of choice 0 only, with PromptLogprobs: the prompt's tokens
+	Finish *Finish // last event of this choice
+}
+
+// Usage counts tokens. Completion includes a final EOS token.
+type Usage struct {
+	Prompt     int
+	Cached     int // part of Prompt served by the prefix cache
+	Completion int // summed over choices
+	Reasoning  int
+}
+
+// Source feeds a Stream. Recv blocks until the next event; io.EOF ends the
+// stream after every choice has finished. Close is called once and releases the
+// request; it may run concurrently with Recv.
+type Source interface {
+	Recv() (Event, error)
+	Usage() Usage
+	Close() error
+}
+
+// Stream is one running request, read by one goroutine.
+type Stream struct {
+	id     string
+	src    Source
+	ev     Event
+	err    error
+	ended  bool
+	closed bool
+}
+
+// NewStream wraps a source; engines call it.
+func NewStream(id string, src Source) *Stream { return &Stream{id: id, src: src} }
+
+// ID is the request's id.
+func (s *Stream) ID() string { return s.id }
+
+// Next advances to the next event and reports whether there is one.
+func (s *Stream) Next() bool {
+	if s.ended {
+		return false
+	}
+	ev, err := s.src.Recv()
+	if err != nil {
+		s.ended = true
+		if !errors.Is(err, io.EOF) {
+			s.err = err
+		}
+		s.Close()
+		return false
+	}
+	s.ev = ev
+	return true
+}
+
+// Event is the current event; valid after Next returned true.
+func (s *Stream) Event() Event { return s.ev }
+
+// Err is the error that ended the stream, or nil after a proper end.
+func (s *Stream) Err() error { return s.err }
+
+// Usage is the count so far; final after Next returned false.
+func (s *Stream) Usage() Usage { return s.src.Usage() }
+
+// Close stops the request and frees what it holds. It is idempotent.
+func (s *Stream) Close() error {
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	s.ended = true
+	return s.src.Close()
+}
+
+// All iterates over the events; leaving the loop cancels the request. A failure is
+// the last pair.
+func (s *Stream) All() iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		defer s.Close()
+		for s.Next() {
+			if !yield(s.ev, nil) {
+				return
+			}
+		}
+		if s.err != nil {
+			yield(Event{}, s.err)
+		}
+	}
+}
+
+// Result is one finished choice.
+type Result struct {
+	Choice int
+	Text   string
+	Tokens []Token
+	Prompt []Token // choice 0 only, with PromptLogprobs
+	Finish Finish
+}
+
+// Collect reads a stream to its end and returns the choices in order.
+func Collect(s *Stream) ([]Result, error) {
+	byChoice := map[int]*Result{}
+	for ev, err := range s.All() {
+		if err != nil {
+			return nil, err
+		}
+		r := byChoice[ev.Choice]
+		if r == nil {
+			r = &Result{Choice: ev.Choice, Finish: Finish{MatchedToken: -1}}
+			byChoice[ev.Choice] = r
+		}
+		r.Text += ev.Text
+		r.Tokens = append(r.Tokens, ev.Tokens...)
+		r.Prompt = append(r.Prompt, ev.Prompt...)
+		if ev.Finish != nil {
+			r.Finish = *ev.Finish
+		}
+	}
+	out := make([]Result, 0, len(byChoice))
+	for _, r := range byChoice {
+		out = append(out, *r)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Choice < out[j].Choice })
+	return out, nil
+}
+
+// GenerateText runs one request to its end and returns the first choice.
+func GenerateText(ctx context.Context, e Engine, req *Request) (Result, error) {
+	s, err := e.Generate(ctx, req)
+	if err != nil {
+		return Result{}, err
+	}
+	rs, err := Collect(s)
+	if err != nil {
+		return Result{}, err
+	}
+	if len(rs) == 0 {
+		return Result{}, ErrInternal
+	}
+	return rs[0], nil
+}
