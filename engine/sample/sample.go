@@ -8,18 +8,19 @@ import (
 
 const (
 	bins      = 2048
-	blockLen  = 256 // entries summed together for the draw
+	blockLen  = 256 // entries surveyed and summed together
 	greedyMax = 1e-6
 	// deepest is the scaled logit below the maximum from which on a token has no
-	// mass: 2^20 tokens of e^-60 together weigh less than a float64's last bit.
-	deepest = -60
+	// mass: e^-40 is below the resolution of a draw.
+	deepest = -40
 )
 
 // Sampler draws tokens. It holds scratch memory for one goroutine; results do not
 // depend on what it sampled before.
 type Sampler struct {
-	weight []float64 // exp of the scaled logits; 0 for what is filtered out
+	weight []float64 // of the tokens that stay, 0 for the others
 	blocks []float64 // sums of blockLen weights
+	peak   []float32 // largest logit of each block: most blocks lie below a cut
 	count  [bins]int32
 	mass   [bins]float64
 	edge   []entry // tokens of the bin that a cut goes through
@@ -38,6 +39,11 @@ func (c cut) keeps(x float32, id int32) bool {
 	return x > c.x || x == c.x && id <= c.id
 }
 
+// scaling maps a logit to x.
+type scaling struct{ top, inv float32 }
+
+func (c scaling) x(l float32) float32 { return (l - c.top) * c.inv }
+
 // New returns a sampler for logits of up to vocab entries; longer ones make it grow.
 func New(vocab int) *Sampler {
 	s := &Sampler{}
@@ -49,9 +55,14 @@ func (s *Sampler) grow(vocab int) {
 	if len(s.weight) >= vocab {
 		return
 	}
+	n := (vocab + blockLen - 1) / blockLen
 	s.weight = make([]float64, vocab)
-	s.blocks = make([]float64, (vocab+blockLen-1)/blockLen)
+	s.blocks = make([]float64, n)
+	s.peak = make([]float32, n)
 }
+
+// blockRange is the half-open range of block b's entries among n.
+func blockRange(b, n int) (int, int) { return b * blockLen, min((b+1)*blockLen, n) }
 
 // Sample applies p to logits, in place, and returns the token drawn. NaN counts as
 // -Inf; if several logits are +Inf they share the whole mass. When nothing can be
@@ -61,15 +72,62 @@ func (s *Sampler) Sample(logits []float32, p *Params) int32 {
 	if p.Temperature < greedyMax {
 		return Argmax(logits)
 	}
-	top := maximum(logits)
+	s.grow(len(logits))
+	top, bottom := s.survey(logits)
 	if math.IsInf(float64(top), -1) {
 		return -1
 	}
 	if math.IsInf(float64(top), 1) {
-		top = flatten(logits)
+		flatten(logits)
+		top, bottom = s.survey(logits)
 	}
-	s.grow(len(logits))
-	return s.draw(logits, top, p)
+	return s.draw(logits, top, bottom, p)
+}
+
+// survey notes every block's peak and returns the largest and the smallest logit,
+// both -Inf when nothing is larger.
+func (s *Sampler) survey(logits []float32) (top, bottom float32) {
+	n := len(logits)
+	top, bottom = float32(math.Inf(-1)), float32(math.Inf(1))
+	for b := 0; b*blockLen < n; b++ {
+		lo, hi := blockRange(b, n)
+		high, low := extremes(logits[lo:hi])
+		s.peak[b] = high
+		top, bottom = max(top, high), min(bottom, low)
+	}
+	return top, min(top, bottom)
+}
+
+// extremes returns the largest and the smallest entry, NaN ignored. Two chains of
+// comparisons hide half of their latency.
+func extremes(v []float32) (high, low float32) {
+	h0, h1 := float32(math.Inf(-1)), float32(math.Inf(-1))
+	l0, l1 := float32(math.Inf(1)), float32(math.Inf(1))
+	i := 0
+	for ; i+1 < len(v); i += 2 {
+		a, b := v[i], v[i+1]
+		if a > h0 {
+			h0 = a
+		}
+		if b > h1 {
+			h1 = b
+		}
+		if a < l0 {
+			l0 = a
+		}
+		if b < l1 {
+			l1 = b
+		}
+	}
+	if i < len(v) {
+		if v[i] > h0 {
+			h0 = v[i]
+		}
+		if v[i] < l0 {
+			l0 = v[i]
+		}
+	}
+	return max(h0, h1), min(l0, l1)
 }
 
 // Argmax returns the largest entry's id, ties to the lowest, NaN ignored; -1 when
@@ -150,7 +208,7 @@ func applyMask(logits []float32, mask []uint64) {
 }
 
 // flatten makes every +Inf zero and the rest -Inf: the limit of the softmax.
-func flatten(logits []float32) float32 {
+func flatten(logits []float32) {
 	for i, l := range logits {
 		if math.IsInf(float64(l), 1) {
 			logits[i] = 0
@@ -158,47 +216,31 @@ func flatten(logits []float32) float32 {
 			logits[i] = float32(math.Inf(-1))
 		}
 	}
-	return 0
 }
 
-// draw scales, filters and draws. top is the largest logit and finite.
-func (s *Sampler) draw(logits []float32, top float32, p *Params) int32 {
-	n := len(logits)
-	inv := 1 / p.Temperature
-	low := scale(logits, top, inv)
-	last := cut{float32(math.Inf(-1)), int32(n)}
-	if p.TopK > 0 && p.TopK < n {
-		last = s.cutCount(logits, low, p.TopK)
+// draw filters and draws; top and bottom are survey's, top is finite.
+func (s *Sampler) draw(logits []float32, top, bottom float32, p *Params) int32 {
+	n := int32(len(logits))
+	sc := scaling{top, 1 / p.Temperature}
+	low := max(sc.x(bottom), deepest)
+	if low != low {
+		low = deepest // infinite temperature times an infinite distance
+	}
+	last := cut{low, n}
+	if p.TopK > 0 && p.TopK < len(logits) {
+		last = s.cutCount(logits, sc, last, p.TopK)
 	}
 	if p.TopP > 0 && p.TopP < 1 {
-		last = s.cutMass(logits, low, last, float64(p.TopP))
+		last = s.cutMass(logits, sc, low, last, float64(p.TopP))
 	}
 	if p.MinP > 0 {
 		// p >= MinP · pmax is x >= log MinP; the best token (x = 0) always stays.
 		if x := float32(min(0, math.Log(float64(p.MinP)))); x > last.x {
-			last = cut{x, int32(n)}
+			last = cut{x, n}
 		}
 	}
-	total := s.weigh(logits, last)
-	return s.pick(n, Uniform(p.Seed, p.Choice, p.Position)*total)
-}
-
-// scale turns logits into x = (l - top)/temperature and returns the smallest x that
-// still has mass. NaN becomes -Inf.
-func scale(logits []float32, top, inv float32) float32 {
-	low := float32(0)
-	for i, l := range logits {
-		x := (l - top) * inv
-		if !(x >= deepest) {
-			logits[i] = float32(math.Inf(-1))
-			continue
-		}
-		if x < low {
-			low = x
-		}
-		logits[i] = x
-	}
-	return low
+	total := s.weigh(logits, sc, last)
+	return s.pick(len(logits), Uniform(p.Seed, p.Choice, p.Position)*total)
 }
 
 // binner maps x in [low, 0] to bins of equal width, the largest x in bin 0.
@@ -209,12 +251,13 @@ func binner(low float32) float32 {
 	return (bins - 1) / low
 }
 
-// cutCount finds the k-th token of the order.
-func (s *Sampler) cutCount(xs []float32, low float32, k int) cut {
+// cutCount finds the k-th token of the order among those that stay by last, whose
+// x is the lowest of all.
+func (s *Sampler) cutCount(logits []float32, sc scaling, last cut, k int) cut {
 	clear(s.count[:])
-	f := binner(low)
-	for _, x := range xs {
-		if x >= deepest {
+	f := binner(last.x)
+	for _, l := range logits {
+		if x := sc.x(l); x >= last.x {
 			s.count[int(x*f)]++
 		}
 	}
@@ -225,20 +268,26 @@ func (s *Sampler) cutCount(xs []float32, low float32, k int) cut {
 			before += c
 			continue
 		}
-		s.collect(xs, f, b, cut{float32(math.Inf(-1)), math.MaxInt32})
+		s.collect(logits, sc, f, b, last)
 		return cut(s.edge[k-before-1])
 	}
-	return cut{float32(math.Inf(-1)), math.MaxInt32} // fewer than k have mass
+	return last // fewer than k have mass
 }
 
 // cutMass finds the last token before which at most topP of the mass lies, among
 // those that stay by last.
-func (s *Sampler) cutMass(xs []float32, low float32, last cut, topP float64) cut {
+func (s *Sampler) cutMass(logits []float32, sc scaling, low float32, last cut, topP float64) cut {
 	clear(s.mass[:])
 	f, total := binner(low), 0.0
-	for i, x := range xs {
-		if x >= last.x && x >= deepest && last.keeps(x, int32(i)) {
-			s.mass[int(x*f)] += expNeg(float64(x))
+	for b := range s.peaks(len(logits)) {
+		if sc.x(s.peak[b]) < last.x {
+			continue
+		}
+		lo, hi := blockRange(b, len(logits))
+		for i, l := range logits[lo:hi] {
+			if x := sc.x(l); x > last.x || x == last.x && int32(lo+i) <= last.id {
+				s.mass[int(x*f)] += expNeg(float64(x))
+			}
 		}
 	}
 	for _, m := range s.mass {
@@ -250,24 +299,39 @@ func (s *Sampler) cutMass(xs []float32, low float32, last cut, topP float64) cut
 			before += m
 			continue
 		}
-		s.collect(xs, f, b, last)
-		for i, e := range s.edge {
-			if before > limit {
-				return cut(s.edge[max(i-1, 0)])
-			}
-			before += expNeg(float64(e.x))
-		}
-		return cut(s.edge[len(s.edge)-1])
+		s.collect(logits, sc, f, b, last)
+		return s.cutEdge(before, limit)
 	}
 	return last
 }
 
-// collect gathers and sorts the tokens of bin b that stay by last.
-func (s *Sampler) collect(xs []float32, f float32, b int, last cut) {
+// cutEdge walks the collected tokens until the mass before the next one exceeds limit.
+func (s *Sampler) cutEdge(before, limit float64) cut {
+	for i, e := range s.edge {
+		if before > limit {
+			return cut(s.edge[i-1])
+		}
+		before += expNeg(float64(e.x))
+	}
+	return cut(s.edge[len(s.edge)-1])
+}
+
+// peaks are the peaks of the blocks of n entries.
+func (s *Sampler) peaks(n int) []float32 { return s.peak[:(n+blockLen-1)/blockLen] }
+
+// collect gathers and sorts the tokens of bin that stay by last.
+func (s *Sampler) collect(logits []float32, sc scaling, f float32, bin int, last cut) {
 	s.edge = s.edge[:0]
-	for i, x := range xs {
-		if x >= deepest && int(x*f) == b && last.keeps(x, int32(i)) {
-			s.edge = append(s.edge, entry{x, int32(i)})
+	for b, peak := range s.peaks(len(logits)) {
+		if x := sc.x(peak); !(x >= last.x) || int(x*f) > bin {
+			continue
+		}
+		lo, hi := blockRange(b, len(logits))
+		for i, l := range logits[lo:hi] {
+			x := sc.x(l)
+			if x >= last.x && int(x*f) == bin && last.keeps(x, int32(lo+i)) {
+				s.edge = append(s.edge, entry{x, int32(lo + i)})
+			}
 		}
 	}
 	slices.SortFunc(s.edge, func(a, b entry) int {
@@ -275,19 +339,23 @@ func (s *Sampler) collect(xs []float32, f float32, b int, last cut) {
 	})
 }
 
-// weigh fills the weights of the tokens that stay and returns their sum.
-func (s *Sampler) weigh(xs []float32, last cut) float64 {
+// weigh fills the weights of the tokens that stay and returns their sum. Blocks
+// without one keep stale weights; their sum of 0 says so.
+func (s *Sampler) weigh(logits []float32, sc scaling, last cut) float64 {
 	total := 0.0
-	for b := 0; b*blockLen < len(xs); b++ {
+	for b, peak := range s.peaks(len(logits)) {
+		s.blocks[b] = 0
+		if !(sc.x(peak) >= last.x) {
+			continue
+		}
+		lo, hi := blockRange(b, len(logits))
 		sum := 0.0
-		for i := b * blockLen; i < min((b+1)*blockLen, len(xs)); i++ {
-			x := xs[i]
-			if !(x >= last.x) || x < deepest || x == last.x && int32(i) > last.id {
-				s.weight[i] = 0
-				continue
+		for i, l := range logits[lo:hi] {
+			x, w := sc.x(l), 0.0
+			if x > last.x || x == last.x && int32(lo+i) <= last.id {
+				w = expNeg(float64(x))
 			}
-			w := expNeg(float64(x))
-			s.weight[i] = w
+			s.weight[lo+i] = w
 			sum += w
 		}
 		s.blocks[b] = sum
@@ -311,12 +379,12 @@ func (s *Sampler) pick(n int, target float64) int32 {
 		target -= sum
 	}
 	found := int32(-1)
-	for i := at * blockLen; i < min((at+1)*blockLen, n); i++ {
-		w := s.weight[i]
+	lo, hi := blockRange(at, n)
+	for i, w := range s.weight[lo:hi] {
 		if w == 0 {
 			continue
 		}
-		found = int32(i)
+		found = int32(lo + i)
 		if target < w {
 			break
 		}

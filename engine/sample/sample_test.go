@@ -130,6 +130,16 @@ func kept(logits []float32, p *Params) map[int32]bool {
 	return out
 }
 
+// stay lists the tokens that the last draw could have given.
+func (s *Sampler) stay(n int) (ids []int32) {
+	for i, w := range s.weight[:n] {
+		if w > 0 && s.blocks[i/blockLen] > 0 {
+			ids = append(ids, int32(i))
+		}
+	}
+	return ids
+}
+
 func randomLogits(r *rand.Rand, n int) []float32 {
 	l := make([]float32, n)
 	shape := r.IntN(4)
@@ -166,12 +176,10 @@ func TestFiltersKeepExactlyWhatTheirDefinitionSays(t *testing.T) {
 		want := kept(logits, &p)
 		s := New(n)
 		xs := slices.Clone(logits)
-		s.draw(xs, slices.Max(logits), &p)
+		s.Sample(xs, &p)
 		got := map[int32]bool{}
-		for i, w := range s.weight[:n] {
-			if w > 0 {
-				got[int32(i)] = true
-			}
+		for _, id := range s.stay(n) {
+			got[id] = true
 		}
 		if len(got) != len(want) {
 			t.Fatalf("n %d, %+v: kept %d tokens, want %d", n, p, len(got), len(want))
@@ -191,14 +199,8 @@ func TestTopPKeepsATokenWhileTheMassBeforeItIsAtMostTopP(t *testing.T) {
 		want int
 	}{{0.2, 1}, {0.25, 2}, {0.26, 2}, {0.5, 3}, {0.74, 3}, {0.75, 4}, {0.99, 4}} {
 		s := New(4)
-		s.draw(slices.Clone(logits), 0, &Params{Temperature: 1, TopP: c.topP})
-		n := 0
-		for _, w := range s.weight {
-			if w > 0 {
-				n++
-			}
-		}
-		if n != c.want {
+		s.Sample(slices.Clone(logits), &Params{Temperature: 1, TopP: c.topP})
+		if n := len(s.stay(4)); n != c.want {
 			t.Errorf("top_p %v keeps %d of four equal tokens, want %d", c.topP, n, c.want)
 		}
 	}
