@@ -91,6 +91,10 @@ type ModelInfo struct {
 	Arch        string // "llama", "qwen2", …
 	Created     int64  // unix seconds of loading
 	HasTemplate bool   // a chat template is present
+
+	// Defaults are the sampling values of generation_config.json (chat requests that
+	// leave a field out get them); nil means DefaultSampling.
+	Defaults *Sampling
 }
 
 // Stats is a snapshot of an engine. Counters never decrease.
