@@ -29,7 +29,8 @@ const (
 	// Attention: writes y (keys) and z (values), KVHeads × HeadDim columns, to the
 	// cache of Layer at each row's position, then
 	// out = softmax(q·kᵀ·Scale + causal mask)·v over the row's own sequence.
-	// x: queries, Heads × HeadDim. Window 0 means full attention.
+	// x: queries, Heads × HeadDim; query head h reads KV head h·KVHeads/Heads.
+	// Window w > 0 lets position p see p-w+1..p only; 0 means full attention.
 	Attention
 
 	// Add: out = x + y.
