@@ -1,0 +1,155 @@
+package weights
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/godwit-ai/godwit/engine/quant"
+)
+
+// Dummy is a Checkpoint of random weights: normally distributed around 0 with
+// standard deviation 0.02, those of norms around 1. A tensor's values depend on its
+// name, its shape, the type and the seed, and on nothing else. Each call of Tensor
+// makes the tensor anew; nothing is kept.
+type Dummy struct {
+	// Companion has the tokenizer's files and the generation config; it may be nil.
+	Companion *Folder
+
+	config []byte
+	shapes func(name string) ([]int, bool)
+	typ    quant.Type
+	seed   uint64
+	bytes  atomic.Int64
+}
+
+// NewDummy makes a checkpoint for a configuration. shapes tells which tensors there
+// are; matrices get the type typ, vectors are F32.
+func NewDummy(configJSON []byte, shapes func(name string) ([]int, bool), typ quant.Type, seed uint64) *Dummy {
+	return &Dummy{config: configJSON, shapes: shapes, typ: typ, seed: seed}
+}
+
+// Config is the configuration given to NewDummy.
+func (d *Dummy) Config() []byte { return d.config }
+
+// GenerationConfig is the companion's.
+func (d *Dummy) GenerationConfig() []byte {
+	if d.Companion == nil {
+		return nil
+	}
+	return d.Companion.GenerationConfig()
+}
+
+// Files are the companion's.
+func (d *Dummy) Files() HFFiles {
+	if d.Companion == nil {
+		return HFFiles{}
+	}
+	return d.Companion.Files()
+}
+
+// Names is nil: any tensor that shapes knows can be had.
+func (d *Dummy) Names() []string { return nil }
+
+// Bytes is the size of the tensors made so far.
+func (d *Dummy) Bytes() int64 { return d.bytes.Load() }
+
+// Close does nothing.
+func (d *Dummy) Close() error { return nil }
+
+// Tensor makes a tensor; the caller owns it.
+func (d *Dummy) Tensor(name string) (quant.Tensor, error) {
+	shape, ok := d.shapes(name)
+	if !ok {
+		return quant.Tensor{}, fmt.Errorf("dummy tensor %q: %w", name, ErrNoTensor)
+	}
+	t := quant.Tensor{Name: name, Type: d.typ, Shape: slices.Clone(shape)}
+	if len(shape) < 2 {
+		t.Type = quant.F32
+	}
+	size, err := t.Type.Size(shape)
+	if err != nil {
+		return quant.Tensor{}, fmt.Errorf("dummy tensor %q: %w", name, err)
+	}
+	t.Data = make([]byte, 0, size)
+	rng := d.random(name)
+	mean := 0.0
+	if len(shape) < 2 && strings.Contains(name, "norm") {
+		mean = 1
+	}
+	row := make([]float32, t.RowLen())
+	for range t.Rows() {
+		if t.Data, err = appendRandomRow(t.Data, t.Type, row, mean, rng); err != nil {
+			return quant.Tensor{}, fmt.Errorf("dummy tensor %q: %w", name, err)
+		}
+	}
+	d.bytes.Add(int64(size))
+	return t, nil
+}
+
+// random is a generator for one tensor.
+func (d *Dummy) random(name string) *rand.Rand {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return rand.New(rand.NewPCG(d.seed, h.Sum64()))
+}
+
+const dummyDeviation = 0.02
+
+// appendRandomRow adds a row; row is scratch space of its length.
+func appendRandomRow(data []byte, typ quant.Type, row []float32, mean float64, rng *rand.Rand) ([]byte, error) {
+	switch typ {
+	case quant.Q5_0, quant.Q5_1, quant.Q4_K, quant.Q5_K, quant.Q6_K:
+		return appendRandomBlocks(data, typ, len(row)/typ.BlockElems(), rng), nil
+	}
+	for i := range row {
+		for row[i] == 0 {
+			row[i] = float32(mean + dummyDeviation*rng.NormFloat64())
+		}
+	}
+	p, err := quant.Quantize(typ, row)
+	clear(row)
+	return append(data, p...), err
+}
+
+// appendRandomBlocks makes blocks of the formats that have no quantiser: random bits
+// under scales that give values centred on 0 with about the usual deviation. The
+// quantised values are uniform, so a range of n steps has a deviation of n/√12 steps.
+func appendRandomBlocks(data []byte, typ quant.Type, blocks int, rng *rand.Rand) []byte {
+	half := func(p []byte, x float64) { binary.LittleEndian.PutUint16(p, quant.F32ToF16(float32(x))) }
+	for range blocks {
+		b := make([]byte, typ.BlockBytes())
+		for i := range b {
+			b[i] = byte(rng.Uint32())
+		}
+		const spread = dummyDeviation * 3.4641016151377544 // √12 deviations: the whole range
+		switch typ {
+		case quant.Q5_0:
+			half(b, spread/32)
+		case quant.Q5_1:
+			half(b, spread/32)
+			half(b[2:], -spread/2)
+		case quant.Q4_K, quant.Q5_K:
+			// Equal 6-bit scales and minima of 32 in every group.
+			copy(b[4:16], []byte{0xa0, 0xa0, 0xa0, 0xa0, 0xa0, 0xa0, 0xa0, 0xa0, 0, 0, 0, 0})
+			steps := 16.0
+			if typ == quant.Q5_K {
+				steps = 32
+			}
+			half(b, spread/steps/32)
+			half(b[2:], spread/2*(1-1/steps)/32)
+		case quant.Q6_K:
+			for i := range 16 {
+				b[192+i] = byte(int8(math.Copysign(64, float64(int8(b[192+i])))))
+			}
+			half(b[208:], spread/64/64)
+		}
+		data = append(data, b...)
+	}
+	return data
+}
