@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -15,7 +16,7 @@ type Vocabulary struct {
 	Scores []float32 // llama only, one per token
 	Merges []string  // gpt2 only, "left right"
 
-	BOS, EOS, Unk, Pad int32 // -1: none
+	BOS, EOS, EOT, EOM, Unk, Pad int32 // -1: none
 
 	AddBOS, AddEOS bool // what encoding with specials puts around a text
 	AddSpacePrefix bool // llama only: a blank goes in front of a text
@@ -59,8 +60,10 @@ func fromGGUF(v *Vocabulary) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v.EOS >= 0 {
-		t.eos = []int32{v.EOS}
+	for _, id := range []int32{v.EOS, v.EOT, v.EOM} {
+		if id >= 0 && !slices.Contains(t.eos, id) {
+			t.eos = append(t.eos, id)
+		}
 	}
 	if v.AddBOS && v.BOS >= 0 {
 		t.prefix = []int32{v.BOS}
@@ -86,7 +89,7 @@ func (v *Vocabulary) check() error {
 	for _, s := range []struct {
 		name string
 		id   int32
-	}{{"bos", v.BOS}, {"eos", v.EOS}, {"unknown", v.Unk}, {"padding", v.Pad}} {
+	}{{"bos", v.BOS}, {"eos", v.EOS}, {"eot", v.EOT}, {"eom", v.EOM}, {"unknown", v.Unk}, {"padding", v.Pad}} {
 		if s.id < -1 || int(s.id) >= n {
 			return fmt.Errorf("%s token id %d is outside 0..%d", s.name, s.id, n-1)
 		}
@@ -126,6 +129,8 @@ func (t *Tokenizer) loadGPT2(v *Vocabulary) error {
 	if err != nil {
 		return err
 	}
+	// unknown_token_id plays no part in byte-level BPE: bytes that a vocabulary
+	// lacks are dropped, as in the tokenizer.json of the same models
 	t.byteLevel, t.normalize = true, normalize
 	t.vocab = newVocabulary(len(v.Tokens), 8*len(v.Tokens))
 	for i, token := range v.Tokens {
@@ -138,7 +143,7 @@ func (t *Tokenizer) loadGPT2(v *Vocabulary) error {
 		return err
 	}
 	model := &pieceModel{
-		bpe:    newBPE(t.vocab, merges, v.Unk, ignoreMerges),
+		bpe:    newBPE(t.vocab, merges, -1, ignoreMerges),
 		table:  classOf(),
 		stages: stages,
 	}
