@@ -1,0 +1,257 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/godwit-ai/godwit/engine"
+	"github.com/godwit-ai/godwit/httpapi/openai"
+)
+
+// readAll reads a body into a buffer of the announced size; the size is a hint that a
+// client chose, so it is not trusted beyond a start.
+func readAll(r io.Reader, size int64) ([]byte, error) {
+	var b bytes.Buffer
+	if size > 0 {
+		b.Grow(int(min(size, 1<<20)) + bytes.MinRead)
+	}
+	_, err := b.ReadFrom(r)
+	return b.Bytes(), err
+}
+
+type decoder func([]byte, openai.Options) (*openai.Call, error)
+
+// generate answers a chat or completion request.
+func (s *Server) generate(decode decoder) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		x := exchangeOf(r)
+		call, err := s.decode(w, r, x, decode)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		x.id, x.model = call.ID, call.Model
+		ctx, cancel := context.WithCancel(r.Context())
+		streams, err := call.Start(ctx, s.eng)
+		if err != nil {
+			cancel()
+			s.fail(w, r, err)
+			return
+		}
+		defer openai.CloseAll(streams)
+		defer cancel()
+		clock := newTokenClock(s.metrics, start, len(call.Requests)*call.N)
+		if call.Stream {
+			next, wait := merged(ctx, streams)
+			s.stream(w, r, x, call, next, clock)
+			cancel() // readers stop, and close what they read
+			wait()
+			return
+		}
+		s.answer(w, r, x, call, streams, clock)
+	}
+}
+
+func (s *Server) decode(w http.ResponseWriter, r *http.Request, x *exchange, decode decoder) (*openai.Call, error) {
+	if s.draining.Load() {
+		return nil, openai.ShuttingDown()
+	}
+	body, err := s.body(w, r)
+	if err != nil {
+		return nil, err
+	}
+	return decode(body, s.decodeOptions(x))
+}
+
+func (s *Server) decodeOptions(x *exchange) openai.Options {
+	return openai.Options{
+		Models:               s.eng.Models(),
+		AnyModel:             s.opt.AnyModel,
+		IgnoreModelDefaults:  s.opt.IgnoreModelDefaults,
+		TrustRequestTemplate: s.opt.TrustRequestTemplate,
+		CacheReport:          s.opt.EnableCacheReport,
+		WeightVersion:        s.opt.WeightVersion,
+		Salt:                 x.tenant,
+		Limits:               s.opt.Limits,
+	}
+}
+
+// answer collects all choices and sends one body.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, x *exchange, call *openai.Call, streams []*engine.Stream, clock *tokenClock) {
+	outs := make([]openai.Output, len(streams))
+	for i, st := range streams {
+		rs, err := collect(st, i*call.N, clock)
+		outs[i] = openai.Output{Results: rs, Usage: st.Usage()}
+		if err != nil {
+			openai.CloseAll(streams)
+			s.count(x, openai.TotalUsage(outs))
+			s.fail(w, r, err)
+			return
+		}
+	}
+	s.count(x, openai.TotalUsage(outs))
+	if r.Context().Err() != nil {
+		s.fail(w, r, r.Context().Err())
+		return
+	}
+	s.send(w, http.StatusOK, call.AppendResponse(nil, outs))
+}
+
+// collect is engine.Collect with the clock looking on.
+func collect(st *engine.Stream, base int, clock *tokenClock) ([]engine.Result, error) {
+	c := engine.NewStream(st.ID(), observed{st, base, clock})
+	return engine.Collect(c)
+}
+
+// observed passes a stream's events on and shows their tokens to the clock.
+type observed struct {
+	st    *engine.Stream
+	base  int
+	clock *tokenClock
+}
+
+func (o observed) Recv() (engine.Event, error) {
+	if !o.st.Next() {
+		if err := o.st.Err(); err != nil {
+			return engine.Event{}, err
+		}
+		return engine.Event{}, io.EOF
+	}
+	ev := o.st.Event()
+	o.clock.tokens(o.base+ev.Choice, len(ev.Tokens))
+	return ev, nil
+}
+
+func (o observed) Usage() engine.Usage { return o.st.Usage() }
+func (o observed) Close() error        { return o.st.Close() }
+
+func (s *Server) count(x *exchange, u engine.Usage) {
+	x.prompt, x.output = u.Prompt, u.Completion
+	s.metrics.usage(u)
+}
+
+// item is what a reader of one of several streams found.
+type item struct {
+	prompt int
+	ev     engine.Event
+	usage  engine.Usage
+	err    error
+	end    bool
+}
+
+// stream answers with server-sent events. The first event is awaited before the header,
+// so that a failure before any output is an HTTP status.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, x *exchange, call *openai.Call, next func() item, clock *tokenClock) {
+	enc := call.NewEncoder()
+	out := newSSE(w, s.opt.WriteTimeout)
+	defer out.release()
+	running := len(call.Requests)
+	usages := make([]engine.Usage, running)
+	defer func() { s.count(x, sumUsage(usages)) }()
+	for running > 0 {
+		it := next()
+		if it.err == nil && r.Context().Err() != nil {
+			it.err = r.Context().Err()
+		}
+		if it.err != nil {
+			s.streamFailure(w, r, x, out, it.err)
+			return
+		}
+		usages[it.prompt] = it.usage
+		if it.end {
+			running--
+			enc.SetUsage(it.prompt, it.usage)
+			continue
+		}
+		clock.tokens(it.prompt*call.N+it.ev.Choice, len(it.ev.Tokens))
+		if out.buf = enc.AppendEvent(out.buf, it.prompt, it.ev, it.usage); len(out.buf) == 0 {
+			continue
+		}
+		if err := out.flush(); err != nil {
+			x.err = err
+			return
+		}
+	}
+	out.buf = enc.AppendEnd(out.buf)
+	x.err = out.flush()
+}
+
+func (s *Server) streamFailure(w http.ResponseWriter, r *http.Request, x *exchange, out *sse, err error) {
+	if s.ctx.Err() != nil {
+		err = openai.ShuttingDown()
+	}
+	if !out.begun {
+		s.fail(w, r, err)
+		return
+	}
+	x.err = err
+	if r.Context().Err() != nil && s.ctx.Err() == nil {
+		return // nobody reads
+	}
+	if openai.ErrorFrom(err).Status >= 500 {
+		s.log.Error("stream failed", "id", x.id, "error", err.Error())
+	}
+	out.buf = openai.AppendFailure(out.buf[:0], err)
+	out.flush()
+}
+
+func sumUsage(us []engine.Usage) engine.Usage {
+	outs := make([]openai.Output, len(us))
+	for i, u := range us {
+		outs[i].Usage = u
+	}
+	return openai.TotalUsage(outs)
+}
+
+// merged gives the items of all streams in the order in which they come, and a function
+// that waits for the readers, after ctx has ended. Each reader owns its stream; a single
+// stream is read by the caller itself.
+func merged(ctx context.Context, streams []*engine.Stream) (next func() item, wait func()) {
+	if len(streams) == 1 {
+		return func() item { return read(0, streams[0]) }, func() {}
+	}
+	items := make(chan item, len(streams))
+	done := make(chan struct{}, len(streams))
+	for i, st := range streams {
+		go func() { // waited for by wait
+			defer func() { done <- struct{}{} }()
+			defer st.Close()
+			for {
+				it := read(i, st)
+				select {
+				case items <- it:
+				case <-ctx.Done():
+					return
+				}
+				if it.end || it.err != nil {
+					return
+				}
+			}
+		}()
+	}
+	next = func() item {
+		select {
+		case it := <-items:
+			return it
+		case <-ctx.Done():
+			return item{err: ctx.Err()}
+		}
+	}
+	wait = func() {
+		for range streams {
+			<-done
+		}
+	}
+	return next, wait
+}
+
+func read(i int, st *engine.Stream) item {
+	if st.Next() {
+		return item{prompt: i, ev: st.Event(), usage: st.Usage()}
+	}
+	return item{prompt: i, usage: st.Usage(), err: st.Err(), end: true}
+}

@@ -1,0 +1,145 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/godwit-ai/godwit/engine"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics has a registry of its own: two servers in one process do not meet.
+type metrics struct {
+	registry   *prometheus.Registry
+	inFlight   prometheus.Gauge
+	requests   *prometheus.CounterVec
+	seconds    *prometheus.HistogramVec
+	prompt     prometheus.Counter
+	cached     prometheus.Counter
+	completion prometheus.Counter
+	ttft       prometheus.Histogram
+	interToken prometheus.Histogram
+}
+
+func newMetrics(eng engine.Engine) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "godwit", Name: name, Help: help})
+	}
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "godwit", Name: "http_requests_in_flight", Help: "HTTP requests being answered."}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "godwit", Name: "http_requests_total",
+			Help: "HTTP requests by route, method and status; 499 is a client that went away."}, []string{"route", "method", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "godwit", Name: "http_request_seconds",
+			Help: "Time from a request's headers to the end of its answer.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 10)}, []string{"route"}),
+		prompt:     counter("prompt_tokens_total", "Prompt tokens of answered requests."),
+		cached:     counter("cached_prompt_tokens_total", "Prompt tokens served by the prefix cache."),
+		completion: counter("completion_tokens_total", "Tokens generated for answered requests."),
+		ttft: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "godwit", Name: "time_to_first_token_seconds",
+			Help: "Time from a request's headers to a choice's first token.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 16)}),
+		interToken: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "godwit", Name: "inter_token_seconds",
+			Help: "Time between tokens of a choice.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14)}),
+	}
+	m.registry.MustRegister(m.inFlight, m.requests, m.seconds, m.prompt, m.cached, m.completion, m.ttft, m.interToken,
+		engineCollector{eng}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// methods bounds the label: a client may send any word.
+var methods = map[string]bool{"GET": true, "HEAD": true, "POST": true, "PUT": true, "PATCH": true, "DELETE": true, "OPTIONS": true}
+
+func (m *metrics) request(route, method string, status int, took time.Duration) {
+	if !methods[method] {
+		method = "other"
+	}
+	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
+	m.seconds.WithLabelValues(route).Observe(took.Seconds())
+}
+
+func (m *metrics) usage(u engine.Usage) {
+	m.prompt.Add(float64(max(0, u.Prompt)))
+	m.cached.Add(float64(max(0, u.Cached)))
+	m.completion.Add(float64(max(0, u.Completion)))
+}
+
+// engineCollector takes one snapshot of the engine per scrape.
+type engineCollector struct{ eng engine.Engine }
+
+var engineGauges = []struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(engine.Stats) float64
+}{
+	{engineDesc("requests_running", "Sequences in the batch."), prometheus.GaugeValue, func(s engine.Stats) float64 { return float64(s.Running) }},
+	{engineDesc("requests_waiting", "Sequences in the queue."), prometheus.GaugeValue, func(s engine.Stats) float64 { return float64(s.Waiting) }},
+	{engineDesc("kv_pages", "KV cache pages."), prometheus.GaugeValue, func(s engine.Stats) float64 { return float64(s.PagesTotal) }},
+	{engineDesc("kv_pages_free", "KV cache pages that are free or can be evicted."), prometheus.GaugeValue, func(s engine.Stats) float64 { return float64(s.PagesFree) }},
+	{engineDesc("kv_page_tokens", "Tokens of a KV cache page."), prometheus.GaugeValue, func(s engine.Stats) float64 { return float64(s.PageTokens) }},
+	{engineDesc("device_bytes", "Weights and cache on the device."), prometheus.GaugeValue, func(s engine.Stats) float64 { return float64(s.DeviceBytes) }},
+	{engineDesc("engine_prefilled_tokens_total", "Prompt tokens computed."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.PromptTokens) }},
+	{engineDesc("engine_cached_tokens_total", "Prompt tokens taken from the prefix cache."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.CachedTokens) }},
+	{engineDesc("engine_generated_tokens_total", "Tokens generated."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.GeneratedTokens) }},
+	{engineDesc("engine_steps_total", "Steps of the engine's loop."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.Steps) }},
+	{engineDesc("engine_requests_total", "Requests admitted."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.Requests) }},
+	{engineDesc("engine_requests_finished_total", "Requests ended by stop, length or error."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.Finished) }},
+	{engineDesc("engine_requests_cancelled_total", "Requests ended by their caller."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.Cancelled) }},
+}
+
+func engineDesc(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc("godwit_"+name, help, nil, nil)
+}
+
+// Describe lists the engine's metrics.
+func (engineCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, g := range engineGauges {
+		ch <- g.desc
+	}
+}
+
+// Collect sends one snapshot.
+func (c engineCollector) Collect(ch chan<- prometheus.Metric) {
+	st := c.eng.Stats()
+	for _, g := range engineGauges {
+		ch <- prometheus.MustNewConstMetric(g.desc, g.kind, g.value(st))
+	}
+}
+
+// tokenClock observes the times of tokens of one call. Owned by the handler's goroutine.
+type tokenClock struct {
+	m     *metrics
+	start time.Time
+	last  []time.Time // per choice; zero before its first token
+}
+
+func newTokenClock(m *metrics, start time.Time, choices int) *tokenClock {
+	return &tokenClock{m: m, start: start, last: make([]time.Time, choices)}
+}
+
+// tokens notes that n tokens of a choice arrived together.
+func (c *tokenClock) tokens(choice, n int) {
+	if n == 0 {
+		return
+	}
+	now := time.Now()
+	last := c.last[choice]
+	c.last[choice] = now
+	if last.IsZero() {
+		c.m.ttft.Observe(now.Sub(c.start).Seconds())
+		n--
+		last = now
+	}
+	for i := range n {
+		gap := 0.0
+		if i == 0 {
+			gap = now.Sub(last).Seconds()
+		}
+		c.m.interToken.Observe(gap)
+	}
+}

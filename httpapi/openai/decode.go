@@ -1,0 +1,258 @@
+package openai
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/godwit-ai/godwit/engine"
+)
+
+// completionMaxTokens is what a completion gets when it names no max_tokens.
+const completionMaxTokens = 16
+
+// DecodeChat reads a /v1/chat/completions body. Errors are *Error.
+func DecodeChat(body []byte, opt Options) (*Call, error) { return decode(Chat, body, opt) }
+
+// DecodeCompletion reads a /v1/completions body. Errors are *Error.
+func DecodeCompletion(body []byte, opt Options) (*Call, error) { return decode(Completion, body, opt) }
+
+func decode(kind Kind, body []byte, opt Options) (*Call, error) {
+	r := &request{
+		kind: kind, opt: opt, lim: opt.Limits.filled(), n: 1,
+		sampling: engine.DefaultSampling(), given: map[string]bool{},
+		skipSpecial: true, addGeneration: true,
+	}
+	if err := checkSyntax(body); err != nil {
+		return nil, err
+	}
+	where := inChat
+	if kind == Completion {
+		where = inCompletion
+	}
+	err := object(body, "", func(name string, v jsontext.Value) error {
+		f, ok := fields[name]
+		if !ok || f.in&where == 0 {
+			return unknownField(name)
+		}
+		r.given[name] = true
+		return f.read(r, name, v)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.finish()
+}
+
+// finish checks what needs more than one field or the model, and builds the call.
+func (r *request) finish() (*Call, error) {
+	model, err := ResolveModel(r.opt.Models, r.model, r.opt.AnyModel)
+	if err != nil {
+		return nil, err
+	}
+	for _, check := range []func(engine.ModelInfo) error{r.checkInput, r.checkLength, r.applyBias, r.checkIDs, r.checkAnswer} {
+		if err := check(model); err != nil {
+			return nil, err
+		}
+	}
+	r.applyModelDefaults(model)
+	c := r.call()
+	return c, r.addRequests(c, model)
+}
+
+func (r *request) checkInput(engine.ModelInfo) error {
+	if r.kind == Completion {
+		if !r.given["prompt"] {
+			return newError(CodeMissing, "prompt", "prompt is missing")
+		}
+		if len(r.prompts)*r.n > r.lim.Prompts {
+			return invalid("n", "prompts × n must be at most %d", r.lim.Prompts)
+		}
+		return nil
+	}
+	if r.inputIDs == nil && !r.given["messages"] {
+		return newError(CodeMissing, "messages", "messages is missing")
+	}
+	if r.inputIDs == nil && len(r.messages) == 0 {
+		return invalid("messages", "Messages cannot be empty.")
+	}
+	if r.continueFinal && r.addGenerationTrue {
+		return invalid("continue_final_message", "continue_final_message and add_generation_prompt exclude each other")
+	}
+	if n := len(r.messages); r.continueFinal && r.inputIDs == nil && r.messages[n-1].Role != "assistant" {
+		return invalid("continue_final_message", "continue_final_message needs an assistant message at the end")
+	}
+	if err := r.checkToolChoice(); err != nil {
+		return err
+	}
+	r.applyReasoning()
+	return nil
+}
+
+func (r *request) checkLength(m engine.ModelInfo) error {
+	limit, param := r.maxTokens, "max_tokens"
+	if r.maxCompletionTokens > 0 {
+		limit, param = r.maxCompletionTokens, "max_completion_tokens"
+	}
+	if limit == 0 && r.kind == Completion {
+		limit = completionMaxTokens
+	}
+	if m.ContextLen > 0 && limit > m.ContextLen {
+		return invalid(param, "%s is too large: %d. The model's context length is %d tokens.", param, limit, m.ContextLen)
+	}
+	if m.ContextLen > 0 && r.sampling.MinTokens > m.ContextLen {
+		return invalid("min_tokens", "min_tokens is too large: %d. The model's context length is %d tokens.", r.sampling.MinTokens, m.ContextLen)
+	}
+	if limit > 0 && r.sampling.MinTokens > limit {
+		return invalid("min_tokens", "min_tokens (%d) must not be above the token limit (%d)", r.sampling.MinTokens, limit)
+	}
+	r.sampling.MaxTokens = limit
+	return nil
+}
+
+func (r *request) applyBias(m engine.ModelInfo) error {
+	if len(r.bias) == 0 {
+		return nil
+	}
+	var outside []string
+	r.sampling.LogitBias = make(map[int32]float32, len(r.bias))
+	for _, b := range r.bias {
+		id, _ := strconv.ParseInt(b.key, 10, 32)
+		if m.VocabSize > 0 && id >= int64(m.VocabSize) {
+			outside = append(outside, b.key)
+			continue
+		}
+		r.sampling.LogitBias[int32(id)] = b.value
+	}
+	if len(outside) > 0 {
+		return invalid("logit_bias", "logit_bias keys outside the vocabulary of %d tokens: %s", m.VocabSize, quoteList(outside))
+	}
+	return nil
+}
+
+// checkIDs refuses token ids outside the vocabulary.
+func (r *request) checkIDs(m engine.ModelInfo) error {
+	if m.VocabSize == 0 {
+		return nil
+	}
+	check := func(ids []int32, path string) error {
+		for i, id := range ids {
+			if int(id) >= m.VocabSize {
+				return invalid(path, "%s: token id %d is outside the vocabulary of %d tokens", elem(path, i), id, m.VocabSize)
+			}
+		}
+		return nil
+	}
+	for _, p := range r.prompts {
+		if err := check(p.ids, "prompt"); err != nil {
+			return err
+		}
+	}
+	if err := check(r.inputIDs, "input_ids"); err != nil {
+		return err
+	}
+	return check(r.sampling.StopTokenIDs, "stop_token_ids")
+}
+
+func (r *request) checkAnswer(engine.ModelInfo) error {
+	if r.kind == Chat && r.topLogprobs > 0 && !r.logprobs {
+		return invalid("top_logprobs", "top_logprobs needs logprobs to be true")
+	}
+	inputs := max(1, len(r.prompts))
+	if r.ridIsList && len(r.ids) != inputs {
+		return invalid("rid", "rid holds %d ids for %d prompts", len(r.ids), inputs)
+	}
+	return nil
+}
+
+// applyModelDefaults fills what a chat request left out from generation_config.
+func (r *request) applyModelDefaults(m engine.ModelInfo) {
+	d := m.Defaults
+	if d == nil || r.kind != Chat || r.opt.IgnoreModelDefaults {
+		return
+	}
+	s := &r.sampling
+	if !r.given["temperature"] {
+		s.Temperature = d.Temperature
+	}
+	if !r.given["top_p"] {
+		s.TopP = d.TopP
+	}
+	if !r.given["top_k"] {
+		s.TopK = d.TopK
+	}
+	if !r.given["min_p"] {
+		s.MinP = d.MinP
+	}
+	if !r.given["repetition_penalty"] {
+		s.Repetition = d.Repetition
+	}
+}
+
+func (r *request) call() *Call {
+	now := time.Now
+	if r.opt.Now != nil {
+		now = r.opt.Now
+	}
+	c := &Call{
+		Kind: r.kind, Model: r.model, Created: now().Unix(), N: r.n,
+		Stream: r.stream, Echo: r.echo, Logprobs: r.logprobs, TopLogprobs: r.topLogprobs,
+		cacheReport: r.opt.CacheReport, weightVersion: r.opt.WeightVersion,
+	}
+	if r.stream {
+		c.IncludeUsage, c.ContinuousUsage = r.includeUsage, r.continuousUsage
+	}
+	if c.Model == "" {
+		c.Model = DefaultModel
+	}
+	if c.weightVersion == "" {
+		c.weightVersion = "default"
+	}
+	if len(r.ids) > 0 {
+		c.ID = r.ids[0]
+	} else {
+		c.ID = NewID()
+	}
+	return c
+}
+
+func (r *request) addRequests(c *Call, m engine.ModelInfo) error {
+	base := engine.Request{
+		ID: c.ID, Model: m.ID, Sampling: r.sampling, N: r.n,
+		Logprobs: r.logprobs, TopLogprobs: r.topLogprobs, PromptLogprobs: r.echo && r.logprobs,
+		SkipSpecialTokens: r.skipSpecial, Priority: r.priority,
+		CacheSalt: saltOf(r.opt.Salt, r.cacheSalt, r.extraKey),
+	}
+	if r.kind == Chat {
+		c.Requests = []*engine.Request{r.chatRequest(base)}
+		return nil
+	}
+	for i, p := range r.prompts {
+		q := base
+		q.Prompt, q.TokenIDs = p.text, p.ids
+		if i > 0 {
+			q.ID = c.ID + "-" + strconv.Itoa(i)
+		}
+		if r.ridIsList {
+			q.ID = r.ids[i]
+		}
+		c.Requests = append(c.Requests, &q)
+	}
+	return nil
+}
+
+func (r *request) chatRequest(q engine.Request) *engine.Request {
+	if r.inputIDs != nil {
+		q.TokenIDs = r.inputIDs
+		return &q
+	}
+	q.Messages, q.Tools, q.TemplateArgs = r.messages, r.tools, r.templateArgs
+	q.ContinueFinal, q.NoGenerationPrompt, q.ChatTemplate = r.continueFinal, !r.addGeneration, r.template
+	if last := len(q.Messages) - 1; !r.continueFinal && q.Messages[last].Role == "assistant" && len(q.Messages[last].ToolCalls) == 0 {
+		// As SGLang: without continue_final_message a closing assistant turn is said by the user.
+		q.Messages = slices.Clone(q.Messages)
+		q.Messages[last].Role = "user"
+	}
+	return &q
+}

@@ -1,0 +1,45 @@
+// Package openai holds the wire side of the OpenAI-compatible surface: reading request
+// bodies into engine requests and writing answers, streams and errors. It does no
+// networking, so the HTTP door and the batch door share it.
+//
+// # Requests
+//
+// DecodeChat and DecodeCompletion read a body strictly: duplicate names, bad UTF-8, lone
+// surrogates and trailing data are refused. null always means "not given". Every field
+// falls in one of four classes; the table is the variable fields.
+//
+//	works       model messages prompt input_ids rid temperature top_p top_k min_p
+//	            frequency_penalty presence_penalty repetition_penalty logit_bias seed
+//	            max_tokens max_completion_tokens min_tokens stop stop_token_ids
+//	            no_stop_trim include_stop_str_in_output ignore_eos n stream
+//	            stream_options logprobs top_logprobs echo skip_special_tokens priority
+//	            cache_salt extra_key tools tool_choice (none, auto)
+//	            chat_template_kwargs chat_template (when trusted)
+//	            continue_final_message add_generation_prompt reasoning_effort reasoning
+//	            response_format (text)
+//	accepted    user best_of metadata store parallel_tool_calls service_tier
+//	            safety_identifier prompt_cache_key prompt_cache_retention
+//	            prompt_cache_options prediction custom_labels separate_reasoning
+//	            stream_reasoning spaces_between_special_tokens: they describe the caller,
+//	            hint at speed, or concern parsers that this model does not have
+//	refused     fields that OpenAI, SGLang or vLLM define and godwit does not do (regex,
+//	            ebnf, json_schema, lora_path, suffix, …): a value that asks for something
+//	            is a 400 "not supported" that names the field; a value that asks for
+//	            nothing (null, false, an empty string) passes
+//	unknown     everything else is a 400 that names the field, as OpenAI answers. A
+//	            misspelt field is never half a request.
+//
+// Ranges are those of SGLang. Where it leaves a range open: n is 1 to 128, prompts × n at
+// most 1024, top_logprobs and the completions' logprobs 0 to 20, 64 stop strings of
+// 1024 bytes, repetition_penalty at least 1e-6 (smaller ones overflow float32),
+// max_tokens at most the context length. Limits holds the rest.
+//
+// # Answers
+//
+// The keys, their order and the nulls are SGLang's. Ids are 32 hex characters, or the
+// client's rid. text_offset counts code points. A log-probability of minus infinity is
+// written as -9999, which JSON can hold.
+//
+// One request's way: DecodeChat → Call.Start (engine.Generate) → Encoder.AppendEvent per
+// event, or Finish and Call.AppendResponse → bytes for the socket or the result line.
+package openai

@@ -1,0 +1,610 @@
+package openai
+
+import (
+	"bytes"
+	"encoding/hex"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/godwit-ai/godwit/engine"
+)
+
+// request collects the fields of one body; finish turns it into a Call.
+type request struct {
+	kind Kind
+	opt  Options
+	lim  Limits
+
+	model     string
+	modelSet  bool
+	ids       []string // rid
+	ridIsList bool
+
+	sampling engine.Sampling
+	given    map[string]bool // fields that were present and not null
+
+	maxTokens           int // 0: not given
+	maxCompletionTokens int
+	n                   int
+	bias                []biasEntry
+
+	stream, includeUsage, continuousUsage bool
+	echo, logprobs                        bool
+	topLogprobs                           int
+	skipSpecial                           bool
+	priority                              int
+	cacheSalt, extraKey                   string
+
+	prompts  []prompt
+	inputIDs []int32
+
+	messages          []engine.Message
+	tools             []engine.Tool
+	toolChoice        string // "", "none" or "auto"
+	templateArgs      map[string]any
+	reasoningEffort   string
+	thinking          *bool
+	template          string
+	continueFinal     bool
+	addGeneration     bool
+	addGenerationTrue bool
+}
+
+type prompt struct {
+	text string
+	ids  []int32
+}
+
+type biasEntry struct {
+	key   string
+	value float32
+}
+
+// reader reads one field's value, which is not null, into r.
+type reader func(r *request, name string, v jsontext.Value) error
+
+const (
+	inChat = 1 << iota
+	inCompletion
+	inBoth = inChat | inCompletion
+)
+
+type field struct {
+	in   int
+	read reader
+}
+
+// fields is the whole table of request fields; see the package comment for what each
+// class means.
+var fields = map[string]field{
+	// What is asked.
+	"model":     {inBoth, readModel},
+	"messages":  {inChat, readMessages},
+	"input_ids": {inChat, readInputIDs},
+	"prompt":    {inCompletion, readPrompt},
+	"rid":       {inBoth, readRID},
+
+	// Sampling.
+	"temperature":        {inBoth, readFloat(0, math.MaxFloat32, func(r *request) *float32 { return &r.sampling.Temperature })},
+	"top_p":              {inBoth, readTopP},
+	"top_k":              {inBoth, readTopK},
+	"min_p":              {inBoth, readFloat(0, 1, func(r *request) *float32 { return &r.sampling.MinP })},
+	"frequency_penalty":  {inBoth, readFloat(-2, 2, func(r *request) *float32 { return &r.sampling.Frequency })},
+	"presence_penalty":   {inBoth, readFloat(-2, 2, func(r *request) *float32 { return &r.sampling.Presence })},
+	"repetition_penalty": {inBoth, readRepetition},
+	"logit_bias":         {inBoth, readLogitBias},
+	"seed":               {inBoth, readSeed},
+
+	// Length and ends.
+	"max_tokens":                 {inBoth, readMaxTokens},
+	"max_completion_tokens":      {inChat, readMaxCompletionTokens},
+	"min_tokens":                 {inBoth, readInt(0, math.MaxInt32, func(r *request) *int { return &r.sampling.MinTokens })},
+	"stop":                       {inBoth, readStop},
+	"stop_token_ids":             {inBoth, readStopTokenIDs},
+	"no_stop_trim":               {inBoth, readBool(func(r *request) *bool { return &r.sampling.KeepStop })},
+	"include_stop_str_in_output": {inBoth, readBool(func(r *request) *bool { return &r.sampling.KeepStop })},
+	"ignore_eos":                 {inBoth, readBool(func(r *request) *bool { return &r.sampling.IgnoreEOS })},
+
+	// Answer.
+	"n":                             {inBoth, readN},
+	"stream":                        {inBoth, readBool(func(r *request) *bool { return &r.stream })},
+	"stream_options":                {inBoth, readStreamOptions},
+	"logprobs":                      {inBoth, readLogprobs},
+	"top_logprobs":                  {inChat, readInt(0, engine.MaxTopLogprobs, func(r *request) *int { return &r.topLogprobs })},
+	"echo":                          {inBoth, readEcho},
+	"skip_special_tokens":           {inBoth, readBool(func(r *request) *bool { return &r.skipSpecial })},
+	"spaces_between_special_tokens": {inBoth, checkBool},
+	"priority":                      {inBoth, readInt(math.MinInt32, math.MaxInt32, func(r *request) *int { return &r.priority })},
+	"cache_salt":                    {inBoth, readName(func(r *request) *string { return &r.cacheSalt })},
+	"extra_key":                     {inBoth, readName(func(r *request) *string { return &r.extraKey })},
+
+	// Chat.
+	"tools":                  {inChat, readTools},
+	"tool_choice":            {inChat, readToolChoice},
+	"chat_template_kwargs":   {inChat, readTemplateArgs},
+	"chat_template":          {inChat, readTemplate},
+	"continue_final_message": {inChat, readBool(func(r *request) *bool { return &r.continueFinal })},
+	"add_generation_prompt":  {inChat, readAddGeneration},
+	"reasoning_effort":       {inChat, readReasoningEffort},
+	"reasoning":              {inChat, readReasoning},
+	"separate_reasoning":     {inChat, checkBool},
+	"stream_reasoning":       {inChat, checkBool},
+	"include_reasoning":      {inChat, neutral("showing reasoning can not be switched off", "true")},
+	"response_format":        {inBoth, readResponseFormat},
+
+	// Accepted; they change nothing in the answer's text.
+	"user":                   {inBoth, checkString},
+	"best_of":                {inBoth, readIgnoredInt},
+	"metadata":               {inBoth, ignore},
+	"store":                  {inChat, ignore},
+	"parallel_tool_calls":    {inChat, checkBool},
+	"service_tier":           {inBoth, ignore},
+	"safety_identifier":      {inBoth, ignore},
+	"prompt_cache_key":       {inBoth, ignore},
+	"prompt_cache_retention": {inBoth, ignore},
+	"prompt_cache_options":   {inBoth, ignore},
+	"prediction":             {inChat, ignore},
+	"custom_labels":          {inBoth, ignore},
+
+	// Known, and refused unless the value asks for nothing.
+	"functions":                    {inChat, neutral("use tools", "[]")},
+	"function_call":                {inChat, neutral("use tool_choice", `"none"`)},
+	"modalities":                   {inChat, neutral("godwit answers in text", `["text"]`)},
+	"audio":                        {inChat, neutral("godwit answers in text")},
+	"moderation":                   {inChat, neutral("godwit has no moderation")},
+	"web_search_options":           {inChat, neutral("godwit does not search")},
+	"verbosity":                    {inChat, neutral("", `"medium"`)},
+	"suffix":                       {inCompletion, neutral("", `""`)},
+	"regex":                        {inBoth, neutral("", `""`)},
+	"ebnf":                         {inBoth, neutral("", `""`)},
+	"json_schema":                  {inCompletion, neutral("", `""`)},
+	"stop_regex":                   {inBoth, neutral("", `""`, "[]")},
+	"lora_path":                    {inBoth, neutral("", `""`, "[]")},
+	"session_params":               {inBoth, neutral("", "{}")},
+	"session_id":                   {inBoth, neutral("")},
+	"custom_params":                {inBoth, neutral("", "{}")},
+	"custom_logit_processor":       {inBoth, neutral("custom logit processors are code from a client")},
+	"logits_processors":            {inBoth, neutral("logits processors are code from a client", "[]")},
+	"return_hidden_states":         {inBoth, neutral("", "false")},
+	"return_routed_experts":        {inBoth, neutral("", "false")},
+	"return_cached_tokens_details": {inBoth, neutral("", "false")},
+	"return_token_ids":             {inBoth, neutral("", "false")},
+	"return_prompt_token_ids":      {inBoth, neutral("", "false")},
+	"return_meta_info":             {inBoth, neutral("", "false")},
+	"return_tokens_as_token_ids":   {inBoth, neutral("", "false")},
+	"bootstrap_host":               {inBoth, neutral("godwit has no disaggregated mode")},
+	"bootstrap_port":               {inBoth, neutral("godwit has no disaggregated mode")},
+	"bootstrap_room":               {inBoth, neutral("godwit has no disaggregated mode")},
+	"routed_dp_rank":               {inBoth, neutral("")},
+	"data_parallel_rank":           {inBoth, neutral("")},
+	"prompt_embeds":                {inBoth, neutral("serialised tensors are never read from a request")},
+	"documents":                    {inBoth, neutral("", "[]")},
+	"structured_outputs":           {inBoth, neutral("", "{}")},
+	"guided_json":                  {inBoth, neutral("")},
+	"guided_regex":                 {inBoth, neutral("")},
+	"guided_choice":                {inBoth, neutral("", "[]")},
+	"guided_grammar":               {inBoth, neutral("")},
+	"guided_decoding_backend":      {inBoth, neutral("")},
+	"guided_whitespace_pattern":    {inBoth, neutral("")},
+	"structural_tag":               {inBoth, neutral("")},
+	"grammar":                      {inBoth, neutral("", `""`)},
+	"allowed_token_ids":            {inBoth, neutral("")},
+	"bad_words":                    {inBoth, neutral("", "[]")},
+	"logprob_token_ids":            {inBoth, neutral("", "[]")},
+	"prompt_logprobs":              {inBoth, neutral("")},
+	"truncate_prompt_tokens":       {inBoth, neutral("")},
+	"truncation_side":              {inBoth, neutral("")},
+	"add_special_tokens":           {inBoth, neutral("")},
+	"use_beam_search":              {inBoth, neutral("", "false")},
+	"length_penalty":               {inBoth, neutral("", "1", "1.0")},
+	"early_stopping":               {inBoth, neutral("", "false")},
+	"thinking_token_budget":        {inBoth, neutral("")},
+	"reasoning_budget":             {inBoth, neutral("")},
+	"kv_transfer_params":           {inBoth, neutral("")},
+	"vllm_xargs":                   {inBoth, neutral("", "{}")},
+	"mm_processor_kwargs":          {inBoth, neutral("", "{}")},
+	"typical_p":                    {inBoth, neutral("", "1", "1.0")},
+	"mirostat":                     {inBoth, neutral("", "0")},
+	"repeat_penalty":               {inBoth, neutral("use repetition_penalty", "1", "1.0")},
+	"n_predict":                    {inBoth, neutral("use max_tokens")},
+	"max_new_tokens":               {inBoth, neutral("use max_tokens")},
+}
+
+// neutral refuses a field unless its value is one of those that ask for nothing.
+func neutral(reason string, accepted ...string) reader {
+	return func(_ *request, name string, v jsontext.Value) error {
+		c := v.Clone()
+		if err := c.Compact(); err == nil && slices.Contains(accepted, string(c)) {
+			return nil
+		}
+		return unsupported(name, name, reason)
+	}
+}
+
+func unsupported(param, what, reason string) error {
+	if reason == "" {
+		return newError(CodeUnsupported, param, "%s is not supported yet", what)
+	}
+	return newError(CodeUnsupported, param, "%s is not supported: %s", what, reason)
+}
+
+func ignore(*request, string, jsontext.Value) error { return nil }
+
+func checkBool(_ *request, name string, v jsontext.Value) error {
+	_, err := boolOf(v, name)
+	return err
+}
+
+func checkString(_ *request, name string, v jsontext.Value) error {
+	_, err := stringOf(v, name)
+	return err
+}
+
+func readIgnoredInt(_ *request, name string, v jsontext.Value) error {
+	_, err := intOf(v, name, 0, math.MaxInt32)
+	return err
+}
+
+func readBool(at func(*request) *bool) reader {
+	return func(r *request, name string, v jsontext.Value) (err error) {
+		*at(r), err = boolOf(v, name)
+		return err
+	}
+}
+
+func readInt(lo, hi int64, at func(*request) *int) reader {
+	return func(r *request, name string, v jsontext.Value) error {
+		n, err := intOf(v, name, lo, hi)
+		*at(r) = int(n)
+		return err
+	}
+}
+
+func readFloat(lo, hi float64, at func(*request) *float32) reader {
+	return func(r *request, name string, v jsontext.Value) error {
+		f, err := floatOf(v, name, lo, hi)
+		*at(r) = float32(f)
+		return err
+	}
+}
+
+func readName(at func(*request) *string) reader {
+	return func(r *request, name string, v jsontext.Value) error {
+		s, err := stringOf(v, name)
+		if err == nil && len(s) > r.lim.NameBytes {
+			err = invalid(name, "%s is longer than %d bytes", name, r.lim.NameBytes)
+		}
+		*at(r) = s
+		return err
+	}
+}
+
+func readModel(r *request, name string, v jsontext.Value) (err error) {
+	r.modelSet = true
+	r.model, err = stringOf(v, name)
+	return err
+}
+
+func readRID(r *request, name string, v jsontext.Value) error {
+	if v.Kind() != '[' {
+		id, err := r.rid(v, name)
+		r.ids = []string{id}
+		return err
+	}
+	r.ridIsList = true
+	return array(v, name, func(i int, e jsontext.Value) error {
+		id, err := r.rid(e, elem(name, i))
+		if i >= r.lim.Prompts {
+			return invalid(name, "%s holds more than %d ids", name, r.lim.Prompts)
+		}
+		r.ids = append(r.ids, id)
+		return err
+	})
+}
+
+// rid checks one client-given request id: it goes into logs and headers, so it must be
+// printable ASCII.
+func (r *request) rid(v jsontext.Value, path string) (string, error) {
+	id, err := stringOf(v, path)
+	if err != nil {
+		return "", err
+	}
+	if id == "" || len(id) > r.lim.NameBytes {
+		return "", invalid(path, "%s must have 1 to %d characters", path, r.lim.NameBytes)
+	}
+	for _, c := range []byte(id) {
+		if c <= ' ' || c > '~' {
+			return "", invalid(path, "%s must be printable ASCII without blanks", path)
+		}
+	}
+	return id, nil
+}
+
+func readTopP(r *request, name string, v jsontext.Value) error {
+	f, err := floatOf(v, name, 0, 1)
+	if err == nil && f == 0 {
+		err = invalid(name, "%s must be above 0 and at most 1", name)
+	}
+	// A value below float32's range must not become 0, which means "off".
+	r.sampling.TopP = max(float32(f), math.SmallestNonzeroFloat32)
+	return err
+}
+
+func readTopK(r *request, name string, v jsontext.Value) error {
+	k, err := intOf(v, name, -1, math.MaxInt32)
+	if err == nil && k == 0 {
+		err = invalid(name, "%s must be -1 (off) or at least 1", name)
+	}
+	r.sampling.TopK = int(k)
+	return err
+}
+
+// smallestRepetition keeps logit / penalty finite in float32.
+const smallestRepetition = 1e-6
+
+func readRepetition(r *request, name string, v jsontext.Value) error {
+	f, err := floatOf(v, name, 0, 2)
+	if err == nil && f < smallestRepetition {
+		err = invalid(name, "%s must be above 0 (at least %g) and at most 2", name, smallestRepetition)
+	}
+	r.sampling.Repetition = float32(f)
+	return err
+}
+
+func readSeed(r *request, name string, v jsontext.Value) error {
+	n, err := intOf(v, name, math.MinInt64, math.MaxInt64)
+	r.sampling.Seed, r.sampling.HasSeed = uint64(n), true
+	return err
+}
+
+func readLogitBias(r *request, name string, v jsontext.Value) error {
+	var bad []string
+	err := members(v, name, func(key string, e jsontext.Value) error {
+		id, err := strconv.ParseInt(key, 10, 32)
+		if err != nil || id < 0 || strconv.FormatInt(id, 10) != key {
+			bad = append(bad, key)
+			return nil
+		}
+		f, err := floatOf(e, "logit_bias["+key+"]", -100, 100)
+		if err != nil {
+			return invalid(name, "%s", ErrorFrom(err).Message)
+		}
+		r.bias = append(r.bias, biasEntry{key, float32(f)})
+		return nil
+	})
+	if err == nil && len(bad) > 0 {
+		err = invalid(name, "logit_bias keys must be token ids; these are not: %s", quoteList(bad))
+	}
+	return err
+}
+
+// quoteList names at most ten strings.
+func quoteList(list []string) string {
+	var b strings.Builder
+	for i, s := range list {
+		if i == 10 {
+			b.WriteString(", … (" + strconv.Itoa(len(list)) + " in all)")
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(strconv.Quote(clip(s, 40)))
+	}
+	return b.String()
+}
+
+func readMaxTokens(r *request, name string, v jsontext.Value) error {
+	lo := int64(0) // chat: 0 counts as not given
+	if r.kind == Completion {
+		lo = 1
+	}
+	n, err := intOf(v, name, lo, math.MaxInt32)
+	r.maxTokens = int(n)
+	return err
+}
+
+func readMaxCompletionTokens(r *request, name string, v jsontext.Value) error {
+	n, err := intOf(v, name, 0, math.MaxInt32)
+	r.maxCompletionTokens = int(n)
+	return err
+}
+
+func readN(r *request, name string, v jsontext.Value) error {
+	n, err := intOf(v, name, 1, int64(r.lim.Choices))
+	r.n = int(n)
+	return err
+}
+
+func readStop(r *request, name string, v jsontext.Value) error {
+	add := func(e jsontext.Value, path string) error {
+		s, err := stringOf(e, path)
+		switch {
+		case err != nil:
+			return err
+		case s == "":
+			return invalid(path, "%s must not be an empty string", path)
+		case len(s) > r.lim.StopBytes:
+			return invalid(path, "%s is longer than %d bytes", path, r.lim.StopBytes)
+		case len(r.sampling.Stop) == r.lim.Stops:
+			return invalid(name, "%s holds more than %d strings", name, r.lim.Stops)
+		}
+		r.sampling.Stop = append(r.sampling.Stop, s)
+		return nil
+	}
+	switch v.Kind() {
+	case '"':
+		return add(v, name)
+	case '[':
+		return array(v, name, func(i int, e jsontext.Value) error { return add(e, elem(name, i)) })
+	}
+	return invalid(name, "%s must be a string or a list of strings", name)
+}
+
+func readStopTokenIDs(r *request, name string, v jsontext.Value) error {
+	return array(v, name, func(i int, e jsontext.Value) error {
+		if i >= 16*r.lim.Stops {
+			return invalid(name, "%s holds more than %d ids", name, 16*r.lim.Stops)
+		}
+		id, err := intOf(e, elem(name, i), 0, math.MaxInt32)
+		r.sampling.StopTokenIDs = append(r.sampling.StopTokenIDs, int32(id))
+		return err
+	})
+}
+
+func readStreamOptions(r *request, name string, v jsontext.Value) error {
+	return object(v, name, func(key string, e jsontext.Value) (err error) {
+		path := name + "." + key
+		switch key {
+		case "include_usage":
+			r.includeUsage, err = boolOf(e, path)
+		case "continuous_usage_stats":
+			r.continuousUsage, err = boolOf(e, path)
+		case "include_obfuscation":
+			_, err = boolOf(e, path) // padding against traffic analysis; false and true give the same text
+		default:
+			err = unknownField(path)
+		}
+		return err
+	})
+}
+
+// readLogprobs reads a boolean in chat, a count in completions.
+func readLogprobs(r *request, name string, v jsontext.Value) (err error) {
+	if r.kind == Chat {
+		r.logprobs, err = boolOf(v, name)
+		return err
+	}
+	n, err := intOf(v, name, 0, engine.MaxTopLogprobs)
+	r.logprobs, r.topLogprobs = true, int(n)
+	return err
+}
+
+func readEcho(r *request, name string, v jsontext.Value) (err error) {
+	r.echo, err = boolOf(v, name)
+	if err == nil && r.echo && r.kind == Chat {
+		return unsupported(name, "echo in chat", "")
+	}
+	return err
+}
+
+func readPrompt(r *request, name string, v jsontext.Value) error {
+	switch v.Kind() {
+	case '"':
+		return r.addText(v, name)
+	case '[':
+	default:
+		return invalid(name, "prompt must be a string, a list of strings, a list of token ids or a list of such lists")
+	}
+	kind := jsontext.Kind(0)
+	ids := []int32{}
+	err := array(v, name, func(i int, e jsontext.Value) error {
+		path := elem(name, i)
+		if kind == 0 {
+			kind = e.Kind()
+		}
+		if e.Kind() != kind {
+			return invalid(path, "prompt must not mix strings, token ids and lists")
+		}
+		switch kind {
+		case '"':
+			return r.addText(e, path)
+		case '[':
+			list, err := idList(e, path)
+			if err != nil {
+				return err
+			}
+			return r.addPrompt(prompt{ids: list}, path)
+		}
+		id, err := intOf(e, path, 0, math.MaxInt32)
+		ids = append(ids, int32(id))
+		return err
+	})
+	if err != nil || kind == '"' || kind == '[' {
+		return err
+	}
+	return r.addPrompt(prompt{ids: ids}, name)
+}
+
+func (r *request) addText(v jsontext.Value, path string) error {
+	s, err := stringOf(v, path)
+	if err != nil {
+		return err
+	}
+	return r.addPrompt(prompt{text: s}, path)
+}
+
+func (r *request) addPrompt(p prompt, path string) error {
+	if p.text == "" && len(p.ids) == 0 {
+		return invalid(path, "Prompt cannot be empty")
+	}
+	if len(r.prompts) == r.lim.Prompts {
+		return invalid("prompt", "prompt holds more than %d prompts", r.lim.Prompts)
+	}
+	r.prompts = append(r.prompts, p)
+	return nil
+}
+
+func idList(v jsontext.Value, path string) ([]int32, error) {
+	ids := []int32{}
+	err := array(v, path, func(i int, e jsontext.Value) error {
+		id, err := intOf(e, elem(path, i), 0, math.MaxInt32)
+		ids = append(ids, int32(id))
+		return err
+	})
+	return ids, err
+}
+
+func readInputIDs(r *request, name string, v jsontext.Value) (err error) {
+	r.inputIDs, err = idList(v, name)
+	if err == nil && len(r.inputIDs) == 0 {
+		err = invalid(name, "%s cannot be empty", name)
+	}
+	return err
+}
+
+func readResponseFormat(r *request, name string, v jsontext.Value) error {
+	kind := ""
+	err := object(v, name, func(key string, e jsontext.Value) (err error) {
+		if key == "type" {
+			kind, err = stringOf(e, name+".type")
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case kind == "text":
+		return nil
+	case kind == "":
+		return newError(CodeMissing, name+".type", "response_format.type is missing")
+	case kind == "json_object" || kind == "json_schema" || kind == "structural_tag":
+		return unsupported(name, "response_format of type "+kind, "")
+	}
+	return invalid(name+".type", "response_format.type must be text, json_object, json_schema or structural_tag")
+}
+
+func elem(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+
+func unknownField(param string) error {
+	return newError(CodeUnknownParameter, clip(param, 200), "Unrecognized request argument: %s", clip(param, 200))
+}
+
+// saltOf joins what separates cache entries so that no two different sets collide.
+func saltOf(parts ...string) string {
+	var b bytes.Buffer
+	empty := true
+	for _, p := range parts {
+		empty = empty && p == ""
+		b.WriteString(strconv.Itoa(len(p)))
+		b.WriteByte(':')
+		b.WriteString(hex.EncodeToString([]byte(p)))
+	}
+	if empty {
+		return ""
+	}
+	return b.String()
+}

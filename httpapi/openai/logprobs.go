@@ -1,0 +1,172 @@
+package openai
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/godwit-ai/godwit/engine"
+)
+
+// appendChatLogprobs appends {"content":[…]} of the chat shape. Each entry has the
+// token's exact bytes; its text shows U+FFFD where they are not whole code points.
+func appendChatLogprobs(dst []byte, tokens []engine.Token) []byte {
+	dst = append(dst, `{"content":[`...)
+	for i, t := range tokens {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendTokenProb(dst, t.TokenProb)
+		dst = append(dst, `,"top_logprobs":[`...)
+		for j, a := range t.Top {
+			if j > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(appendTokenProb(dst, a), '}')
+		}
+		dst = append(dst, `]}`...)
+	}
+	return append(dst, `]}`...)
+}
+
+// appendTokenProb leaves the object open.
+func appendTokenProb(dst []byte, t engine.TokenProb) []byte {
+	dst = append(dst, `{"token":`...)
+	dst = appendString(dst, string(t.Bytes))
+	dst = append(dst, `,"bytes":`...)
+	dst = appendByteList(dst, t.Bytes)
+	dst = append(dst, `,"logprob":`...)
+	return appendLogprob(dst, t.Logprob)
+}
+
+// offsets places tokens in a growing text. Offsets count code points from the start of
+// the choice's text, as OpenAI's do. A token that the text does not show (a skipped
+// special token, a trimmed stop) has the offset where it would stand.
+type offsets struct {
+	text  []byte // arrived, not yet placed
+	ahead []byte // placed before its text arrived (a stop string holds text back)
+	chars int    // code points placed
+	whole bool   // no more text will come
+}
+
+// add appends new text of the choice; last says that it is the end.
+func (o *offsets) add(text string, last bool) {
+	o.whole = last
+	n := min(len(o.ahead), len(text))
+	if string(o.ahead[:n]) == text[:n] {
+		o.ahead = o.ahead[n:]
+		o.text = append(o.text, text[n:]...)
+		return
+	}
+	// What was placed ahead is not in the text: special tokens, left out.
+	o.chars -= runes(o.ahead)
+	o.ahead = nil
+	o.text = append(o.text, text...)
+}
+
+// place returns the token's offset and moves past its bytes as far as the text shows
+// them.
+func (o *offsets) place(b []byte) int {
+	at := o.chars
+	n := min(len(b), len(o.text))
+	if string(o.text[:n]) != string(b[:n]) {
+		return at
+	}
+	o.text = o.text[n:]
+	o.chars += runes(b[:n])
+	if !o.whole {
+		o.ahead = append(o.ahead, b[n:]...)
+		o.chars += runes(b[n:])
+	}
+	return at
+}
+
+// runes counts code points by their first bytes, so that one that spans tokens counts
+// once, at its start.
+func runes(b []byte) int {
+	n := 0
+	for _, c := range b {
+		if utf8.RuneStart(c) {
+			n++
+		}
+	}
+	return n
+}
+
+// tokenText is a token as a completion's logprobs write it: its text, or its bytes in
+// the form "bytes:\xe2\x80" when they are no whole code points.
+func tokenText(b []byte) string {
+	if utf8.Valid(b) {
+		return string(b)
+	}
+	var s strings.Builder
+	s.WriteString("bytes:")
+	for _, c := range b {
+		s.WriteString(`\x`)
+		s.WriteByte(hexDigits[c>>4])
+		s.WriteByte(hexDigits[c&15])
+	}
+	return s.String()
+}
+
+// appendCompletionLogprobs appends the four lists of the completion shape, in SGLang's
+// order. first is true when tokens begins with the prompt's first token, which has no
+// probability.
+func appendCompletionLogprobs(dst []byte, tokens []engine.Token, first bool, top int, o *offsets) []byte {
+	dst = append(dst, `{"text_offset":[`...)
+	for i, t := range tokens {
+		dst = comma(dst, i)
+		dst = appendInt(dst, o.place(t.Bytes))
+	}
+	dst = append(dst, `],"token_logprobs":[`...)
+	for i, t := range tokens {
+		dst = comma(dst, i)
+		if first && i == 0 {
+			dst = append(dst, "null"...)
+			continue
+		}
+		dst = appendLogprob(dst, t.Logprob)
+	}
+	dst = append(dst, `],"tokens":[`...)
+	for i, t := range tokens {
+		dst = comma(dst, i)
+		dst = appendString(dst, tokenText(t.Bytes))
+	}
+	dst = append(dst, `],"top_logprobs":[`...)
+	if top > 0 {
+		for i, t := range tokens {
+			dst = comma(dst, i)
+			if first && i == 0 {
+				dst = append(dst, "null"...)
+				continue
+			}
+			dst = appendTopMap(dst, t.Top)
+		}
+	}
+	return append(dst, `]}`...)
+}
+
+// appendTopMap writes alternatives as an object. Two tokens can have the same text; the
+// likelier one is kept.
+func appendTopMap(dst []byte, top []engine.TokenProb) []byte {
+	dst = append(dst, '{')
+	seen := make(map[string]bool, len(top))
+	for _, t := range top {
+		text := tokenText(t.Bytes)
+		if seen[text] {
+			continue
+		}
+		dst = comma(dst, len(seen))
+		seen[text] = true
+		dst = appendString(dst, text)
+		dst = append(dst, ':')
+		dst = appendLogprob(dst, t.Logprob)
+	}
+	return append(dst, '}')
+}
+
+func comma(dst []byte, i int) []byte {
+	if i > 0 {
+		return append(dst, ',')
+	}
+	return dst
+}

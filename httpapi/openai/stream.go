@@ -1,0 +1,195 @@
+package openai
+
+import (
+	"strconv"
+
+	"github.com/godwit-ai/godwit/engine"
+)
+
+// Encoder turns engine events into server-sent events of one call. It is used by one
+// goroutine and keeps what a stream must remember per choice.
+//
+// Chat: per choice a chunk with the role, then deltas, then exactly one finish chunk.
+// Completions: text chunks, the last of which carries the finish reason. Then, only if
+// asked for, one chunk with usage and no choices; then [DONE].
+type Encoder struct {
+	call    *Call
+	head    []byte // `data: {"id":…,"choices":[{"index":`
+	choices []choiceState
+	prompts []promptState
+	usages  []engine.Usage // latest per prompt
+}
+
+type choiceState struct {
+	started bool
+	offsets offsets
+}
+
+// promptState holds events back until the prompt's tokens are known: they come with
+// choice 0, but every echoed choice begins with them.
+type promptState struct {
+	known  bool
+	tokens []engine.Token
+	held   []engine.Event
+}
+
+// NewEncoder starts the answer to a streamed call.
+func (c *Call) NewEncoder() *Encoder {
+	e := &Encoder{
+		call:    c,
+		choices: make([]choiceState, len(c.Requests)*c.N),
+		prompts: make([]promptState, len(c.Requests)),
+		usages:  make([]engine.Usage, len(c.Requests)),
+	}
+	e.head = append(e.appendEnvelope(nil), `[{"index":`...)
+	return e
+}
+
+func (e *Encoder) appendEnvelope(dst []byte) []byte {
+	c := e.call
+	dst = append(dst, `data: {"id":`...)
+	dst = appendString(dst, c.ID)
+	dst = append(dst, `,"object":"`...)
+	dst = append(dst, c.object()...)
+	if c.Kind == Chat {
+		dst = append(dst, ".chunk"...)
+	}
+	dst = append(dst, `","created":`...)
+	dst = strconv.AppendInt(dst, c.Created, 10)
+	dst = append(dst, `,"model":`...)
+	dst = appendString(dst, c.Model)
+	return append(dst, `,"choices":`...)
+}
+
+// AppendEvent appends the chunks of one event of prompt's stream. usage is the stream's
+// count so far. It may append nothing: an event can carry tokens without text.
+func (e *Encoder) AppendEvent(dst []byte, prompt int, ev engine.Event, usage engine.Usage) []byte {
+	e.usages[prompt] = usage
+	if e.call.Kind == Chat {
+		return e.appendChat(dst, prompt, ev)
+	}
+	if !e.call.Echo || !e.call.Logprobs {
+		return e.appendCompletion(dst, prompt, ev)
+	}
+	p := &e.prompts[prompt]
+	if ev.Choice == 0 && !p.known {
+		p.known, p.tokens = true, ev.Prompt
+		dst = e.appendCompletion(dst, prompt, ev)
+		for _, h := range p.held {
+			dst = e.appendCompletion(dst, prompt, h)
+		}
+		p.held = nil
+		return dst
+	}
+	if !p.known {
+		p.held = append(p.held, ev)
+		return dst
+	}
+	return e.appendCompletion(dst, prompt, ev)
+}
+
+func (e *Encoder) appendChat(dst []byte, prompt int, ev engine.Event) []byte {
+	index := prompt*e.call.N + ev.Choice
+	state := &e.choices[index]
+	if !state.started {
+		state.started = true
+		dst = e.appendIndex(dst, index)
+		dst = append(dst, `,"delta":{"role":"assistant","content":"","reasoning_content":null,"tool_calls":null},"logprobs":null`...)
+		dst = e.appendTail(dst, nil)
+	}
+	tokens := e.call.Logprobs && len(ev.Tokens) > 0
+	if ev.Text != "" || tokens {
+		dst = e.appendIndex(dst, index)
+		dst = append(dst, `,"delta":{"role":null,"content":`...)
+		dst = appendString(dst, ev.Text)
+		dst = append(dst, `,"reasoning_content":null,"tool_calls":null},"logprobs":`...)
+		if tokens {
+			dst = appendChatLogprobs(dst, ev.Tokens)
+		} else {
+			dst = append(dst, "null"...)
+		}
+		dst = e.appendTail(dst, nil)
+	}
+	if ev.Finish != nil {
+		dst = e.appendIndex(dst, index)
+		dst = append(dst, `,"delta":{"role":null,"content":null,"reasoning_content":null,"tool_calls":null},"logprobs":null`...)
+		dst = e.appendTail(dst, ev.Finish)
+	}
+	return dst
+}
+
+func (e *Encoder) appendCompletion(dst []byte, prompt int, ev engine.Event) []byte {
+	c := e.call
+	index := prompt*c.N + ev.Choice
+	state := &e.choices[index]
+	text, tokens := ev.Text, ev.Tokens
+	first := false
+	if !state.started && c.Echo {
+		text = c.echo(prompt) + text
+		if p := e.prompts[prompt].tokens; c.Logprobs && len(p) > 0 {
+			first = true
+			tokens = append(append(make([]engine.Token, 0, len(p)+len(tokens)), p...), tokens...)
+		}
+	}
+	state.started = true
+	logprobs := c.Logprobs && len(tokens) > 0
+	if text == "" && !logprobs && ev.Finish == nil {
+		return dst
+	}
+	dst = e.appendIndex(dst, index)
+	dst = append(dst, `,"text":`...)
+	dst = appendString(dst, text)
+	dst = append(dst, `,"logprobs":`...)
+	if logprobs {
+		state.offsets.add(text, ev.Finish != nil)
+		dst = appendCompletionLogprobs(dst, tokens, first, c.TopLogprobs, &state.offsets)
+	} else {
+		dst = append(dst, "null"...)
+	}
+	return e.appendTail(dst, ev.Finish)
+}
+
+func (e *Encoder) appendIndex(dst []byte, index int) []byte {
+	return appendInt(append(dst, e.head...), index)
+}
+
+// appendTail ends the choice and the chunk.
+func (e *Encoder) appendTail(dst []byte, f *engine.Finish) []byte {
+	dst = appendFinish(dst, f)
+	dst = append(dst, `}],"usage":`...)
+	if e.call.ContinuousUsage {
+		dst = e.call.appendUsage(dst, e.total())
+	} else {
+		dst = append(dst, "null"...)
+	}
+	return append(dst, "}\n\n"...)
+}
+
+func (e *Encoder) total() engine.Usage {
+	var sum engine.Usage
+	for _, u := range e.usages {
+		sum = addUsage(sum, u)
+	}
+	return sum
+}
+
+// SetUsage records the final count of a prompt's stream.
+func (e *Encoder) SetUsage(prompt int, u engine.Usage) { e.usages[prompt] = u }
+
+// AppendEnd appends the usage chunk, if the call asked for it, and [DONE].
+func (e *Encoder) AppendEnd(dst []byte) []byte {
+	if e.call.IncludeUsage {
+		dst = e.appendEnvelope(dst)
+		dst = append(dst, `[],"usage":`...)
+		dst = e.call.appendUsage(dst, e.total())
+		dst = append(dst, "}\n\n"...)
+	}
+	return append(dst, "data: [DONE]\n\n"...)
+}
+
+// AppendFailure ends a stream that failed after it began.
+func AppendFailure(dst []byte, err error) []byte {
+	dst = append(dst, "data: "...)
+	dst = ErrorFrom(err).AppendBody(dst)
+	return append(dst, "\n\ndata: [DONE]\n\n"...)
+}

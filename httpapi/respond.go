@@ -1,0 +1,108 @@
+package httpapi
+
+import (
+	"errors"
+	"mime"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/godwit-ai/godwit/httpapi/openai"
+)
+
+// fail answers with an error, unless the client is gone or the answer has begun.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	e := openai.ErrorFrom(err)
+	if x := exchangeOf(r); x != nil {
+		x.err = err
+		if x.status != 0 {
+			return
+		}
+		if r.Context().Err() != nil && s.ctx.Err() == nil {
+			x.status = 499 // logged only: nobody reads an answer
+			return
+		}
+	}
+	if s.ctx.Err() != nil && e.Status >= 499 {
+		e = openai.ShuttingDown()
+	}
+	if e.Status == 499 {
+		e = openai.ErrorFrom(errors.New("cancelled"))
+	}
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(e.RetryAfter))
+	}
+	if e.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	if e.Status >= 500 && e.Status != http.StatusServiceUnavailable {
+		s.log.Error("request failed", "path", clip(r.URL.Path, 200), "error", err.Error())
+	}
+	s.send(w, e.Status, e.AppendBody(nil))
+}
+
+// send writes a JSON body under the write deadline.
+func (s *Server) send(w http.ResponseWriter, status int, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.opt.WriteTimeout))
+	w.WriteHeader(status)
+	w.Write(body)
+}
+
+func (s *Server) sendText(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.opt.WriteTimeout))
+	w.WriteHeader(status)
+	w.Write([]byte(text))
+}
+
+func refuse(status int, code, message string) *openai.Error {
+	return &openai.Error{Status: status, Type: openai.TypeInvalidRequest, Code: code, Message: message}
+}
+
+// body reads a JSON body within its size and time.
+func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if !isJSON(r.Header) {
+		drainBody(r)
+		return nil, refuse(http.StatusUnsupportedMediaType, "unsupported_media_type", "The Content-Type must be application/json")
+	}
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		drainBody(r)
+		return nil, refuse(http.StatusUnsupportedMediaType, "unsupported_media_type", "The Content-Encoding "+clip(enc, 40)+" is not supported")
+	}
+	tooLarge := refuse(http.StatusRequestEntityTooLarge, "request_too_large", "The request body is larger than "+strconv.FormatInt(s.opt.MaxBodyBytes, 10)+" bytes")
+	if r.ContentLength > s.opt.MaxBodyBytes {
+		w.Header().Set("Connection", "close")
+		return nil, tooLarge
+	}
+	rc := http.NewResponseController(w)
+	rc.SetReadDeadline(time.Now().Add(s.opt.BodyTimeout))
+	data, err := readAll(http.MaxBytesReader(w, r.Body, s.opt.MaxBodyBytes), r.ContentLength)
+	if err == nil {
+		rc.SetReadDeadline(time.Time{})
+		return data, nil
+	}
+	w.Header().Set("Connection", "close")
+	var mbe *http.MaxBytesError
+	switch {
+	case errors.As(err, &mbe):
+		return nil, tooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, refuse(http.StatusRequestTimeout, "request_timeout", "The request body took too long")
+	}
+	return nil, refuse(http.StatusBadRequest, openai.CodeInvalidJSON, "The request body could not be read")
+}
+
+// isJSON accepts exactly one JSON content type.
+func isJSON(h http.Header) bool {
+	types := h.Values("Content-Type")
+	if len(types) != 1 {
+		return false
+	}
+	t, _, err := mime.ParseMediaType(types[0])
+	return err == nil && (t == "application/json" || strings.HasPrefix(t, "application/") && strings.HasSuffix(t, "+json"))
+}
