@@ -1,0 +1,19 @@
+package cpu
+
+import (
+	"testing"
+
+	"github.com/godwit-ai/godwit/engine/device/devicetest"
+)
+
+func TestEveryLevelPassesTheConformanceSuite(t *testing.T) {
+	for _, level := range Levels() {
+		t.Run(level, func(t *testing.T) {
+			dev, err := New(Options{Threads: 2, Level: level})
+			if err != nil {
+				t.Fatal(err)
+			}
+			devicetest.Run(t, dev)
+		})
+	}
+}

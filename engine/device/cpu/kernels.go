@@ -1,0 +1,124 @@
+package cpu
+
+import (
+	"math/bits"
+	"unsafe"
+)
+
+// kernels are the inner loops at one level of instructions. Each is defined by its
+// pure Go version; the others differ in rounding only.
+type kernels struct {
+	name string
+	// tile is the most columns (rows of activations) of one product, a power of two.
+	tile int
+	// product computes a group of 16 weight rows times 1<<i activation rows.
+	product [layouts][5]func(*productArgs)
+	// quantize writes one activation row into its tile.
+	quantize func(*quantizeArgs)
+	// sumSquares is Σ x², n a multiple of 16.
+	sumSquares func(x *float32, n int) float32
+	// scaleBy is dst = x · s · w, n a multiple of 16.
+	scaleBy func(dst, x, w *float32, s float32, n int)
+	// add is dst = x + y, n a multiple of 16.
+	add func(dst, x, y *float32, n int)
+	// siluMul is dst = silu(x) · y, n a multiple of 16.
+	siluMul func(dst, x, y *float32, n int)
+	// maxOf is the largest of n > 0 elements, n a multiple of 16.
+	maxOf func(x *float32, n int) float32
+	// expSum is x = exp(x - shift) in place and returns the sum; n a multiple of 16;
+	// -Inf becomes exactly 0.
+	expSum func(x *float32, shift float32, n int) float32
+	// scores are the dot products of n = 1..8 queries with blocks of 16 keys.
+	scores [9]func(*scoresArgs)
+	// mix adds the values of tokens, weighted, to n = 1..4 outputs of 16 or 64
+	// columns.
+	mix16, mix64 [5]func(*mixArgs)
+	// argmax finds in each of 16 lanes the largest of n elements, n a multiple of 16,
+	// and its first index, ignoring NaN.
+	argmax func(a *argmaxArgs)
+}
+
+// productArgs: out[c] = start[c] + w · x[c] for the n columns c of a tile.
+// Every sum starts from start (a residual, a bias or zeros) and adds block after
+// block, so that it does not depend on n.
+type productArgs struct {
+	w        unsafe.Pointer // a group
+	x        unsafe.Pointer // a tile of activations
+	out      unsafe.Pointer // 16 float32 per column
+	start    unsafe.Pointer // 16 float32 per column
+	outStep  uintptr        // bytes from column to column
+	fromStep uintptr
+	blocks   int
+	n        int // the pure Go version needs it; assembly is made for one n
+}
+
+// A tile of quantised activations has for each block of 32 columns the n rows'
+// 32 high bytes and 32 low bytes (value = scale · (128·high + low)), then n each of
+// the scale, the scale times the sum, and -128 times the sum of the first and of
+// the second half, which takes the offset of 8-bit weights back.
+const quantBytes = 64 + 16 // per row and block
+
+// quantLevels is the largest magnitude of a quantised activation.
+const quantLevels = 127 * 128
+
+// quantizeArgs: x [32·blocks] goes to row c of a tile of n.
+type quantizeArgs struct {
+	x      unsafe.Pointer
+	dst    unsafe.Pointer // tile + 64·c
+	aux    unsafe.Pointer // tile + 64·n + 4·c
+	step   uintptr        // bytes from block to block: 80·n
+	auxGap uintptr        // bytes between the four numbers: 4·n
+	blocks int
+}
+
+// scoresArgs: out[q][16·b+t] = Σ_d q[d][q] · k[b][d][t].
+type scoresArgs struct {
+	q       unsafe.Pointer // [dim][n]
+	k       unsafe.Pointer // [blocks][dim][16]
+	out     unsafe.Pointer
+	outStep uintptr // bytes from query to query
+	dim     int
+	blocks  int
+	n       int
+}
+
+// mixArgs: out[q][0:16 or 64] += Σ_t p[q][t] · v[t].
+type mixArgs struct {
+	p       unsafe.Pointer
+	v       unsafe.Pointer
+	out     unsafe.Pointer
+	pStep   uintptr // bytes from query to query
+	vStep   uintptr // bytes from token to token
+	outStep uintptr // bytes from query to query
+	tokens  int
+	n       int
+}
+
+type argmaxArgs struct {
+	x     unsafe.Pointer
+	n     int
+	value [16]float32
+	index [16]int32 // -1: nothing above -Inf
+}
+
+// tileAt is the tile of row i when rows are cut into tiles of at most most, then
+// into falling powers of two.
+func tileAt(i, rows, most int) (first, n int) {
+	if full := rows &^ (most - 1); i < full {
+		return i &^ (most - 1), most
+	}
+	first = rows &^ (most - 1)
+	for rest := rows - first; ; {
+		n = 1 << (bits.Len(uint(rest)) - 1)
+		if i < first+n {
+			return first, n
+		}
+		first, rest = first+n, rest-n
+	}
+}
+
+func log2(n int) int { return bits.Len(uint(n)) - 1 }
+
+func floatsAt(p unsafe.Pointer, n int) []float32 { return unsafe.Slice((*float32)(p), n) }
+
+func bytesAt(p unsafe.Pointer, n int) []byte { return unsafe.Slice((*byte)(p), n) }

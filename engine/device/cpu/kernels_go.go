@@ -1,0 +1,275 @@
+package cpu
+
+import (
+	"math"
+	"unsafe"
+
+	"github.com/godwit-ai/godwit/engine/quant"
+)
+
+// goKernels are the definition of every kernel.
+func goKernels() *kernels {
+	k := &kernels{
+		name: "go", tile: 4,
+		quantize: goQuantize, sumSquares: goSumSquares, scaleBy: goScaleBy, add: goAdd,
+		siluMul: goSiluMul, maxOf: goMax, expSum: goExpSum, argmax: goArgmax,
+	}
+	for l := range layouts {
+		for i := range k.product[l] {
+			k.product[l][i] = goProducts[l]
+		}
+	}
+	for n := 1; n <= 8; n++ {
+		k.scores[n] = goScores
+	}
+	for n := 1; n <= 4; n++ {
+		k.mix16[n] = func(a *mixArgs) { goMix(a, 16) }
+		k.mix64[n] = func(a *mixArgs) { goMix(a, 64) }
+	}
+	return k
+}
+
+var goProducts = [layouts]func(*productArgs){
+	u4Half: goU4, u4Float: goU4Float, s8Half: goS8, s8Float: goS8Float, s8Double: goS8Double,
+	f32Lines: goF32, f16Lines: goF16, bf16Lines: goBF16,
+}
+
+func goU4(a *productArgs)       { goInteger(a, u4Half) }
+func goU4Float(a *productArgs)  { goInteger(a, u4Float) }
+func goS8(a *productArgs)       { goInteger(a, s8Half) }
+func goS8Float(a *productArgs)  { goInteger(a, s8Float) }
+func goS8Double(a *productArgs) { goInteger(a, s8Double) }
+
+// goInteger unpacks each block of weights once and multiplies all columns with it.
+func goInteger(a *productArgs, l layout) {
+	size := blockBytes[l]
+	m := matrix{layout: l}
+	var q [groupRows][blockElems]int32
+	var d0, d1, low [groupRows]float32
+	goStart(a)
+	for b := range a.blocks {
+		blk := bytesAt(unsafe.Add(a.w, b*size), size)
+		unpackLines(&q, blk, l)
+		for r := range groupRows {
+			d0[r], d1[r], low[r] = m.scales(blk, r)
+		}
+		x := unsafe.Add(a.x, b*a.n*quantBytes)
+		aux := floatsAt(unsafe.Add(x, 64*a.n), 2*a.n)
+		for c := range a.n {
+			var v [blockElems]int32
+			hi, lo := unsafe.Slice((*int8)(unsafe.Add(x, 64*c)), 32), unsafe.Slice((*int8)(unsafe.Add(x, 64*c+32)), 32)
+			for k := range v {
+				v[k] = 128*int32(hi[k]) + int32(lo[k])
+			}
+			out := floatsAt(unsafe.Add(a.out, uintptr(c)*a.outStep), groupRows)
+			scale, sum := aux[c], aux[a.n+c]
+			for r := range groupRows {
+				s0, s1 := dot32(&q[r], &v)
+				if l == s8Double {
+					out[r] += d0[r] * (float32(s0) * scale)
+					out[r] += d1[r] * (float32(s1) * scale)
+					continue
+				}
+				out[r] += d0[r] * (float32(s0+s1) * scale)
+				if low[r] != 0 {
+					out[r] += low[r] * sum
+				}
+			}
+		}
+	}
+}
+
+func dot32(q, v *[blockElems]int32) (s0, s1 int32) {
+	for k := range 16 {
+		s0 += q[k] * v[k]
+		s1 += q[k+16] * v[k+16]
+	}
+	return s0, s1
+}
+
+func unpackLines(q *[groupRows][blockElems]int32, blk []byte, l layout) {
+	if l == u4Half || l == u4Float {
+		for i, b := range blk[:256] {
+			r, k := i%64/4, i/64*4+i%4
+			q[r][k], q[r][k+16] = int32(b&15), int32(b>>4)
+		}
+		return
+	}
+	for i, b := range blk[:512] {
+		q[i%64/4][i/64*4+i%4] = int32(b) - 128
+	}
+}
+
+func goStart(a *productArgs) {
+	for c := range a.n {
+		copy(floatsAt(unsafe.Add(a.out, uintptr(c)*a.outStep), groupRows), floatsAt(unsafe.Add(a.start, uintptr(c)*a.fromStep), groupRows))
+	}
+}
+
+func goF32(a *productArgs) {
+	goFloat(a, 64, func(line unsafe.Pointer, w *[groupRows]float32) { copy(w[:], floatsAt(line, groupRows)) })
+}
+
+func goF16(a *productArgs) {
+	goFloat(a, 32, func(line unsafe.Pointer, w *[groupRows]float32) {
+		for i, h := range unsafe.Slice((*uint16)(line), groupRows) {
+			w[i] = quant.F16ToF32(h)
+		}
+	})
+}
+
+func goBF16(a *productArgs) {
+	goFloat(a, 32, func(line unsafe.Pointer, w *[groupRows]float32) {
+		for i, h := range unsafe.Slice((*uint16)(line), groupRows) {
+			w[i] = quant.BF16ToF32(h)
+		}
+	})
+}
+
+// goFloat multiplies a float tile [blocks][n] with lines that widen makes float32.
+func goFloat(a *productArgs, lineBytes int, widen func(line unsafe.Pointer, w *[groupRows]float32)) {
+	goStart(a)
+	x := floatsAt(a.x, a.blocks*a.n)
+	var w [groupRows]float32
+	for k := range a.blocks {
+		widen(unsafe.Add(a.w, k*lineBytes), &w)
+		for c := range a.n {
+			v := x[k*a.n+c]
+			out := floatsAt(unsafe.Add(a.out, uintptr(c)*a.outStep), groupRows)
+			for r := range w {
+				out[r] += w[r] * v
+			}
+		}
+	}
+}
+
+// tiny is where a block counts as zeros: its reciprocal would overflow.
+const tiny = 1e-30
+
+func goQuantize(a *quantizeArgs) {
+	x := floatsAt(a.x, blockElems*a.blocks)
+	for b := range a.blocks {
+		v := x[b*blockElems:][:blockElems]
+		var most float32
+		for _, f := range v {
+			most = max(most, float32(math.Abs(float64(f))))
+		}
+		var scale, inv float32
+		if most > tiny {
+			scale, inv = most/quantLevels, quantLevels/most
+		}
+		q := unsafe.Slice((*int8)(unsafe.Add(a.dst, uintptr(b)*a.step)), 64)
+		var sum [2]int32
+		for k, f := range v {
+			n := int32(math.RoundToEven(float64(f * inv)))
+			hi := (n + 64) >> 7
+			q[k], q[32+k] = int8(hi), int8(n-hi<<7)
+			sum[k/16] += n
+		}
+		aux := unsafe.Add(a.aux, uintptr(b)*a.step)
+		*(*float32)(aux) = scale
+		*(*float32)(unsafe.Add(aux, a.auxGap)) = scale * float32(sum[0]+sum[1])
+		*(*int32)(unsafe.Add(aux, 2*a.auxGap)) = -128 * sum[0]
+		*(*int32)(unsafe.Add(aux, 3*a.auxGap)) = -128 * sum[1]
+	}
+}
+
+func goSumSquares(x *float32, n int) float32 {
+	var s [16]float32
+	v := unsafe.Slice(x, n)
+	for i, f := range v {
+		s[i%16] += f * f
+	}
+	return sum16(&s)
+}
+
+func sum16(s *[16]float32) float32 {
+	for n := 8; n > 0; n /= 2 {
+		for i := range n {
+			s[i] += s[i+n]
+		}
+	}
+	return s[0]
+}
+
+func goScaleBy(dst, x, w *float32, s float32, n int) {
+	d, v, u := unsafe.Slice(dst, n), unsafe.Slice(x, n), unsafe.Slice(w, n)
+	for i := range d {
+		d[i] = v[i] * s * u[i]
+	}
+}
+
+func goAdd(dst, x, y *float32, n int) {
+	d, v, u := unsafe.Slice(dst, n), unsafe.Slice(x, n), unsafe.Slice(y, n)
+	for i := range d {
+		d[i] = v[i] + u[i]
+	}
+}
+
+func goSiluMul(dst, x, y *float32, n int) {
+	d, v, u := unsafe.Slice(dst, n), unsafe.Slice(x, n), unsafe.Slice(y, n)
+	for i := range d {
+		d[i] = v[i] / float32(1+math.Exp(-float64(v[i]))) * u[i]
+	}
+}
+
+func goMax(x *float32, n int) float32 {
+	most := float32(math.Inf(-1))
+	for _, f := range unsafe.Slice(x, n) {
+		if f > most {
+			most = f
+		}
+	}
+	return most
+}
+
+func goExpSum(x *float32, shift float32, n int) float32 {
+	var s [16]float32
+	v := unsafe.Slice(x, n)
+	for i, f := range v {
+		v[i] = float32(math.Exp(float64(f - shift)))
+		s[i%16] += v[i]
+	}
+	return sum16(&s)
+}
+
+func goScores(a *scoresArgs) {
+	q := floatsAt(a.q, a.dim*a.n)
+	for b := range a.blocks {
+		k := floatsAt(unsafe.Add(a.k, 64*a.dim*b), 16*a.dim)
+		for c := range a.n {
+			var s [16]float32
+			for d := range a.dim {
+				f := q[d*a.n+c]
+				for t := range s {
+					s[t] += f * k[16*d+t]
+				}
+			}
+			copy(floatsAt(unsafe.Add(a.out, uintptr(c)*a.outStep+uintptr(64*b)), 16), s[:])
+		}
+	}
+}
+
+func goMix(a *mixArgs, width int) {
+	for c := range a.n {
+		out := floatsAt(unsafe.Add(a.out, uintptr(c)*a.outStep), width)
+		p := floatsAt(unsafe.Add(a.p, uintptr(c)*a.pStep), a.tokens)
+		for t, f := range p {
+			v := floatsAt(unsafe.Add(a.v, uintptr(t)*a.vStep), width)
+			for i := range out {
+				out[i] += f * v[i]
+			}
+		}
+	}
+}
+
+func goArgmax(a *argmaxArgs) {
+	for i := range a.value {
+		a.value[i], a.index[i] = float32(math.Inf(-1)), -1
+	}
+	for i, f := range floatsAt(a.x, a.n) {
+		if f > a.value[i%16] {
+			a.value[i%16], a.index[i%16] = f, int32(i)
+		}
+	}
+}
