@@ -58,6 +58,7 @@ func Run(t *testing.T, dev device.Device) {
 	t.Run("Goldens", func(t *testing.T) { runGoldens(t, dev) })
 	t.Run("Batches", func(t *testing.T) { runBatches(t, dev) })
 	t.Run("Quantised", func(t *testing.T) { runQuantised(t, dev) })
+	t.Run("Stories260K", func(t *testing.T) { runStories(t, dev) })
 	t.Run("Outputs", func(t *testing.T) { runOutputs(t, dev) })
 	t.Run("Refusals", func(t *testing.T) { runRefusals(t, dev) })
 	t.Run("Lifecycle", func(t *testing.T) { runLifecycle(t, dev) })
