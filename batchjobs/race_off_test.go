@@ -1,0 +1,5 @@
+//go:build !race
+
+package batchjobs
+
+const raceEnabled = false
