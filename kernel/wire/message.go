@@ -58,7 +58,7 @@ type Header struct {
 // Message is a decoded message, or one to encode.
 type Message struct {
 	Envelope  [][]byte       // incoming: identities; outgoing on iopub: the topic
-	Header    Header         // outgoing: made by Encode but for Type
+	Header    Header         // outgoing: made by Encode but for Type and, if set, ID
 	RawHeader jsontext.Value // incoming: the header as it came, the parent of replies
 	Parent    jsontext.Value // header of the causing message; empty means none
 	Metadata  any            // incoming: jsontext.Value; nil means {}
@@ -189,7 +189,10 @@ func (c *Codec) Encode(m Message) ([][]byte, error) {
 	frames = append(frames, m.Envelope...)
 	frames = append(frames, []byte(delimiter), nil)
 	at := len(frames)
-	m.Header = c.header(m.Header.Type)
+	if m.Header.ID == "" {
+		m.Header.ID = c.NewID()
+	}
+	m.Header = c.header(m.Header.ID, m.Header.Type)
 	var parent any = m.Parent
 	if len(m.Parent) == 0 {
 		parent = nil
@@ -215,9 +218,14 @@ func encodeObject(v any) ([]byte, error) {
 	return json.Marshal(v, encodeOptions)
 }
 
-func (c *Codec) header(msgType string) Header {
+// NewID returns an id that no other message of this codec has.
+func (c *Codec) NewID() string {
+	return c.session + "_" + strconv.FormatUint(c.count.Add(1), 10)
+}
+
+func (c *Codec) header(id, msgType string) Header {
 	return Header{
-		ID:       c.session + "_" + strconv.FormatUint(c.count.Add(1), 10),
+		ID:       id,
 		Session:  c.session,
 		Username: "kernel",
 		Date:     c.now().UTC().Format("2006-01-02T15:04:05.000000Z"),

@@ -1,0 +1,203 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/godwit-ai/godwit/kernel/wire"
+	"github.com/godwit-ai/godwit/runtime/session"
+)
+
+// running is the cell that can be interrupted.
+type running struct {
+	mu     sync.Mutex
+	cancel context.CancelCauseFunc // nil: no cell runs
+	out    *output
+	nagged bool
+}
+
+// set names the running cell; nil functions mean that none runs.
+func (r *running) set(cancel context.CancelCauseFunc, out *output) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cancel, r.out, r.nagged = cancel, out, false
+}
+
+// stubborn is how long an interrupted cell may take before the user is told.
+const stubborn = 3 * time.Second
+
+func (r *running) interrupt(cause error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cancel == nil {
+		return
+	}
+	r.cancel(cause)
+	if out := r.out; !r.nagged {
+		r.nagged = true
+		time.AfterFunc(stubborn, func() { r.nag(out) })
+	}
+}
+
+// nag tells the user of an interrupted cell that has not ended.
+func (r *running) nag(out *output) {
+	r.mu.Lock()
+	still := r.out == out
+	r.mu.Unlock()
+	if still {
+		out.Stderr([]byte("\nThe cell has not stopped yet: it waits inside a Go function that cannot be interrupted. Restart the kernel to end it.\n"))
+	}
+}
+
+// abortRule tells which requests a failed cell aborts: those that were queued when
+// it failed, and those that its front end had composed before, if they arrive within
+// a moment. The front end's clock decides only inside that moment, because it may be
+// another machine's.
+type abortRule struct {
+	number  uint64 // newest request that had arrived
+	session string // of the failed request
+	at      time.Time
+}
+
+const lateArrival = 100 * time.Millisecond
+
+func (a *abortRule) aborts(r request) bool {
+	if r.number <= a.number {
+		return true
+	}
+	if r.Header.Session != a.session || r.arrived.Sub(a.at) > lateArrival {
+		return false
+	}
+	composed, err := time.Parse(time.RFC3339Nano, r.Header.Date)
+	return err == nil && composed.Before(a.at)
+}
+
+// execute answers an execute_request.
+func (s *server) execute(r request) {
+	var req wire.ExecuteRequest
+	if err := r.Decode(&req); err != nil {
+		s.replyExecution(r.Message, &session.Error{Name: "BadRequest", Message: err.Error()}, nil)
+		return
+	}
+	if s.abort.aborts(r) {
+		s.reply(s.shell, r.Message, wire.ExecuteReply{Status: "aborted", Count: s.count})
+		return
+	}
+	if req.Stores() {
+		s.count++
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(context.Canceled)
+	out := newOutput(ctx, s, r.Message, &req)
+	if !req.Silent {
+		s.publish("execute_input", r.RawHeader, wire.ExecuteInput{Code: req.Code, Count: s.count})
+	}
+	s.running.set(cancel, out)
+	if s.ctx.Err() != nil { // finish may have looked for a running cell before
+		cancel(context.Cause(s.ctx))
+	}
+	result, failure := s.evaluate(ctx, s.cell(&req), out)
+	var expressions map[string]any
+	if failure == nil {
+		expressions = s.userExpressions(ctx, &req, out)
+	}
+	s.running.set(nil, nil)
+	out.finish()
+	s.conclude(r, &req, result, failure, expressions)
+}
+
+func (s *server) cell(req *wire.ExecuteRequest) session.Cell {
+	c := session.Cell{Code: req.Code, Number: s.count}
+	if !req.Stores() {
+		c.Name = "uncounted cell"
+	}
+	return c
+}
+
+// conclude publishes the value or the failure and replies.
+func (s *server) conclude(r request, req *wire.ExecuteRequest, result session.Result, failure *session.Error, expressions map[string]any) {
+	if failure != nil {
+		if !req.Silent {
+			s.publish("error", r.RawHeader, wire.Error{Name: failure.Name, Value: failure.Message, Traceback: traceback(failure)})
+		}
+		if req.Stops() {
+			s.abort = abortRule{number: s.received.Load(), session: r.Header.Session, at: time.Now()}
+		}
+	} else if result.HasValue && !req.Silent {
+		s.publishValue(r.Message, result.Bundle)
+	}
+	if req.Stores() {
+		s.history.add(s.count, req.Code, result)
+	}
+	s.replyExecution(r.Message, failure, expressions)
+}
+
+func (s *server) publishValue(parent wire.Message, b session.Bundle) {
+	d := displayContent(b)
+	d.Count = &s.count
+	if err := s.publish("execute_result", parent.RawHeader, d); err != nil {
+		s.publish("stream", parent.RawHeader, wire.Stream{Name: "stderr", Text: fmt.Sprintf("the cell's value cannot be shown: %v\n", err)})
+	}
+}
+
+func (s *server) replyExecution(to wire.Message, failure *session.Error, expressions map[string]any) {
+	reply := wire.ExecuteReply{Status: "ok", Count: s.count, UserExpressions: expressions}
+	if failure != nil {
+		lines := traceback(failure)
+		reply.Status, reply.Name, reply.Value, reply.Traceback = "error", failure.Name, &failure.Message, &lines
+	}
+	s.reply(s.shell, to, reply)
+}
+
+// evaluate runs a cell. Whatever goes wrong, also inside the session itself, comes
+// back as an error of the cell.
+func (s *server) evaluate(ctx context.Context, c session.Cell, out session.Output) (result session.Result, failure *session.Error) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.log.Error("session panicked", "panic", v, "stack", string(debug.Stack()))
+			failure = &session.Error{Name: "InternalError", Message: fmt.Sprint(v)}
+		}
+	}()
+	result, err := s.opts.Session.Exec(ctx, c, out)
+	if err == nil {
+		return result, nil
+	}
+	if errors.As(err, &failure) {
+		return session.Result{}, failure
+	}
+	if isInterrupt(ctx, err) {
+		return session.Result{}, &session.Error{Name: "Interrupted", Message: "the cell was interrupted"}
+	}
+	return session.Result{}, &session.Error{Name: "Error", Message: err.Error()}
+}
+
+// traceback returns what front ends show of a failure; they show nothing else, so
+// the message must be in it.
+func traceback(e *session.Error) []string {
+	if strings.Contains(strings.Join(e.Traceback, "\n"), e.Message) && len(e.Traceback) > 0 {
+		return e.Traceback
+	}
+	return append([]string{e.Name + ": " + e.Message}, e.Traceback...)
+}
+
+// userExpressions evaluates further expressions behind a successful cell. Each has a
+// result or an error of its own.
+func (s *server) userExpressions(ctx context.Context, req *wire.ExecuteRequest, out *output) map[string]any {
+	values := map[string]any{}
+	for name, code := range req.UserExpressions {
+		c := session.Cell{Code: code, Number: s.count, Name: "user expression " + name}
+		result, failure := s.evaluate(ctx, c, out)
+		if failure != nil {
+			values[name] = wire.Error{Status: "error", Name: failure.Name, Value: failure.Message, Traceback: traceback(failure)}
+			continue
+		}
+		d := displayContent(result.Bundle)
+		values[name] = map[string]any{"status": "ok", "data": d.Data, "metadata": d.Metadata}
+	}
+	return values
+}
