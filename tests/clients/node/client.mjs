@@ -1,0 +1,44 @@
+// What the tests here share: where the server is, and a client for it.
+import OpenAI from "openai";
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+
+export const baseURL = process.env.GODWIT_BASE_URL ?? "";
+export const model = process.env.GODWIT_MODEL ?? "default";
+export const apiKey = process.env.GODWIT_API_KEY ?? "None";
+export const fakeServer = process.env.GODWIT_FAKE_SERVER ?? "";
+export const skip = baseURL ? false : "GODWIT_BASE_URL is not set";
+export const skipFake = fakeServer ? false : "GODWIT_FAKE_SERVER names no fakeserver binary";
+
+export function client(options = {}) {
+  return new OpenAI({ baseURL, apiKey, maxRetries: 0, timeout: 120_000, ...options });
+}
+
+/** The value of one metric without labels. */
+export async function metric(name) {
+  const url = baseURL.replace(/\/v1\/?$/, "") + "/metrics";
+  const text = await (await fetch(url, { headers: { authorization: `Bearer ${apiKey}` } })).text();
+  const line = text.split("\n").find((l) => l.startsWith(name + " "));
+  if (!line) throw new Error(`no metric ${name}`);
+  return Number(line.split(" ")[1]);
+}
+
+/** Polls until check() is true. */
+export async function eventually(check, milliseconds = 10_000) {
+  for (const end = Date.now() + milliseconds; Date.now() < end; ) {
+    if (await check()) return true;
+    await new Promise((done) => setTimeout(done, 50));
+  }
+  return false;
+}
+
+/** Starts a fakeserver process (tests/clients/fakeserver); stop() ends it. */
+export async function startFake(...flags) {
+  const child = spawn(fakeServer, ["-stdin", ...flags], { stdio: ["pipe", "pipe", "inherit"] });
+  for await (const line of createInterface({ input: child.stdout })) {
+    const url = /GODWIT_BASE_URL=(\S+)/.exec(line)[1];
+    const stop = () => new Promise((done) => (child.on("exit", done), child.stdin.end()));
+    return { baseURL: url, stop };
+  }
+  throw new Error("fakeserver did not start");
+}

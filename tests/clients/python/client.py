@@ -1,0 +1,79 @@
+"""What the suites here share: where the server is, and a client for it."""
+
+import os
+import re
+import subprocess
+import time
+import unittest
+import urllib.request
+
+import openai
+
+BASE_URL = os.environ.get("GODWIT_BASE_URL", "")
+MODEL = os.environ.get("GODWIT_MODEL", "default")
+API_KEY = os.environ.get("GODWIT_API_KEY", "None")
+FAKE_SERVER = os.environ.get("GODWIT_FAKE_SERVER", "")
+
+
+def client(**kw):
+    kw.setdefault("base_url", BASE_URL)
+    kw.setdefault("api_key", API_KEY)
+    kw.setdefault("max_retries", 0)
+    kw.setdefault("timeout", 120)
+    return openai.OpenAI(**kw)
+
+
+class ServerTest(unittest.TestCase):
+    """A test against the server at GODWIT_BASE_URL."""
+
+    @classmethod
+    def setUpClass(cls):
+        if not BASE_URL:
+            raise unittest.SkipTest("GODWIT_BASE_URL is not set")
+        cls.client = client()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.client.close()
+
+
+def metric(name, base_url=None, api_key=None):
+    """The value of one metric without labels."""
+    url = re.sub(r"/v1/?$", "", base_url or BASE_URL) + "/metrics"
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {api_key or API_KEY}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        for line in answer.read().decode().splitlines():
+            if line.startswith(name + " "):
+                return float(line.split()[1])
+    raise AssertionError(f"no metric {name}")
+
+
+def eventually(check, seconds=10):
+    """Polls until check() is true."""
+    end = time.monotonic() + seconds
+    while not check():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+class FakeServer:
+    """A fakeserver process (tests/clients/fakeserver) with the given flags."""
+
+    def __init__(self, *flags):
+        if not FAKE_SERVER:
+            raise unittest.SkipTest("GODWIT_FAKE_SERVER names no fakeserver binary")
+        self.process = subprocess.Popen(
+            [FAKE_SERVER, "-stdin", *flags], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        line = self.process.stdout.readline()
+        self.base_url = re.search(r"GODWIT_BASE_URL=(\S+)", line).group(1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait(10)
+        self.process.stdout.close()
