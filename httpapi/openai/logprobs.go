@@ -43,7 +43,6 @@ func appendTokenProb(dst []byte, t engine.TokenProb) []byte {
 // special token, a trimmed stop) has the offset where it would stand.
 type offsets struct {
 	text  []byte // arrived, not yet placed
-	ahead []byte // placed before its text arrived (a stop string holds text back)
 	chars int    // code points placed
 	whole bool   // no more text will come
 }
@@ -51,31 +50,35 @@ type offsets struct {
 // add appends new text of the choice; last says that it is the end.
 func (o *offsets) add(text string, last bool) {
 	o.whole = last
-	n := min(len(o.ahead), len(text))
-	if string(o.ahead[:n]) == text[:n] {
-		o.ahead = o.ahead[n:]
-		o.text = append(o.text, text[n:]...)
-		return
-	}
-	// What was placed ahead is not in the text: special tokens, left out.
-	o.chars -= runes(o.ahead)
-	o.ahead = nil
 	o.text = append(o.text, text...)
 }
 
 // place returns the token's offset and moves past its bytes as far as the text shows
-// them.
-func (o *offsets) place(b []byte) int {
-	at := o.chars
+// them. It reports false, and places nothing, when that depends on text that has not
+// come yet (a stop string or half a code point holds it back).
+func (o *offsets) place(b []byte) (at int, ok bool) {
 	n := min(len(b), len(o.text))
 	if string(o.text[:n]) != string(b[:n]) {
-		return at
+		return o.chars, true
 	}
+	if n < len(b) && !o.whole {
+		return 0, false
+	}
+	at = o.chars
 	o.text = o.text[n:]
 	o.chars += runes(b[:n])
-	if !o.whole {
-		o.ahead = append(o.ahead, b[n:]...)
-		o.chars += runes(b[n:])
+	return at, true
+}
+
+// placeAll places as many tokens as it can.
+func (o *offsets) placeAll(tokens []engine.Token) []int {
+	at := make([]int, 0, len(tokens))
+	for _, t := range tokens {
+		n, ok := o.place(t.Bytes)
+		if !ok {
+			break
+		}
+		at = append(at, n)
 	}
 	return at
 }
@@ -110,12 +113,11 @@ func tokenText(b []byte) string {
 
 // appendCompletionLogprobs appends the four lists of the completion shape, in SGLang's
 // order. first is true when tokens begins with the prompt's first token, which has no
-// probability.
-func appendCompletionLogprobs(dst []byte, tokens []engine.Token, first bool, top int, o *offsets) []byte {
+// probability. at holds the offsets.
+func appendCompletionLogprobs(dst []byte, tokens []engine.Token, at []int, first bool, top int) []byte {
 	dst = append(dst, `{"text_offset":[`...)
-	for i, t := range tokens {
-		dst = comma(dst, i)
-		dst = appendInt(dst, o.place(t.Bytes))
+	for i := range tokens {
+		dst = appendInt(comma(dst, i), at[i])
 	}
 	dst = append(dst, `],"token_logprobs":[`...)
 	for i, t := range tokens {

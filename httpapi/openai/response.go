@@ -74,10 +74,10 @@ func (c *Call) appendChoiceLogprobs(dst []byte, text string, prompt, tokens []en
 	o := &offsets{}
 	o.add(text, true)
 	if !c.Echo {
-		return appendCompletionLogprobs(dst, tokens, false, c.TopLogprobs, o)
+		return appendCompletionLogprobs(dst, tokens, o.placeAll(tokens), false, c.TopLogprobs)
 	}
 	all := append(append(make([]engine.Token, 0, len(prompt)+len(tokens)), prompt...), tokens...)
-	return appendCompletionLogprobs(dst, all, len(prompt) > 0, c.TopLogprobs, o)
+	return appendCompletionLogprobs(dst, all, o.placeAll(all), len(prompt) > 0, c.TopLogprobs)
 }
 
 // promptTokens finds the prompt's tokens, which come with choice 0 only.

@@ -22,7 +22,12 @@ type Encoder struct {
 
 type choiceState struct {
 	started bool
-	offsets offsets
+
+	// Completions with logprobs: tokens wait here until their text is sent, so that
+	// offsets are those of the whole answer.
+	offsets   offsets
+	tokens    []engine.Token
+	atPrompt0 bool // tokens begins with the prompt's first token
 }
 
 // promptState holds events back until the prompt's tokens are known: they come with
@@ -122,27 +127,30 @@ func (e *Encoder) appendCompletion(dst []byte, prompt int, ev engine.Event) []by
 	c := e.call
 	index := prompt*c.N + ev.Choice
 	state := &e.choices[index]
-	text, tokens := ev.Text, ev.Tokens
-	first := false
+	text := ev.Text
 	if !state.started && c.Echo {
 		text = c.echo(prompt) + text
-		if p := e.prompts[prompt].tokens; c.Logprobs && len(p) > 0 {
-			first = true
-			tokens = append(append(make([]engine.Token, 0, len(p)+len(tokens)), p...), tokens...)
-		}
+		state.tokens = append(state.tokens, e.prompts[prompt].tokens...)
+		state.atPrompt0 = len(state.tokens) > 0
 	}
 	state.started = true
-	logprobs := c.Logprobs && len(tokens) > 0
-	if text == "" && !logprobs && ev.Finish == nil {
+	var at []int
+	if c.Logprobs {
+		state.tokens = append(state.tokens, ev.Tokens...)
+		state.offsets.add(text, ev.Finish != nil)
+		at = state.offsets.placeAll(state.tokens)
+	}
+	if text == "" && len(at) == 0 && ev.Finish == nil {
 		return dst
 	}
 	dst = e.appendIndex(dst, index)
 	dst = append(dst, `,"text":`...)
 	dst = appendString(dst, text)
 	dst = append(dst, `,"logprobs":`...)
-	if logprobs {
-		state.offsets.add(text, ev.Finish != nil)
-		dst = appendCompletionLogprobs(dst, tokens, first, c.TopLogprobs, &state.offsets)
+	if len(at) > 0 {
+		dst = appendCompletionLogprobs(dst, state.tokens[:len(at)], at, state.atPrompt0, c.TopLogprobs)
+		state.tokens = append(state.tokens[:0], state.tokens[len(at):]...)
+		state.atPrompt0 = false
 	} else {
 		dst = append(dst, "null"...)
 	}
