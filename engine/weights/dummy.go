@@ -2,12 +2,15 @@ package weights
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/godwit-ai/godwit/engine/quant"
@@ -15,7 +18,8 @@ import (
 
 // Dummy is a Checkpoint of random weights: normally distributed around 0 with
 // standard deviation 0.02, those of norms around 1. A tensor's values depend on its
-// name, its shape, the type and the seed, and on nothing else. Each call of Tensor
+// name, its shape, the type and the seed, and on nothing else (not on how many
+// processors made it). Each call of Tensor
 // makes the tensor anew; nothing is kept.
 type Dummy struct {
 	// Companion has the tokenizer's files and the generation config; it may be nil.
@@ -76,58 +80,80 @@ func (d *Dummy) Tensor(name string) (quant.Tensor, error) {
 	if err != nil {
 		return quant.Tensor{}, fmt.Errorf("dummy tensor %q: %w", name, err)
 	}
-	t.Data = make([]byte, 0, size)
-	rng := d.random(name)
-	mean := 0.0
-	if len(shape) < 2 && strings.Contains(name, "norm") {
-		mean = 1
-	}
-	row := make([]float32, t.RowLen())
-	for range t.Rows() {
-		if t.Data, err = appendRandomRow(t.Data, t.Type, row, mean, rng); err != nil {
-			return quant.Tensor{}, fmt.Errorf("dummy tensor %q: %w", name, err)
-		}
+	t.Data = make([]byte, size)
+	if err := d.fill(t); err != nil {
+		return quant.Tensor{}, fmt.Errorf("dummy tensor %q: %w", name, err)
 	}
 	d.bytes.Add(int64(size))
 	return t, nil
 }
 
-// random is a generator for one tensor.
-func (d *Dummy) random(name string) *rand.Rand {
+// dummyChunk is how many rows share a generator; chunks are filled in parallel.
+const dummyChunk = 64
+
+// fill writes all rows of t, one goroutine per processor; it waits for them.
+func (d *Dummy) fill(t quant.Tensor) error {
+	mean := 0.0
+	if len(t.Shape) < 2 && strings.Contains(t.Name, "norm") {
+		mean = 1
+	}
 	h := fnv.New64a()
-	h.Write([]byte(name))
-	return rand.New(rand.NewPCG(d.seed, h.Sum64()))
+	h.Write([]byte(t.Name))
+	chunks := (t.Rows() + dummyChunk - 1) / dummyChunk
+	workers := min(chunks, runtime.GOMAXPROCS(0))
+	errs := make([]error, workers)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			row := make([]float32, t.RowLen())
+			for errs[w] == nil {
+				c := int(next.Add(1)) - 1
+				if c >= chunks {
+					return
+				}
+				rng := rand.New(rand.NewPCG(d.seed, h.Sum64()+uint64(c)*0x9e3779b97f4a7c15))
+				for i := c * dummyChunk; i < min((c+1)*dummyChunk, t.Rows()) && errs[w] == nil; i++ {
+					errs[w] = randomRow(t.Row(i), t.Type, row, mean, rng)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 const dummyDeviation = 0.02
 
-// appendRandomRow adds a row; row is scratch space of its length.
-func appendRandomRow(data []byte, typ quant.Type, row []float32, mean float64, rng *rand.Rand) ([]byte, error) {
+// randomRow fills dst; row is scratch space of the row's length.
+func randomRow(dst []byte, typ quant.Type, row []float32, mean float64, rng *rand.Rand) error {
 	switch typ {
 	case quant.Q5_0, quant.Q5_1, quant.Q4_K, quant.Q5_K, quant.Q6_K:
-		return appendRandomBlocks(data, typ, len(row)/typ.BlockElems(), rng), nil
+		randomBlocks(dst, typ, rng)
+		return nil
 	}
+	clear(row)
 	for i := range row {
 		for row[i] == 0 {
 			row[i] = float32(mean + dummyDeviation*rng.NormFloat64())
 		}
 	}
 	p, err := quant.Quantize(typ, row)
-	clear(row)
-	return append(data, p...), err
+	copy(dst, p)
+	return err
 }
 
-// appendRandomBlocks makes blocks of the formats that have no quantiser: random bits
+// randomBlocks fills dst with blocks of a format that has no quantiser: random bits
 // under scales that give values centred on 0 with about the usual deviation. The
 // quantised values are uniform, so a range of n steps has a deviation of n/√12 steps.
-func appendRandomBlocks(data []byte, typ quant.Type, blocks int, rng *rand.Rand) []byte {
+func randomBlocks(dst []byte, typ quant.Type, rng *rand.Rand) {
 	half := func(p []byte, x float64) { binary.LittleEndian.PutUint16(p, quant.F32ToF16(float32(x))) }
-	for range blocks {
-		b := make([]byte, typ.BlockBytes())
-		for i := range b {
-			b[i] = byte(rng.Uint32())
-		}
-		const spread = dummyDeviation * 3.4641016151377544 // √12 deviations: the whole range
+	for i := range dst {
+		dst[i] = byte(rng.Uint32())
+	}
+	const spread = dummyDeviation * 3.4641016151377544 // √12 deviations: the whole range
+	for size := typ.BlockBytes(); len(dst) > 0; dst = dst[size:] {
+		b := dst[:size]
 		switch typ {
 		case quant.Q5_0:
 			half(b, spread/32)
@@ -149,7 +175,5 @@ func appendRandomBlocks(data []byte, typ quant.Type, blocks int, rng *rand.Rand)
 			}
 			half(b[208:], spread/64/64)
 		}
-		data = append(data, b...)
 	}
-	return data
 }
