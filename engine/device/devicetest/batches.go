@@ -126,7 +126,7 @@ func manySequences(t *testing.T, dev device.Device) {
 // longContext compares with the reference past a thousand tokens, where devices
 // split the keys of one row over workers.
 func longContext(t *testing.T, dev device.Device) {
-	p, w, err := modeltest.RandomModel("llama", modeltest.Size{Hidden: 32, Intermediate: 64, Layers: 2, Heads: 4, KVHeads: 1, HeadDim: 16, Vocab: 67}, 3)
+	p, w, err := modeltest.RandomModel("llama", modeltest.Size{Hidden: 32, Intermediate: 64, Layers: 1, Heads: 4, KVHeads: 1, HeadDim: 16, Vocab: 67}, 3)
 	if err != nil {
 		t.Fatal(err)
 	}

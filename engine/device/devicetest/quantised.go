@@ -1,7 +1,6 @@
 package devicetest
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/godwit-ai/godwit/engine/device"
@@ -30,11 +29,11 @@ func runQuantised(t *testing.T, dev device.Device) {
 
 func storedAs(t *testing.T, dev device.Device, w quant.Type, modelType string, size modeltest.Size) {
 	p, weights := randomModel(t, modelType, w, size)
-	agree(t, dev, p.Arch, weights, w, func(d device.Device) *machine { return start(t, d, p, weights, options()) })
+	agree(t, dev, p.Arch+" in "+w.String(), w, func(d device.Device) *machine { return start(t, d, p, weights, options()) })
 }
 
 // agree runs a prompt, single tokens and a small batch on both devices.
-func agree(t *testing.T, dev device.Device, what string, _ modeltest.Weights, w quant.Type, start func(device.Device) *machine) {
+func agree(t *testing.T, dev device.Device, what string, w quant.Type, start func(device.Device) *machine) {
 	t.Helper()
 	var results [2][][]float32
 	for i, d := range []device.Device{reference.New(), dev} {
@@ -53,22 +52,25 @@ func agree(t *testing.T, dev device.Device, what string, _ modeltest.Weights, w 
 		}
 		results[i] = append(results[i], m.run(part{&b, tokens(2, 5)}, part{&a, tokens(3, 1)}, part{&c, tokens(4, 9)})...)
 	}
-	compare(t, fmt.Sprintf("%s in %s", what, w), results[1], results[0], within(w))
+	compare(t, what, results[1], results[0], within(w))
 }
 
-// mixedFormats stores q, k and v of one layer differently, as K-quant files do.
+// mixedFormats stores every matrix of a layer in another format, as K-quant files
+// do with some.
 func mixedFormats(t *testing.T, dev device.Device) {
 	size := modeltest.Size{Hidden: 256, Intermediate: 256, Layers: 2, Heads: 4, KVHeads: 4, HeadDim: 64, Vocab: 131}
-	p, weights := randomModel(t, "llama", quant.Q4_K, size)
-	for i, w := range []quant.Type{quant.Q6_K, quant.Q8_0, quant.F16, quant.F32, quant.Q5_K} {
-		_, other := randomModel(t, "llama", w, size)
-		for j, name := range []string{"v_proj", "q_proj"} {
-			full := fmt.Sprintf("model.layers.%d.self_attn.%s.weight", (i+j)%2, name)
-			if i < 4 || j == 0 {
-				weights[full] = other[full]
-			}
+	p, weights := randomModel(t, "llama", quant.F32, size)
+	types, next := quant.Types(), 0
+	for _, info := range p.Weights {
+		if len(info.Shape) != 2 {
+			continue
 		}
-		weights["model.embed_tokens.weight"] = other["model.embed_tokens.weight"]
-		agree(t, dev, "mixed", weights, quant.Q4_K, func(d device.Device) *machine { return start(t, d, p, weights, options()) })
+		one := modeltest.Weights{info.Name: weights[info.Name]}
+		stored, err := one.Stored(types[next%len(types)], uint64(next))
+		if err != nil {
+			t.Fatal(err)
+		}
+		weights[info.Name], next = stored[info.Name], next+1
 	}
+	agree(t, dev, "mixed formats", quant.Q4_K, func(d device.Device) *machine { return start(t, d, p, weights, options()) })
 }
