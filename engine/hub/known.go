@@ -94,6 +94,9 @@ func (m *model) obtain(ctx context.Context, dir string, o *Options) (string, err
 	}
 	unlock, err := m.lock(ctx, path, o)
 	if err != nil {
+		if ctx.Err() == nil && m.verify(ctx, path, o) == nil { // a cache that cannot be written
+			return path, nil
+		}
 		return "", err
 	}
 	defer unlock()
