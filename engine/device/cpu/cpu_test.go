@@ -17,3 +17,19 @@ func TestEveryLevelPassesTheConformanceSuite(t *testing.T) {
 		})
 	}
 }
+
+func TestRealModelAgreesWithTransformers(t *testing.T) {
+	path := devicetest.SmolLM2Path(t)
+	for _, level := range Levels() {
+		if level == "go" && testing.Short() {
+			continue
+		}
+		t.Run(level, func(t *testing.T) {
+			dev, err := New(Options{Threads: 2, Level: level})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Log(devicetest.CheckSmolLM2(t, dev, path))
+		})
+	}
+}

@@ -1,0 +1,64 @@
+package cpu
+
+import (
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// tally counts how often each chunk ran.
+type tally struct {
+	ran   []atomic.Int32
+	sleep time.Duration
+}
+
+func (c *tally) chunk(_ *worker, i int) {
+	c.ran[i].Add(1)
+	if c.sleep > 0 && i%3 == 0 {
+		time.Sleep(c.sleep)
+	}
+}
+
+func TestEveryChunkRunsOnceOnMoreThreadsThanCores(t *testing.T) {
+	p := newPool(makeWorkers(4*runtime.NumCPU() + 1))
+	defer p.close()
+	for round := range 300 {
+		c := &tally{ran: make([]atomic.Int32, round%37+1)}
+		if round%50 == 0 {
+			c.sleep = time.Millisecond // long enough for everybody to park
+		}
+		p.run(c, len(c.ran))
+		for i := range c.ran {
+			if n := c.ran[i].Load(); n != 1 {
+				t.Fatalf("round %d: chunk %d of %d ran %d times", round, i, len(c.ran), n)
+			}
+		}
+	}
+}
+
+func TestClosedPoolsLeaveNoGoroutines(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for range 20 {
+		p := newPool(makeWorkers(4))
+		c := &tally{ran: make([]atomic.Int32, 9)}
+		p.run(c, len(c.ran))
+		p.close()
+	}
+	for range 100 {
+		if runtime.NumGoroutine() <= before {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("%d goroutines, before %d", runtime.NumGoroutine(), before)
+}
+
+func BenchmarkForkJoin(b *testing.B) {
+	p := newPool(makeWorkers(2))
+	defer p.close()
+	c := &tally{ran: make([]atomic.Int32, 8)}
+	for range b.N {
+		p.run(c, len(c.ran))
+	}
+}
