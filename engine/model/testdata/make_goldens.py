@@ -38,7 +38,7 @@ CONFIGS = {
                              high_freq_factor=4.0, original_max_position_embeddings=64)),
     "llama-untied": LlamaConfig(
         **COMMON, hidden_size=48, intermediate_size=88, num_hidden_layers=2, num_attention_heads=6,
-        num_key_value_heads=3, max_position_embeddings=512, rms_norm_eps=1e-6, tie_word_embeddings=False,
+        num_key_value_heads=3, max_position_embeddings=512, rms_norm_eps=0.02, tie_word_embeddings=False,
         rope_parameters=dict(rope_type="default", rope_theta=500000.0)),
     "llama-linear-bias": LlamaConfig(
         **COMMON, hidden_size=36, intermediate_size=70, num_hidden_layers=2, num_attention_heads=6,
@@ -55,10 +55,10 @@ CONFIGS = {
         num_key_value_heads=2, max_position_embeddings=512, rms_norm_eps=1e-6, tie_word_embeddings=True,
         use_sliding_window=True, sliding_window=17, max_window_layers=2,
         rope_parameters=dict(rope_type="default", rope_theta=1000000.0)),
-    # head_dim is not hidden / heads.
+    # head_dim is not hidden / heads. An eps this large cannot be forgotten unnoticed.
     "qwen3": Qwen3Config(
         **COMMON, hidden_size=56, intermediate_size=96, num_hidden_layers=3, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=24, max_position_embeddings=512, rms_norm_eps=1e-6,
+        num_key_value_heads=2, head_dim=24, max_position_embeddings=512, rms_norm_eps=0.01,
         tie_word_embeddings=True, rope_parameters=dict(rope_type="default", rope_theta=1000000.0)),
 }
 
