@@ -8,6 +8,7 @@ import (
 
 	"github.com/godwit-ai/godwit/engine/model"
 	"github.com/godwit-ai/godwit/engine/quant"
+	"github.com/godwit-ai/godwit/engine/weights"
 )
 
 func TestTinyModelIsTheSameEveryTimeAndFitsItsConfig(t *testing.T) {
@@ -19,11 +20,12 @@ func TestTinyModelIsTheSameEveryTimeAndFitsItsConfig(t *testing.T) {
 					t.Errorf("%s differs between two calls or is empty", name)
 				}
 			}
-			p, err := model.Build(read(t, filepath.Join(a, "config.json")))
+			w, err := weights.Open(a)
 			if err != nil {
 				t.Fatal(err)
 			}
-			w, err := readSafetensors(filepath.Join(a, "model.safetensors"))
+			defer w.Close()
+			p, err := model.Build(w.Config())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -33,8 +35,8 @@ func TestTinyModelIsTheSameEveryTimeAndFitsItsConfig(t *testing.T) {
 					t.Errorf("%s: %v, shape %v, want %v", info.Name, err, x.Shape, info.Shape)
 				}
 			}
-			if len(w) != len(p.Weights) {
-				t.Errorf("%d tensors in the file, the program has %d", len(w), len(p.Weights))
+			if n := len(w.Names()); n != len(p.Weights) {
+				t.Errorf("%d tensors in the file, the program has %d", n, len(p.Weights))
 			}
 		})
 	}

@@ -8,10 +8,12 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/godwit-ai/godwit/engine/model"
 	"github.com/godwit-ai/godwit/engine/op"
+	"github.com/godwit-ai/godwit/engine/weights"
 )
 
 // Names lists the models of engine/model/testdata.
@@ -41,14 +43,22 @@ type Case struct {
 func Load(t testing.TB, name string) *Golden {
 	t.Helper()
 	folder := filepath.Join(Root(t), "engine", "model", "testdata", name)
-	g := &Golden{Name: name}
-	config := read(t, filepath.Join(folder, "config.json"))
-	var err error
-	if g.Program, err = model.Build(config); err != nil {
+	g := &Golden{Name: name, Weights: Weights{}}
+	file, err := weights.Open(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if g.Program, err = model.Build(file.Config()); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	if g.Weights, err = readSafetensors(filepath.Join(folder, "model.safetensors")); err != nil {
-		t.Fatal(err)
+	for _, name := range file.Names() {
+		x, err := file.Tensor(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.Data = slices.Clone(x.Data)
+		g.Weights[name] = x
 	}
 	golden := struct{ Cases *[]Case }{&g.Cases}
 	if err := json.Unmarshal(read(t, filepath.Join(folder, "golden.json")), &golden); err != nil {

@@ -1,8 +1,8 @@
 package modeltest
 
 import (
+	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/godwit-ai/godwit/engine/op"
 	"github.com/godwit-ai/godwit/engine/quant"
+	"github.com/godwit-ai/godwit/engine/weights"
 )
 
 // Weights is a checkpoint in memory, by Hugging Face name. It is a device.Weights.
@@ -148,63 +149,13 @@ func randomBlocks(t quant.Type, elems int, size float64, rng *rand.Rand) []byte 
 
 // WriteSafetensors writes F32, F16 and BF16 weights as one safetensors file.
 func WriteSafetensors(path string, w Weights) error {
-	type entry struct {
-		Type    string `json:"dtype"`
-		Shape   []int  `json:"shape"`
-		Offsets [2]int `json:"data_offsets"`
-	}
-	header, data := map[string]entry{}, []byte{}
+	var tensors []quant.Tensor
 	for _, name := range slices.Sorted(maps.Keys(w)) {
-		t := w[name]
-		if t.Type != quant.F32 && t.Type != quant.F16 && t.Type != quant.BF16 {
-			return fmt.Errorf("%s: safetensors has no %s", name, t.Type)
-		}
-		header[name] = entry{t.Type.String(), t.Shape, [2]int{len(data), len(data) + len(t.Data)}}
-		data = append(data, t.Data...)
+		tensors = append(tensors, w[name])
 	}
-	text, err := json.Marshal(header)
-	if err != nil {
-		return err
+	var file bytes.Buffer
+	if err := weights.WriteSafetensors(&file, tensors); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
 	}
-	for len(text)%8 != 0 {
-		text = append(text, ' ')
-	}
-	file := binary.LittleEndian.AppendUint64(nil, uint64(len(text)))
-	return os.WriteFile(path, append(append(file, text...), data...), 0o644)
-}
-
-// readSafetensors reads the float32 files that this package and make_goldens.py
-// write. It trusts them: engine/weights has the reader for files of others.
-func readSafetensors(path string) (Weights, error) {
-	file, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	start := 8 + int(binary.LittleEndian.Uint64(file))
-	var header map[string]struct {
-		Type    string `json:"dtype"`
-		Shape   []int  `json:"shape"`
-		Offsets [2]int `json:"data_offsets"`
-	}
-	text := file[8:start]
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(text, &raw); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	delete(raw, "__metadata__")
-	if text, err = json.Marshal(raw); err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(text, &header); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	w := Weights{}
-	for name, e := range header {
-		t, err := quant.ParseType(e.Type)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", path, name, err)
-		}
-		w[name] = quant.Tensor{Name: name, Type: t, Shape: e.Shape, Data: file[start+e.Offsets[0] : start+e.Offsets[1]]}
-	}
-	return w, nil
+	return os.WriteFile(path, file.Bytes(), 0o644)
 }
