@@ -1,0 +1,158 @@
+// Package cli holds what both commands share: signals, logs, exit codes and
+// progress on a terminal.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// ExitError carries an exit code through cobra.
+type ExitError struct {
+	Code int
+	Err  error // nil: nothing more to print
+}
+
+func (e *ExitError) Error() string {
+	if e.Err == nil {
+		return ""
+	}
+	return e.Err.Error()
+}
+
+func (e *ExitError) Unwrap() error { return e.Err }
+
+// Main runs a command to the process's end. usageCode is the exit code of wrong
+// flags and arguments.
+func Main(root *cobra.Command, usageCode int) {
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.Version = Version()
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	err := root.Execute()
+	if err == nil {
+		return
+	}
+	code := usageCode
+	var exit *ExitError
+	if errors.As(err, &exit) {
+		code = exit.Code
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintf(os.Stderr, "%s%s: %s%s\n", paint(os.Stderr, "\x1b[31m"), root.Name(), text, paint(os.Stderr, "\x1b[0m"))
+		if exit == nil {
+			fmt.Fprintf(os.Stderr, "Try '%s --help'.\n", root.Name())
+		}
+	}
+	os.Exit(code)
+}
+
+// Failed marks an error of the work itself (exit code 1), not of usage.
+func Failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &ExitError{Code: 1, Err: err}
+}
+
+// Version is the module's version as the toolchain recorded it.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "devel"
+	}
+	return info.Main.Version
+}
+
+// Interruptible returns a context that ends with the first SIGINT or SIGTERM; the
+// second one ends the process at once.
+func Interruptible(parent context.Context, what string) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(parent)
+	sig := make(chan os.Signal, 2)
+	signal.Notify(sig, os.Interrupt, syscall.SIGTERM)
+	go func() { // ends with ctx or the process
+		select {
+		case <-sig:
+			fmt.Fprintf(os.Stderr, "\n%s (again to stop at once)\n", what)
+			cancel()
+		case <-ctx.Done():
+			signal.Stop(sig)
+			return
+		}
+		<-sig
+		os.Exit(130)
+	}()
+	return ctx, cancel
+}
+
+// Logger writes lines for people to w.
+func Logger(w io.Writer, level slog.Level) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			a.Value = slog.StringValue(a.Value.Time().Format("15:04:05"))
+		}
+		return a
+	}}))
+}
+
+// IsTerminal reports whether f is a terminal that can redraw lines.
+func IsTerminal(f *os.File) bool {
+	return term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+}
+
+func paint(f *os.File, code string) string {
+	if !IsTerminal(f) || os.Getenv("NO_COLOR") != "" {
+		return ""
+	}
+	return code
+}
+
+// Blue and Reset colour answers on a terminal; empty elsewhere.
+func Blue(f *os.File) string  { return paint(f, "\x1b[34m") }
+func Reset(f *os.File) string { return paint(f, "\x1b[0m") }
+
+// LoadProgress shows the stages of loading on a terminal as one line that rewrites
+// itself, elsewhere as one line per finished stage that took over a second.
+func LoadProgress(f *os.File) func(stage string, done, total int64) {
+	var last string
+	var began, shown time.Time
+	finished := false
+	live := IsTerminal(f)
+	return func(stage string, done, total int64) {
+		now := time.Now()
+		if stage != last {
+			last, began, shown, finished = stage, now, time.Time{}, false
+		}
+		full := total > 0 && done >= total
+		switch {
+		case finished, !full && (!live || now.Sub(shown) < 100*time.Millisecond):
+			return
+		case full && !live && now.Sub(began) < time.Second:
+			finished = true
+			return
+		}
+		shown, finished = now, full
+		percent := 0.0
+		if total > 0 {
+			percent = 100 * float64(done) / float64(total)
+		}
+		start, end := "", "\n"
+		if live {
+			start = "\r\x1b[K"
+			if !full {
+				end = ""
+			}
+		}
+		fmt.Fprintf(f, "%s%s: %3.0f%% (%.1f of %.1f MB, %.1f s)%s", start, stage, percent, float64(done)/1e6, float64(total)/1e6, now.Sub(began).Seconds(), end)
+	}
+}

@@ -1,0 +1,135 @@
+package nb
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"html"
+	"image"
+	"image/png"
+	"strings"
+
+	"github.com/godwit-ai/godwit/viz"
+)
+
+// HTML, Markdown, Latex, SVG, JavaScript, PNG and JPEG are values that a cell shows
+// in their own form, as last expression or through Display.
+type (
+	HTML       string
+	Markdown   string
+	Latex      string
+	SVG        string
+	JavaScript string
+	PNG        []byte
+	JPEG       []byte
+)
+
+// Render gives the display formats of a value that is more than text: this
+// package's rich types, go-echarts charts, images, and values with a Chart method.
+// ok is false for everything else.
+func (e *Env) Render(v any) (data, metadata map[string]any, ok bool) {
+	one := func(mime string, content any, text string) (map[string]any, map[string]any, bool) {
+		return map[string]any{mime: content, "text/plain": text}, nil, true
+	}
+	switch x := v.(type) {
+	case HTML:
+		return one("text/html", string(x), string(x))
+	case Markdown:
+		return one("text/markdown", string(x), string(x))
+	case Latex:
+		return one("text/latex", string(x), string(x))
+	case JavaScript:
+		return one("application/javascript", string(x), string(x))
+	case SVG:
+		return map[string]any{
+			"image/svg+xml": string(x),
+			"text/html":     imgTag("image/svg+xml", []byte(x)),
+			"text/plain":    fmt.Sprintf("[SVG, %d bytes]", len(x)),
+		}, nil, true
+	case PNG:
+		return one("image/png", base64.StdEncoding.EncodeToString(x), fmt.Sprintf("[PNG, %d bytes]", len(x)))
+	case JPEG:
+		return one("image/jpeg", base64.StdEncoding.EncodeToString(x), fmt.Sprintf("[JPEG, %d bytes]", len(x)))
+	case image.Image:
+		return renderImage(x)
+	case viz.Chart:
+		b, err := e.charts.Bundle(x)
+		if err != nil {
+			fail(err)
+		}
+		return b, nil, true
+	}
+	return nil, nil, false
+}
+
+func imgTag(mime string, content []byte) string {
+	return fmt.Sprintf(`<img alt="picture" style="max-width:100%%" src="data:%s;base64,%s">`, mime, base64.StdEncoding.EncodeToString(content))
+}
+
+func renderImage(m image.Image) (data, metadata map[string]any, ok bool) {
+	var buf bytes.Buffer
+	if err := png.Encode(&buf, m); err != nil {
+		failf("display image: %w", err)
+	}
+	size := m.Bounds().Size()
+	return map[string]any{"image/png": base64.StdEncoding.EncodeToString(buf.Bytes()), "text/plain": fmt.Sprintf("[image %d×%d]", size.X, size.Y)},
+		map[string]any{"image/png": map[string]any{"width": size.X, "height": size.Y}}, true
+}
+
+// Display shows a value in the running cell: rich types and charts in their own
+// form, everything else as fmt.Print shows it.
+func (e *Env) Display(values ...any) {
+	for _, v := range values {
+		data, meta, ok := e.Render(v)
+		if !ok {
+			data = map[string]any{"text/plain": fmt.Sprint(v)}
+		}
+		e.opt.Current().Display(data, meta, "", false)
+	}
+}
+
+// DisplayHTML shows HTML. The text is not escaped: it is yours.
+func (e *Env) DisplayHTML(s string) { e.Display(HTML(s)) }
+
+// DisplayMarkdown shows Markdown.
+func (e *Env) DisplayMarkdown(s string) { e.Display(Markdown(s)) }
+
+// DisplaySVG shows an SVG picture, also where scripts and inline SVG are removed.
+func (e *Env) DisplaySVG(s string) { e.Display(SVG(s)) }
+
+// DisplayPNG shows an encoded PNG picture.
+func (e *Env) DisplayPNG(b []byte) { e.Display(PNG(b)) }
+
+// DisplayJPEG shows an encoded JPEG picture.
+func (e *Env) DisplayJPEG(b []byte) { e.Display(JPEG(b)) }
+
+// ClearOutput empties the running cell's output; with wait only when the next
+// output comes.
+func (e *Env) ClearOutput(wait ...bool) {
+	e.opt.Current().ClearOutput(len(wait) > 0 && wait[0])
+}
+
+// Input asks the user for a line.
+func (e *Env) Input(prompt string) string { return e.ask(prompt, false) }
+
+// Password asks for a line without showing it.
+func (e *Env) Password(prompt string) string { return e.ask(prompt, true) }
+
+func (e *Env) ask(prompt string, secret bool) string {
+	s, err := e.opt.Current().Input(prompt, secret)
+	if err != nil {
+		fail(err)
+	}
+	return s
+}
+
+// PrintHighlight prints its arguments, separated by spaces, in bold dark blue, so that
+// they stand out from server logs.
+func (e *Env) PrintHighlight(args ...any) {
+	text := strings.TrimSuffix(fmt.Sprintln(args...), "\n")
+	shown := strings.ReplaceAll(html.EscapeString(text), "\n", "<br>")
+	e.opt.Current().Display(map[string]any{
+		"text/html":  `<strong style="color: #00008B;">` + shown + `</strong>`,
+		"text/plain": text,
+	}, nil, "", false)
+}

@@ -1,0 +1,288 @@
+// Package serve runs one model behind an HTTP port inside the calling process: it
+// reads SGLang-style server flags, loads the model into an in-process engine and
+// serves OpenAI clients until it is closed. `godwit serve` and the notebook's
+// LaunchServer are thin layers over it.
+//
+// One launch: ParseCommand or flags → Config → Start (port bound at once, model
+// loaded in the background) → Ready → Close (requests ended, memory returned).
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/godwit-ai/godwit/engine/local"
+)
+
+// EngineFlags are the flags that choose and size a model. They are shared by the
+// commands that load one.
+type EngineFlags struct {
+	Model             string // path or name; see engine/hub
+	Tokenizer         string
+	LoadFormat        string
+	ChatTemplate      string
+	ServedName        string
+	DType             string
+	Device            string
+	ContextLength     int
+	MaxRunning        int
+	MaxQueued         int
+	MaxTotalTokens    int
+	PageSize          int
+	ChunkedPrefill    int
+	MaxPrefillTokens  int
+	DisableRadixCache bool
+	Threads           int
+	RandomSeed        uint64
+}
+
+// HTTPFlags are the flags of the HTTP door.
+type HTTPFlags struct {
+	Host              string
+	Port              int
+	APIKey            string
+	WeightVersion     string
+	LogLevel          string
+	LogLevelHTTP      string
+	EnableCacheReport bool
+	StrictModel       bool
+	EnableMetrics     bool
+	MetricsPublic     bool
+	RequireAuth       bool
+	SamplingDefaults  string
+	AllowedHosts      []string
+	AllowedOrigins    []string
+	SkipWarmup        bool
+	TrustTemplates    bool
+}
+
+// Config is a whole launch.
+type Config struct {
+	EngineFlags
+	HTTPFlags
+}
+
+// Default is what empty flags mean.
+func Default() Config {
+	return Config{
+		EngineFlags: EngineFlags{LoadFormat: "auto", DType: "auto", Device: "auto"},
+		HTTPFlags:   HTTPFlags{Host: "127.0.0.1", Port: 30000, WeightVersion: "default", LogLevel: "info", StrictModel: true, SamplingDefaults: "model"},
+	}
+}
+
+// Register adds the engine's flags to fs.
+func (e *EngineFlags) Register(fs *pflag.FlagSet) {
+	fs.StringVar(&e.Model, "model-path", e.Model, "model: a .gguf file, a Hugging Face folder, or a name such as smollm2")
+	fs.StringVar(&e.Model, "model", e.Model, "the same as --model-path")
+	fs.StringVar(&e.Tokenizer, "tokenizer-path", e.Tokenizer, "folder with tokenizer.json (default: the model's)")
+	fs.StringVar(&e.LoadFormat, "load-format", e.LoadFormat, "auto, gguf, safetensors or dummy (random weights from a config.json)")
+	fs.StringVar(&e.ChatTemplate, "chat-template", e.ChatTemplate, "file with a Jinja chat template (default: the model's)")
+	fs.StringVar(&e.ServedName, "served-model-name", e.ServedName, "name that clients use (default: what --model-path says)")
+	fs.StringVar(&e.DType, "dtype", e.DType, "auto: weights keep the type of the file; with --load-format dummy the type to make")
+	fs.StringVar(&e.Device, "device", e.Device, "auto, cpu or cuda")
+	fs.IntVar(&e.ContextLength, "context-length", e.ContextLength, "tokens of prompt and answer together (default: the model's)")
+	fs.IntVar(&e.MaxRunning, "max-running-requests", e.MaxRunning, "sequences computed together (default: automatic)")
+	fs.IntVar(&e.MaxQueued, "max-queued-requests", e.MaxQueued, "waiting requests before new ones get 429 (default: automatic)")
+	fs.IntVar(&e.MaxTotalTokens, "max-total-tokens", e.MaxTotalTokens, "tokens in the KV cache (default: automatic)")
+	fs.IntVar(&e.PageSize, "page-size", e.PageSize, "tokens per cache page (default: automatic)")
+	fs.IntVar(&e.ChunkedPrefill, "chunked-prefill-size", e.ChunkedPrefill, "prompt tokens per step and sequence (default: automatic)")
+	fs.IntVar(&e.MaxPrefillTokens, "max-prefill-tokens", e.MaxPrefillTokens, "prompt tokens per step over all sequences (default: automatic)")
+	fs.BoolVar(&e.DisableRadixCache, "disable-radix-cache", e.DisableRadixCache, "do not reuse common prefixes")
+	fs.IntVar(&e.Threads, "threads", e.Threads, "CPU threads (default: all cores)")
+	fs.Uint64Var(&e.RandomSeed, "random-seed", e.RandomSeed, "seed of requests that bring none (default: random)")
+}
+
+// Register adds the server's flags to fs.
+func (s *HTTPFlags) Register(fs *pflag.FlagSet) {
+	fs.StringVar(&s.Host, "host", s.Host, "address to listen on; 0.0.0.0 opens the port to the network")
+	fs.IntVar(&s.Port, "port", s.Port, "port to listen on; 0 picks a free one")
+	fs.StringVar(&s.APIKey, "api-key", s.APIKey, "key that clients must send; several separated by commas")
+	fs.BoolVar(&s.RequireAuth, "require-auth", s.RequireAuth, "refuse to listen beyond loopback without --api-key")
+	fs.StringVar(&s.WeightVersion, "weight-version", s.WeightVersion, "reported in answers as metadata.weight_version")
+	fs.StringVar(&s.LogLevel, "log-level", s.LogLevel, "debug, info, warning or error")
+	fs.StringVar(&s.LogLevelHTTP, "log-level-http", s.LogLevelHTTP, "level of the access log (default: --log-level)")
+	fs.BoolVar(&s.EnableCacheReport, "enable-cache-report", s.EnableCacheReport, "report cached_tokens in usage")
+	fs.BoolVar(&s.StrictModel, "strict-model", s.StrictModel, "answer 404 to unknown model names")
+	fs.StringVar(&s.SamplingDefaults, "sampling-defaults", s.SamplingDefaults, "model (generation_config.json) or openai")
+	fs.StringSliceVar(&s.AllowedHosts, "allowed-hosts", s.AllowedHosts, "Host names that requests may carry, beside addresses and localhost")
+	fs.StringSliceVar(&s.AllowedOrigins, "allowed-origins", s.AllowedOrigins, "browser origins that may call the API (CORS); default none")
+	fs.BoolVar(&s.MetricsPublic, "metrics-public", s.MetricsPublic, "serve /metrics without a key")
+	fs.BoolVar(&s.TrustTemplates, "trust-request-chat-template", s.TrustTemplates, "accept a chat_template in requests")
+	fs.BoolVar(&s.EnableMetrics, "enable-metrics", false, "accepted; /metrics is always served")
+	fs.BoolVar(&s.SkipWarmup, "skip-server-warmup", false, "accepted; there is no warm-up request to skip")
+	_ = fs.MarkHidden("enable-metrics")
+	_ = fs.MarkHidden("skip-server-warmup")
+}
+
+// without are flags of SGLang's server that godwit refuses, with the reason.
+var without = map[string]string{
+	"tp-size": "one device: leave tensor parallelism out", "tp": "one device: leave tensor parallelism out",
+	"dp-size": "one device: leave data parallelism out", "pp-size": "one device: leave pipeline parallelism out",
+	"quantization":                  "weights keep the format of their file: give a quantised GGUF instead",
+	"kv-cache-dtype":                "the cache's type is fixed",
+	"enable-lora":                   "LoRA adapters are not there yet",
+	"lora-paths":                    "LoRA adapters are not there yet",
+	"reasoning-parser":              "reasoning parsers are not there yet",
+	"tool-call-parser":              "tool-call parsers are not there yet",
+	"grammar-backend":               "structured output is not there yet",
+	"speculative-algorithm":         "speculative decoding is not there yet",
+	"is-embedding":                  "embedding models are not there yet",
+	"enable-custom-logit-processor": "logit processors are Python pickles; use logit_bias",
+}
+
+// hints are flags of SGLang's server that tune its own back ends and change no
+// answer. They are accepted with a line in the log. The value says whether the flag
+// takes an argument.
+var hints = map[string]bool{
+	"mem-fraction-static": true, "attention-backend": true, "sampling-backend": true,
+	"cuda-graph-max-bs": true, "cuda-graph-bs": true, "disable-cuda-graph": false, "disable-overlap-schedule": false,
+	"schedule-policy": true, "schedule-conservativeness": true, "tokenizer-mode": true, "tokenizer-worker-num": true,
+	"stream-interval": true, "decode-log-interval": true, "watchdog-timeout": true, "enable-torch-compile": false,
+	"enable-mixed-chunk": false, "num-continuous-decode-steps": true, "nnodes": true, "node-rank": true, "base-gpu-id": true,
+	"enable-deterministic-inference": false, "disable-cuda-graph-padding": false, "trust-remote-code": false,
+}
+
+// ParseArgs reads server flags. Notes are lines for the log about flags that have
+// no effect here.
+func ParseArgs(args []string) (c Config, notes []string, err error) {
+	c = Default()
+	args, notes, err = screen(args)
+	if err != nil {
+		return c, notes, err
+	}
+	fs := pflag.NewFlagSet("server", pflag.ContinueOnError)
+	fs.SetOutput(discard{})
+	fs.Usage = func() {}
+	c.EngineFlags.Register(fs)
+	c.HTTPFlags.Register(fs)
+	if err := fs.Parse(args); err != nil {
+		return c, notes, fmt.Errorf("server flags: %w", err)
+	}
+	if fs.NArg() > 0 {
+		return c, notes, fmt.Errorf("server flags: unexpected argument %q", fs.Arg(0))
+	}
+	return c, notes, c.Check()
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// screen takes out hints and refuses what godwit does not have.
+func screen(args []string) (rest, notes []string, err error) {
+	for i := 0; i < len(args); i++ {
+		name, isFlag := strings.CutPrefix(args[i], "--")
+		name, _, inline := strings.Cut(name, "=")
+		if !isFlag {
+			rest = append(rest, args[i])
+			continue
+		}
+		if why, ok := without[name]; ok && !trivial(name, args, i, inline) {
+			return nil, notes, fmt.Errorf("--%s: %s", name, why)
+		}
+		takes, hint := hints[name]
+		if _, refused := without[name]; refused {
+			takes, hint = true, true
+		}
+		if !hint {
+			rest = append(rest, args[i])
+			continue
+		}
+		notes = append(notes, "--"+name+" has no effect in godwit")
+		if takes && !inline {
+			i++
+		}
+	}
+	return rest, notes, nil
+}
+
+// trivial reports flags whose value asks for nothing special: --tp 1, --quantization none.
+func trivial(name string, args []string, i int, inline bool) bool {
+	var v string
+	switch {
+	case inline:
+		_, v, _ = strings.Cut(args[i], "=")
+	case i+1 < len(args):
+		v = args[i+1]
+	}
+	switch name {
+	case "tp", "tp-size", "dp-size", "pp-size":
+		return v == "1"
+	case "kv-cache-dtype":
+		return v == "auto"
+	case "grammar-backend":
+		return v == "none"
+	}
+	return false
+}
+
+// Check finds wrong values.
+func (c *Config) Check() error {
+	if c.Model == "" {
+		return errors.New("--model-path is missing: name a .gguf file, a model folder, or smollm2")
+	}
+	if c.Port < 0 || c.Port > 65535 {
+		return fmt.Errorf("--port %d: a port is 0 to 65535", c.Port)
+	}
+	if _, err := Level(c.LogLevel); err != nil {
+		return err
+	}
+	if c.SamplingDefaults != "model" && c.SamplingDefaults != "openai" {
+		return fmt.Errorf("--sampling-defaults %q: use model or openai", c.SamplingDefaults)
+	}
+	return c.EngineFlags.Check()
+}
+
+// Check finds wrong values of the engine's flags.
+func (e *EngineFlags) Check() error {
+	if !slices.Contains([]string{"", "auto", "gguf", "safetensors", "dummy"}, e.LoadFormat) {
+		return fmt.Errorf("--load-format %q: use auto, gguf, safetensors or dummy", e.LoadFormat)
+	}
+	if !slices.Contains([]string{"", "auto"}, e.DType) && e.LoadFormat != "dummy" {
+		return fmt.Errorf("--dtype %q: weights keep the type of the file; use auto", e.DType)
+	}
+	for name, v := range map[string]int{
+		"context-length": e.ContextLength, "max-running-requests": e.MaxRunning, "max-queued-requests": e.MaxQueued,
+		"max-total-tokens": e.MaxTotalTokens, "page-size": e.PageSize, "max-prefill-tokens": e.MaxPrefillTokens, "threads": e.Threads,
+	} {
+		if v < 0 {
+			return fmt.Errorf("--%s %d: must not be negative", name, v)
+		}
+	}
+	return nil
+}
+
+// Level reads a log level as SGLang spells them.
+func Level(s string) (slog.Level, error) {
+	switch strings.ToLower(s) {
+	case "debug":
+		return slog.LevelDebug, nil
+	case "", "info":
+		return slog.LevelInfo, nil
+	case "warning", "warn":
+		return slog.LevelWarn, nil
+	case "error", "critical":
+		return slog.LevelError, nil
+	}
+	return 0, fmt.Errorf("--log-level %q: use debug, info, warning or error", s)
+}
+
+// Options translates the flags for engine/local.
+func (e *EngineFlags) Options(log *slog.Logger) local.Options {
+	o := local.Options{
+		ModelPath: e.Model, AllowDownload: true, TokenizerPath: e.Tokenizer, LoadFormat: e.LoadFormat, ChatTemplate: e.ChatTemplate,
+		Device: e.Device, ContextLength: e.ContextLength, MaxRunningRequests: e.MaxRunning, MaxQueuedRequests: e.MaxQueued,
+		MaxTotalTokens: e.MaxTotalTokens, PageTokens: e.PageSize, ChunkedPrefillSize: e.ChunkedPrefill,
+		MaxPrefillTokens: e.MaxPrefillTokens, DisableRadixCache: e.DisableRadixCache, Threads: e.Threads,
+		RandomSeed: e.RandomSeed, DType: e.DType, Logger: log,
+	}
+	if e.ServedName != "" {
+		o.ServedNames = []string{e.ServedName}
+	}
+	return o
+}
