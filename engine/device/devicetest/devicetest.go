@@ -56,6 +56,7 @@ func Tolerance(t quant.Type) float64 {
 // Run runs the whole suite.
 func Run(t *testing.T, dev device.Device) {
 	t.Run("Goldens", func(t *testing.T) { runGoldens(t, dev) })
+	t.Run("GGUFRope", func(t *testing.T) { runGGUFRope(t, dev) })
 	t.Run("Batches", func(t *testing.T) { runBatches(t, dev) })
 	t.Run("Quantised", func(t *testing.T) { runQuantised(t, dev) })
 	t.Run("Stories260K", func(t *testing.T) { runStories(t, dev) })

@@ -24,6 +24,7 @@ func Names() []string {
 // Golden is a tiny random model and what transformers computed with it.
 type Golden struct {
 	Name    string
+	Config  []byte // config.json
 	Program *op.Program
 	Weights Weights
 	Cases   []Case
@@ -49,7 +50,8 @@ func Load(t testing.TB, name string) *Golden {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if g.Program, err = model.Build(file.Config()); err != nil {
+	g.Config = slices.Clone(file.Config())
+	if g.Program, err = model.Build(g.Config); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
 	for _, name := range file.Names() {
