@@ -1,0 +1,153 @@
+"""What the kernel tests share: a kernelspec for the kernel under test, and a client.
+
+GODWIT_BIN names the binary; it is started as
+    $GODWIT_BIN kernel run --connection-file FILE
+GODWIT_KERNEL_SNIPPETS may hold a JSON object that replaces entries of SNIPPETS, for a
+binary whose cells show and ask by other functions.
+"""
+import json
+import os
+import queue
+import tempfile
+import time
+import unittest
+
+BIN = os.environ.get("GODWIT_BIN", "")
+
+SPEC_ROOT = tempfile.mkdtemp(prefix="godwit-kernelspec-")
+KERNEL = "godwit-under-test"
+os.environ["JUPYTER_PATH"] = SPEC_ROOT
+os.environ.setdefault("JUPYTER_RUNTIME_DIR", tempfile.mkdtemp(prefix="godwit-runtime-"))
+os.makedirs(os.path.join(SPEC_ROOT, "kernels", KERNEL))
+with open(os.path.join(SPEC_ROOT, "kernels", KERNEL, "kernel.json"), "w") as f:
+    json.dump({
+        "argv": [BIN, "kernel", "run", "--connection-file", "{connection_file}"],
+        "display_name": "godwit under test",
+        "language": "go",
+        "interrupt_mode": "message",
+        "metadata": {"supported_encryption": ["curve"]},
+    }, f)
+
+# Go code for what the language has no statement for.
+SNIPPETS = {
+    "html": 'Show("text/html", "<b>bold</b>")',
+    "png": 'Show("image/png", []byte{137, 80, 78, 71})',
+    "show_id": 'ShowAs("ID", "text/plain", "first")',
+    "update_id": 'Replace("ID", "text/plain", "second")',
+    "clear": 'Clear(true)',
+    "ask": 'answer := Ask("name? ", false)\nfmt.Println("hello", answer)',
+    "ask_password": 'secret := Ask("password: ", true)\nfmt.Println(len(secret))',
+}
+SNIPPETS.update(json.loads(os.environ.get("GODWIT_KERNEL_SNIPPETS", "{}")))
+
+from jupyter_client.manager import KernelManager  # noqa: E402  (needs JUPYTER_PATH)
+
+TIMEOUT = 20
+
+
+def start(**traits):
+    """Starts a kernel and returns its manager and a connected client."""
+    km = KernelManager(kernel_name=KERNEL, **traits)
+    with open(os.path.join(SPEC_ROOT, "kernel.log"), "a") as log:
+        km.start_kernel(stderr=log)
+    kc = km.client()
+    kc.start_channels()
+    kc.wait_for_ready(timeout=TIMEOUT)
+    return km, kc
+
+
+def stop(km, kc):
+    kc.stop_channels()
+    km.shutdown_kernel(now=True)
+
+
+def parent(msg):
+    return msg["parent_header"].get("msg_id")
+
+
+def iopub_until_idle(kc, msg_id, timeout=TIMEOUT):
+    """Returns the iopub messages of one request, its last status left out."""
+    got = []
+    deadline = time.time() + timeout
+    while True:
+        try:
+            msg = kc.get_iopub_msg(timeout=max(0.01, deadline - time.time()))
+        except queue.Empty:
+            raise AssertionError(f"no idle for {msg_id}; got {[m['msg_type'] for m in got]}")
+        if parent(msg) != msg_id:
+            continue
+        if msg["msg_type"] == "status" and msg["content"]["execution_state"] == "idle":
+            return got
+        got.append(msg)
+
+
+def shell_reply(kc, msg_id, timeout=TIMEOUT):
+    deadline = time.time() + timeout
+    while True:
+        msg = kc.get_shell_msg(timeout=max(0.01, deadline - time.time()))
+        if parent(msg) == msg_id:
+            return msg
+
+
+def control_request(kc, msg_type, content=None, timeout=TIMEOUT):
+    """Sends on control and returns the reply and the seconds that it took."""
+    msg = kc.session.msg(msg_type, content or {})
+    begin = time.perf_counter()
+    kc.control_channel.send(msg)
+    while True:
+        reply = kc.control_channel.get_msg(timeout=timeout)
+        if parent(reply) == msg["header"]["msg_id"]:
+            return reply, time.perf_counter() - begin
+
+
+def shell_request(kc, msg_type, content=None, timeout=TIMEOUT):
+    msg = kc.session.msg(msg_type, content or {})
+    kc.shell_channel.send(msg)
+    return shell_reply(kc, msg["header"]["msg_id"], timeout)
+
+
+def wait_for_stream(kc, msg_id, text, timeout=TIMEOUT):
+    """Waits until a cell has printed text."""
+    seen = ""
+    deadline = time.time() + timeout
+    while text not in seen:
+        msg = kc.get_iopub_msg(timeout=max(0.01, deadline - time.time()))
+        if msg["msg_type"] == "stream" and parent(msg) == msg_id:
+            seen += msg["content"]["text"]
+
+
+@unittest.skipUnless(BIN, "GODWIT_BIN does not name the kernel's binary")
+class KernelCase(unittest.TestCase):
+    """One kernel for all tests of a class."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.km, cls.kc = start()
+
+    @classmethod
+    def tearDownClass(cls):
+        stop(cls.km, cls.kc)
+
+    def run_cell(self, code, timeout=TIMEOUT, **options):
+        """Executes code and returns the reply's content and the iopub messages."""
+        msg_id = self.kc.execute(code, **options)
+        reply = shell_reply(self.kc, msg_id, timeout)
+        return reply["content"], iopub_until_idle(self.kc, msg_id, timeout)
+
+    def ok(self, code, **options):
+        reply, msgs = self.run_cell(code, **options)
+        self.assertEqual(reply["status"], "ok", reply)
+        return msgs
+
+    def value(self, code):
+        """Returns the text/plain of a cell's result."""
+        results = [m for m in self.ok(code) if m["msg_type"] == "execute_result"]
+        self.assertEqual(len(results), 1, f"results of {code!r}")
+        return results[0]["content"]["data"]["text/plain"]
+
+    def printed(self, msgs, name="stdout"):
+        return "".join(m["content"]["text"] for m in msgs
+                       if m["msg_type"] == "stream" and m["content"]["name"] == name)
+
+    def types(self, msgs):
+        return [m["msg_type"] for m in msgs if m["msg_type"] != "status"]
