@@ -36,6 +36,7 @@ func TestAnswers(t *testing.T) {
 		{"a cut code point is replaced", with("hi", func(r *engine.Request) { r.Sampling.MaxTokens = 3 }), "Gr\uFFFD", engine.Finish{Reason: "length", MatchedToken: -1}, 3},
 		{"a stop string cuts before it", with("hi", func(r *engine.Request) { r.Sampling.Stop = []string{"never", ", 世"} }), "Grüße", engine.Finish{Reason: "stop", MatchedToken: -1, MatchedStop: ", 世"}, 12},
 		{"or behind it", with("hi", func(r *engine.Request) { r.Sampling.Stop, r.Sampling.KeepStop = []string{"ß"}, true }), "Grüß", engine.Finish{Reason: "stop", MatchedToken: -1, MatchedStop: "ß"}, 6},
+		{"at the limit it is not looked for", with("hi", func(r *engine.Request) { r.Sampling.Stop, r.Sampling.MaxTokens = []string{"Gr"}, 2 }), "Gr", engine.Finish{Reason: "length", MatchedToken: -1}, 2},
 		{"a stop id ends it", with("long", func(r *engine.Request) { r.Sampling.StopTokenIDs = []int32{'b'} }), "a", engine.Finish{Reason: "stop", MatchedToken: 'b'}, 2},
 		{"min_tokens goes on past the end", with("hi", func(r *engine.Request) { r.Sampling.MinTokens = 20 }), "Grüße, 世界! Gr\uFFFD", engine.Finish{Reason: "stop", MatchedToken: EOS}, 21},
 		{"ignore_eos goes on to max_tokens", with("hi", func(r *engine.Request) { r.Sampling.IgnoreEOS, r.Sampling.MaxTokens = true, 20 }), "Grüße, 世界! Gr\uFFFD", engine.Finish{Reason: "length", MatchedToken: -1}, 20},

@@ -325,13 +325,20 @@ func settle(ids []int32, eos bool, req *engine.Request) answer {
 		for ends[n] < end {
 			n++
 		}
+		if n == len(a.ids)-1 && a.finish.Reason == engine.FinishLength {
+			return a.laid(text, ends, sp.Stop) // the limit is checked before the stop strings
+		}
 		if cut = at; sp.KeepStop {
 			cut = end
 		}
 		a.ids, ends = a.ids[:n+1], ends[:n+1]
 		a.finish = engine.Finish{Reason: engine.FinishStop, MatchedToken: -1, MatchedStop: stop}
 	}
-	a.text, a.ends = layOut(text[:cut], ends, sp.Stop)
+	return a.laid(text[:cut], ends, sp.Stop)
+}
+
+func (a answer) laid(text []byte, ends []int, stops []string) answer {
+	a.text, a.ends = layOut(text, ends, stops)
 	return a
 }
 

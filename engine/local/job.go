@@ -1,0 +1,180 @@
+package local
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/godwit-ai/godwit/engine"
+	"github.com/godwit-ai/godwit/engine/device"
+	"github.com/godwit-ai/godwit/engine/sample"
+	"github.com/godwit-ai/godwit/engine/sched"
+)
+
+// job is an admitted request. The upper part is owned by the loop once it is
+// submitted, the lower one is the queue between the loop and the reader.
+type job struct {
+	id       string
+	ctx      context.Context // the request's; a job is the request on its way
+	unwatch  func() bool     // ends the watch over ctx
+	choices  []*choice
+	left     int // choices that have not ended
+	over     bool
+	admitted time.Time
+
+	promptLen int
+	logprobs  bool
+	top       int
+	probs     []piece // of the prompt's tokens, until its last row is done
+
+	mu     sync.Mutex
+	pieces []piece
+	prompt []piece // probs, complete
+	cached int
+	err    error         // after the pieces
+	ready  chan struct{} // holds one signal while there may be something new
+}
+
+// piece is one token on its way to the reader.
+type piece struct {
+	choice  int32
+	token   int32
+	logprob float32
+	top     []device.TokenLogprob
+	end     ending
+}
+
+type ending uint8
+
+const (
+	goesOn ending = iota
+	byLength
+	byToken
+)
+
+// choice is one sequence of a job, owned by the loop.
+type choice struct {
+	job    *job
+	seq    sched.Sequence
+	params sample.Params
+	ended  bool
+
+	generated int
+	limit     int
+	minTokens int
+	banned    []int32 // while fewer than minTokens are generated
+	stopIDs   []int32 // EOS and stop tokens; nil with ignore_eos
+
+	at map[int32]int // index of each token in params.Counts; nil without penalties
+}
+
+// prepare sets what changes from step to step before the sequence's next row.
+func (c *choice) prepare() *sample.Params {
+	c.params.Position = uint32(c.generated)
+	c.params.Banned = nil
+	if c.generated < c.minTokens {
+		c.params.Banned = c.banned
+	}
+	return &c.params
+}
+
+// accept counts a new token and says whether it ends the choice. The order is that of
+// openai-surface.md section 5.4: length before stop tokens.
+func (c *choice) accept(token int32) ending {
+	c.generated++
+	if c.at != nil {
+		c.count(token)
+	}
+	switch {
+	case c.generated >= c.limit:
+		return byLength
+	case c.generated > c.minTokens && slices.Contains(c.stopIDs, token):
+		return byToken
+	}
+	return goesOn
+}
+
+func (c *choice) count(token int32) {
+	i, ok := c.at[token]
+	if !ok {
+		i = len(c.params.Counts)
+		c.at[token] = i
+		c.params.Counts = append(c.params.Counts, sample.Count{ID: token})
+	}
+	c.params.Counts[i].Output++
+}
+
+// countPrompt notes the prompt's tokens for the penalties.
+func (c *choice) countPrompt(prompt []int32) {
+	c.at = make(map[int32]int)
+	for _, t := range prompt {
+		if _, ok := c.at[t]; !ok {
+			c.at[t] = len(c.params.Counts)
+			c.params.Counts = append(c.params.Counts, sample.Count{ID: t, InPrompt: true})
+		}
+	}
+}
+
+// push hands a token to the reader. It never blocks.
+func (j *job) push(p piece) {
+	j.mu.Lock()
+	if j.probs != nil && p.choice == 0 {
+		j.prompt, j.probs = j.probs, nil
+	}
+	j.pieces = append(j.pieces, p)
+	j.mu.Unlock()
+	j.signal()
+}
+
+// fail ends the stream with an error, after what was pushed before.
+func (j *job) fail(err error) {
+	j.mu.Lock()
+	if j.err == nil {
+		j.err = err
+	}
+	j.mu.Unlock()
+	j.signal()
+}
+
+func (j *job) signal() {
+	select {
+	case j.ready <- struct{}{}:
+	default:
+	}
+}
+
+// take returns what is new, or no pieces; then the queue goes on with spare, which
+// must not be used any more.
+func (j *job) take(spare []piece) (pieces, prompt []piece, cached int, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.pieces) > 0 {
+		pieces, j.pieces = j.pieces, spare[:0]
+	}
+	prompt, j.prompt = j.prompt, nil
+	return pieces, prompt, j.cached, j.err
+}
+
+// biases are a request's logit_bias in rising order of ids.
+func biases(m map[int32]float32) []sample.Bias {
+	if len(m) == 0 {
+		return nil
+	}
+	list := make([]sample.Bias, 0, len(m))
+	for id, v := range m {
+		list = append(list, sample.Bias{ID: id, Value: v})
+	}
+	slices.SortFunc(list, func(a, b sample.Bias) int { return int(a.ID) - int(b.ID) })
+	return list
+}
+
+// params turns a request's sampling into a row's.
+func params(s *engine.Sampling, choice int, seed uint64, mask []uint64) sample.Params {
+	return sample.Params{
+		Temperature: s.Temperature, TopK: s.TopK, TopP: s.TopP, MinP: s.MinP,
+		Frequency: s.Frequency, Presence: s.Presence, Repetition: s.Repetition,
+		Bias: biases(s.LogitBias), Mask: mask,
+		Seed: seed, Choice: uint32(choice),
+	}
+}

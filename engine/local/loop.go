@@ -1,0 +1,435 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/godwit-ai/godwit/engine"
+	"github.com/godwit-ai/godwit/engine/device"
+	"github.com/godwit-ai/godwit/engine/kvcache"
+	"github.com/godwit-ai/godwit/engine/sched"
+)
+
+// loop is the goroutine that owns scheduler, pages and Exec, and all jobs between
+// submit and their end. It lives on a locked thread, because a device context may be
+// bound to one, and parks only when there is nothing to compute.
+type loop struct {
+	log      *slog.Logger
+	exec     device.Exec
+	schedOpt sched.Options
+	pages    int
+	page     int
+	sched    *sched.Scheduler
+	cache    *kvcache.Cache
+	batch    device.Batch
+	jobs     map[*job]struct{}
+	done     chan struct{} // closed when the goroutine is gone
+
+	mu      sync.Mutex // guards what follows, shared with everybody
+	inbox   inbox
+	most    int // most live sequences; 0: no limit
+	live    int // submitted and not ended
+	closing bool
+	stats   engine.Stats
+	wake    chan struct{}
+}
+
+// inbox is what callers leave for the loop.
+type inbox struct {
+	jobs    []*job
+	cancels []cancel
+}
+
+// cancel ends a choice (a stop string was found) or, with choice -1, a job (its
+// caller gave up).
+type cancel struct {
+	job    *job
+	choice int
+}
+
+func newLoop(exec device.Exec, so sched.Options, pages, page, queued int, log *slog.Logger) *loop {
+	l := &loop{log: log, exec: exec, schedOpt: so, pages: pages, page: page,
+		jobs: map[*job]struct{}{}, done: make(chan struct{}), wake: make(chan struct{}, 1)}
+	if queued > 0 {
+		l.most = so.MaxRunning + queued
+	}
+	l.reset()
+	l.stats = engine.Stats{PagesTotal: pages, PagesFree: pages, PageTokens: page, DeviceBytes: exec.Bytes()}
+	return l
+}
+
+// reset starts with an empty cache and an empty scheduler.
+func (l *loop) reset() {
+	l.cache = kvcache.New(l.pages, l.page)
+	l.sched = sched.New(l.schedOpt, l.cache)
+}
+
+// submit leaves a job for the loop. It does not wait.
+func (l *loop) submit(j *job) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closing {
+		return engine.ErrClosed
+	}
+	n := len(j.choices)
+	if l.most > 0 && l.live+n > l.most {
+		return &engine.RequestError{Err: engine.ErrOverloaded, Message: fmt.Sprintf(
+			"The queue is full: %d of %d sequences run or wait, the request has %d.", l.live, l.most, n)}
+	}
+	l.live += n
+	l.stats.Requests++
+	l.stats.Waiting += n
+	l.inbox.jobs = append(l.inbox.jobs, j)
+	l.signal()
+	return nil
+}
+
+// giveUp asks the loop to end a job or one of its choices. It does not wait.
+func (l *loop) giveUp(j *job, choice int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closing {
+		return // all jobs are about to end
+	}
+	l.inbox.cancels = append(l.inbox.cancels, cancel{j, choice})
+	l.signal()
+}
+
+// close asks the loop to end and waits for it.
+func (l *loop) close() {
+	l.mu.Lock()
+	l.closing = true
+	l.signal()
+	l.mu.Unlock()
+	<-l.done
+}
+
+func (l *loop) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *loop) snapshot() engine.Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stats
+}
+
+// run is the goroutine; close waits for it.
+func (l *loop) run() {
+	runtime.LockOSThread()
+	defer close(l.done)
+	for l.mail() {
+		busy := false
+		if err := safely(func() error { busy = l.turn(); return nil }); err != nil {
+			l.log.Error("scheduler failed", "error", err)
+			l.failAll(internal(err))
+			l.reset()
+		}
+		l.publish()
+		if !busy {
+			<-l.wake
+		}
+	}
+	l.failAll(engine.ErrClosed)
+	l.publish()
+}
+
+// mail takes over what callers left; false means that the engine closes.
+func (l *loop) mail() bool {
+	l.mu.Lock()
+	jobs, cancels, closing := l.inbox.jobs, l.inbox.cancels, l.closing
+	l.inbox = inbox{}
+	l.mu.Unlock()
+	for _, j := range jobs {
+		l.jobs[j] = struct{}{}
+		if !closing {
+			l.add(j)
+		}
+	}
+	if closing {
+		return false
+	}
+	for _, c := range cancels {
+		l.cancel(c)
+	}
+	return true
+}
+
+func (l *loop) add(j *job) {
+	group := make([]*sched.Sequence, len(j.choices))
+	for i, c := range j.choices {
+		group[i] = &c.seq
+	}
+	if err := l.sched.Add(group...); err != nil {
+		l.end(j, &engine.RequestError{Err: engine.ErrContextLength, Message: err.Error()})
+	}
+}
+
+func (l *loop) cancel(c cancel) {
+	if c.job.over {
+		return
+	}
+	if c.choice >= 0 {
+		l.endChoice(c.job.choices[c.choice])
+		return
+	}
+	err := context.Cause(c.job.ctx)
+	if err == nil {
+		err = context.Canceled
+	}
+	l.end(c.job, err)
+}
+
+// turn runs one step, if there is something to run.
+func (l *loop) turn() (busy bool) {
+	runs := l.sched.Next()
+	if runs == nil {
+		return false
+	}
+	start := time.Now()
+	l.fill(runs)
+	outs, err := l.compute()
+	if err != nil {
+		l.log.Error("step failed", "error", err, "sequences", len(runs))
+		l.sched.Abort()
+		for i := range runs {
+			l.end(runs[i].Seq.Owner.(*choice).job, internal(err))
+		}
+		return true
+	}
+	l.sched.Commit()
+	l.deliver(runs, outs)
+	l.log.Debug("step", "sequences", len(runs), "rows", len(l.batch.Tokens), "duration", time.Since(start))
+	return true
+}
+
+// compute runs the batch on the device; a panic there is an error of this step.
+func (l *loop) compute() (outs []device.Output, err error) {
+	err = safely(func() error {
+		p, err := l.exec.Launch(&l.batch)
+		if err != nil {
+			return err
+		}
+		outs, err = p.Wait()
+		return err
+	})
+	if err == nil && len(outs) != len(l.batch.Outputs) {
+		err = fmt.Errorf("the device gave %d outputs of %d", len(outs), len(l.batch.Outputs))
+	}
+	return outs, err
+}
+
+// fill describes the step to the device. Its slices are used again and again.
+func (l *loop) fill(runs []sched.Run) {
+	b := &l.batch
+	b.Tokens, b.Seqs, b.Outputs = b.Tokens[:0], b.Seqs[:0], b.Outputs[:0]
+	for i := range runs {
+		r := &runs[i]
+		c := r.Seq.Owner.(*choice)
+		first := len(b.Tokens)
+		b.Tokens = append(b.Tokens, r.Tokens()...)
+		b.Seqs = append(b.Seqs, device.Seq{Row: first, Rows: r.Rows, Past: r.Past, Pages: r.Pages()})
+		for p := r.TargetFrom; p < r.TargetTo; p++ {
+			b.Outputs = append(b.Outputs, device.OutputRow{Row: first + p - r.Past, Target: r.Seq.Tokens[p+1],
+				Logprob: true, Top: c.job.top})
+		}
+		if r.Emit {
+			out := device.OutputRow{Row: first + r.Rows - 1, Params: c.prepare()}
+			if c.job.logprobs {
+				out.Logprob, out.Top = true, c.job.top
+			}
+			b.Outputs = append(b.Outputs, out)
+		}
+	}
+}
+
+// deliver hands the step's results to the readers and ends what is finished.
+func (l *loop) deliver(runs []sched.Run, outs []device.Output) {
+	tokens, prompt := 0, 0
+	for i := range runs {
+		r := &runs[i]
+		c := r.Seq.Owner.(*choice)
+		prompt += max(0, min(r.Past+r.Rows, r.Seq.PromptLen())-r.Past)
+		n := max(0, r.TargetTo-r.TargetFrom)
+		for k := range n {
+			c.job.probs = append(c.job.probs, newPiece(0, &outs[k]))
+		}
+		outs = outs[n:]
+		if r.Emit {
+			if l.emit(c, &outs[0]) {
+				tokens++
+			}
+			outs = outs[1:]
+		}
+	}
+	l.mu.Lock()
+	l.stats.Steps++
+	l.stats.GeneratedTokens += int64(tokens)
+	l.stats.PromptTokens += int64(prompt)
+	l.mu.Unlock()
+}
+
+// emit gives one drawn token to its reader.
+func (l *loop) emit(c *choice, out *device.Output) bool {
+	if c.ended {
+		return false // its job failed in this very step
+	}
+	if out.Token < 0 {
+		l.end(c.job, &engine.RequestError{Err: engine.ErrInternal, Message: fmt.Sprintf(
+			"No token can be drawn at position %d: every logit is banned, infinite or not a number.", len(c.seq.Tokens))})
+		return false
+	}
+	first := c.generated == 0
+	p := newPiece(int32(c.params.Choice), out)
+	p.end = c.accept(out.Token)
+	if first {
+		l.begin(c)
+	}
+	c.job.push(p)
+	if p.end != goesOn {
+		l.endChoice(c)
+		return true
+	}
+	l.sched.Append(&c.seq, out.Token)
+	return true
+}
+
+func newPiece(choice int32, out *device.Output) piece {
+	p := piece{choice: choice, token: out.Token, logprob: out.Logprob}
+	if len(out.Top) > 0 {
+		p.top = append([]device.TokenLogprob(nil), out.Top...)
+	}
+	return p
+}
+
+// begin notes what the prefix cache gave. Choices beyond the first find the prompt
+// that the first one computed; a request counts its prompt once.
+func (l *loop) begin(c *choice) {
+	cached := c.seq.Cached()
+	l.mu.Lock()
+	l.stats.CachedTokens += int64(cached)
+	l.mu.Unlock()
+	if c.params.Choice == 0 {
+		c.job.mu.Lock()
+		c.job.cached = cached
+		c.job.mu.Unlock()
+	}
+}
+
+// endChoice takes a choice out of the scheduler; the last one ends its job.
+func (l *loop) endChoice(c *choice) {
+	if c.ended {
+		return
+	}
+	l.drop(c)
+	if c.job.left == 0 {
+		l.over(c.job, nil)
+	}
+}
+
+func (l *loop) drop(c *choice) {
+	c.ended = true
+	c.job.left--
+	l.sched.Finish(&c.seq)
+	l.mu.Lock()
+	l.live--
+	l.mu.Unlock()
+}
+
+// end stops a job with an error.
+func (l *loop) end(j *job, err error) {
+	if j.over {
+		return
+	}
+	for _, c := range j.choices {
+		if !c.ended {
+			l.drop(c)
+		}
+	}
+	j.fail(err)
+	l.over(j, err)
+}
+
+func (l *loop) over(j *job, err error) {
+	j.over = true
+	j.unwatch()
+	delete(l.jobs, j)
+	cancelled := err != nil && (errors.Is(err, context.Canceled) || j.ctx.Err() != nil)
+	l.mu.Lock()
+	if cancelled {
+		l.stats.Cancelled++
+	} else {
+		l.stats.Finished++
+	}
+	l.mu.Unlock()
+	tokens := 0
+	for _, c := range j.choices {
+		tokens += c.generated
+	}
+	l.log.Info("request ended", "id", j.id, "prompt", j.promptLen, "tokens", tokens,
+		"choices", len(j.choices), "error", err, "duration", time.Since(j.admitted))
+}
+
+// failAll ends every job; the scheduler may be beyond use.
+func (l *loop) failAll(err error) {
+	for j := range l.jobs {
+		for _, c := range j.choices {
+			if !c.ended {
+				c.ended = true
+				j.left--
+				l.mu.Lock()
+				l.live--
+				l.mu.Unlock()
+			}
+		}
+		j.fail(err)
+		l.over(j, err)
+	}
+}
+
+// publish updates the gauges.
+func (l *loop) publish() {
+	running, waiting, free := l.sched.Running(), l.sched.Waiting(), l.cache.Available()
+	l.mu.Lock()
+	l.stats.Running, l.stats.Waiting, l.stats.PagesFree = running, waiting, free
+	for _, j := range l.inbox.jobs {
+		l.stats.Waiting += len(j.choices)
+	}
+	l.mu.Unlock()
+}
+
+func internal(err error) error {
+	return &engine.RequestError{Err: engine.ErrInternal, Message: "Internal engine error: " + err.Error()}
+}
+
+// safely turns a panic of f into an error with the stack.
+func safely(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &panicError{value: r, stack: debug.Stack()}
+		}
+	}()
+	return f()
+}
+
+// panicError is a panic that was caught; the stack goes to the log only.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (p *panicError) Error() string { return fmt.Sprint("panic: ", p.value) }
+
+// LogValue shows where it happened.
+func (p *panicError) LogValue() slog.Value {
+	return slog.StringValue(p.Error() + "\n" + string(p.stack))
+}

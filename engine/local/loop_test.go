@@ -1,0 +1,367 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/godwit-ai/godwit/engine"
+	"github.com/godwit-ai/godwit/engine/device"
+	"github.com/godwit-ai/godwit/engine/device/reference"
+	"github.com/godwit-ai/godwit/engine/model/modeltest"
+	"github.com/godwit-ai/godwit/engine/op"
+)
+
+// settled waits until the loop has nothing left and checks that everything is free.
+func settled(t *testing.T, e *Engine) engine.Stats {
+	t.Helper()
+	var s engine.Stats
+	for range 500 {
+		if s = e.Stats(); s.Running+s.Waiting == 0 && s.Finished+s.Cancelled == s.Requests {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if s.Running+s.Waiting != 0 || s.PagesFree != s.PagesTotal || s.Finished+s.Cancelled != s.Requests {
+		t.Fatalf("not settled: %+v", s)
+	}
+	return s
+}
+
+func TestEveryRequestEndsOnceWhateverItsCallerDoes(t *testing.T) {
+	e := open(t, func(o *Options) {
+		o.MaxTotalTokens, o.PageTokens, o.MaxRunningRequests, o.ContextLength = 400, 8, 6, 120
+	})
+	const workers, each = 8, 25
+	var finished, cancelled atomic.Int64
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(w), 7))
+			for i := range each {
+				req := prompt(fmt.Sprintf("worker %d asks %d", w%3, i%5), 1+r.IntN(30))
+				req.N = 1 + r.IntN(3)
+				req.Sampling.Temperature = 1
+				req.PromptLogprobs = r.IntN(4) == 0
+				if r.IntN(3) == 0 {
+					req.Sampling.Stop = []string{"e", "a"}
+				}
+				ended, err := behave(e, req, r)
+				switch {
+				case err != nil:
+					t.Error(err)
+				case ended:
+					finished.Add(1)
+				default:
+					cancelled.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	s := settled(t, e)
+	if s.Requests != workers*each || s.Finished < finished.Load() || s.Cancelled > cancelled.Load() {
+		t.Errorf("%d finished and %d gave up, stats %+v", finished.Load(), cancelled.Load(), s)
+	}
+	if finished.Load() == 0 || cancelled.Load() == 0 {
+		t.Error("nothing finished, or nothing was cancelled")
+	}
+	if err := e.loop.sched.Check(); err != nil { // the loop is idle
+		t.Error(err)
+	}
+}
+
+// behave reads a request to its end, or gives it up somewhere in one of the ways
+// there are. It reports whether every choice got exactly one finish.
+func behave(e *Engine, req *engine.Request, r *rand.Rand) (ended bool, err error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	s, err := e.Generate(ctx, req)
+	if err != nil {
+		return false, err
+	}
+	defer s.Close()
+	way, after := r.IntN(5), r.IntN(12)
+	if way == 3 {
+		time.AfterFunc(time.Duration(r.IntN(8))*time.Millisecond, cancel)
+	}
+	finishes := make([]int, max(1, req.N))
+	for n := 0; s.Next(); n++ {
+		ev := s.Event()
+		if finishes[ev.Choice] > 0 {
+			return false, fmt.Errorf("choice %d goes on after its finish", ev.Choice)
+		}
+		if ev.Finish != nil {
+			finishes[ev.Choice]++
+		}
+		if way == 1 && n == after {
+			cancel()
+		}
+		if way == 2 && n == after {
+			return false, nil
+		}
+	}
+	if s.Err() != nil {
+		if !errors.Is(s.Err(), context.Canceled) || way == 0 {
+			return false, s.Err()
+		}
+		return false, nil
+	}
+	for c, n := range finishes {
+		if n != 1 {
+			return false, fmt.Errorf("choice %d has %d finishes", c, n)
+		}
+	}
+	return true, nil
+}
+
+func TestAFullQueueRefuses(t *testing.T) {
+	e := open(t, func(o *Options) { o.MaxRunningRequests, o.MaxQueuedRequests = 1, 2 })
+	var streams []*engine.Stream
+	for range 3 {
+		s, err := e.Generate(t.Context(), prompt("x", 500))
+		if err != nil {
+			t.Fatal(err)
+		}
+		streams = append(streams, s)
+	}
+	if _, err := e.Generate(t.Context(), prompt("x", 1)); !errors.Is(err, engine.ErrOverloaded) {
+		t.Errorf("got %v", err)
+	}
+	for _, s := range streams {
+		s.Close()
+	}
+	settled(t, e)
+	one(t, e, prompt("x", 1))
+}
+
+func TestCloseEndsRunningRequests(t *testing.T) {
+	e := open(t, nil)
+	s, err := e.Generate(t.Context(), prompt("x", 1000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.Next() {
+		t.Fatal(s.Err())
+	}
+	go e.Close()
+	for s.Next() {
+	}
+	if !errors.Is(s.Err(), engine.ErrClosed) {
+		t.Errorf("got %v", s.Err())
+	}
+	if _, err := e.Generate(t.Context(), prompt("x", 1)); !errors.Is(err, engine.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+// faulty is the reference device with a defect: hurt is called before each step.
+type faulty struct {
+	device.Device
+	hurt func(step int, b *device.Batch, outs []device.Output) error
+}
+
+type faultyExec struct {
+	device.Exec
+	f    *faulty
+	step int
+}
+
+type faultyPending struct {
+	device.Pending
+	e *faultyExec
+	b *device.Batch
+}
+
+func (f *faulty) Compile(ctx context.Context, p *op.Program, w device.Weights, o device.Options) (device.Exec, error) {
+	e, err := f.Device.Compile(ctx, p, w, o)
+	return &faultyExec{Exec: e, f: f}, err
+}
+
+func (e *faultyExec) Launch(b *device.Batch) (device.Pending, error) {
+	e.step++
+	p, err := e.Exec.Launch(b)
+	return &faultyPending{p, e, b}, err
+}
+
+func (p *faultyPending) Wait() ([]device.Output, error) {
+	outs, err := p.Pending.Wait()
+	if err == nil {
+		err = p.e.f.hurt(p.e.step, p.b, outs)
+	}
+	return outs, err
+}
+
+func TestADefectOfTheDeviceFailsTheRequestsOfTheStepOnly(t *testing.T) {
+	for name, hurt := range map[string]func() error{
+		"an error":        func() error { return errors.New("device lost") },
+		"a panic":         func() error { panic("device bug") },
+		"a runtime error": func() error { var s []int; _ = s[len(s)]; return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &faulty{Device: reference.New()}
+			f.hurt = func(step int, _ *device.Batch, _ []device.Output) error {
+				if step == 3 {
+					return hurt()
+				}
+				return nil
+			}
+			e := open(t, func(o *Options) { o.device = f })
+			s, err := e.Generate(t.Context(), prompt("x", 10))
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := 0
+			for s.Next() {
+				n++
+			}
+			if n != 2 || !errors.Is(s.Err(), engine.ErrInternal) {
+				t.Errorf("%d tokens, then %v", n, s.Err())
+			}
+			one(t, e, prompt("x", 10))
+			settled(t, e)
+		})
+	}
+}
+
+func TestLogitsThatAreNoNumbersAreAnErrorNotAToken(t *testing.T) {
+	f := &faulty{Device: reference.New()}
+	f.hurt = func(_ int, b *device.Batch, outs []device.Output) error {
+		for i := range outs {
+			if b.Outputs[i].Params != nil {
+				outs[i].Token, outs[i].Logprob = -1, float32(math.NaN())
+			}
+		}
+		return nil
+	}
+	e := open(t, func(o *Options) { o.device = f })
+	_, err := engine.GenerateText(t.Context(), e, prompt("x", 10))
+	if !errors.Is(err, engine.ErrInternal) {
+		t.Errorf("got %v", err)
+	}
+	settled(t, e)
+}
+
+func TestOpenAndCloseLeaveNothingBehind(t *testing.T) {
+	path := modeltest.TinyModel(t, "llama")
+	for name, dev := range devices(t) {
+		t.Run(name, func(t *testing.T) {
+			cycle := func() {
+				e, err := Open(t.Context(), Options{ModelPath: path, MaxTotalTokens: 512, device: dev})
+				if err != nil {
+					t.Fatal(err)
+				}
+				one(t, e, prompt("hello", 4))
+				s, err := e.Generate(t.Context(), prompt("still running", 400))
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.Next()
+				if err := e.Close(); err != nil {
+					t.Fatal(err)
+				}
+				s.Close()
+			}
+			measure := func() (int, uint64) {
+				runtime.GC()
+				runtime.GC()
+				var m runtime.MemStats
+				runtime.ReadMemStats(&m)
+				return runtime.NumGoroutine(), m.HeapAlloc
+			}
+			for range 3 {
+				cycle()
+			}
+			goroutines, heap := measure()
+			for range 50 {
+				cycle()
+			}
+			g, h := measure()
+			if g > goroutines {
+				t.Errorf("%d goroutines, %d after 50 cycles", goroutines, g)
+			}
+			if h > heap+heap/10+256<<10 {
+				t.Errorf("heap of %d bytes, %d after 50 cycles", heap, h)
+			}
+		})
+	}
+}
+
+// instant is a device that computes nothing, for the cost of everything else.
+type instant struct{ device.Device }
+
+type instantExec struct {
+	outs []device.Output
+	pend instantPending
+}
+
+type instantPending struct{ e *instantExec }
+
+func (instant) Compile(context.Context, *op.Program, device.Weights, device.Options) (device.Exec, error) {
+	e := &instantExec{}
+	e.pend.e = e
+	return e, nil
+}
+
+func (e *instantExec) Launch(b *device.Batch) (device.Pending, error) {
+	e.outs = e.outs[:0]
+	for i := range b.Outputs {
+		e.outs = append(e.outs, device.Output{Token: 100 + int32(i)})
+	}
+	return &e.pend, nil
+}
+func (e *instantExec) Bytes() int64                      { return 0 }
+func (e *instantExec) Close() error                      { return nil }
+func (p *instantPending) Wait() ([]device.Output, error) { return p.e.outs, nil }
+
+// BenchmarkHostStepOf16 is what a step of 16 sequences costs beside the device.
+func BenchmarkHostStepOf16(b *testing.B) {
+	e := open(b, func(o *Options) { o.device, o.MaxTotalTokens = instant{reference.New()}, 40000 })
+	l := e.loop
+	var jobs []*job
+	start := func() {
+		for i := range 16 {
+			req := prompt(fmt.Sprint("request ", i), 1900)
+			req.Sampling.Frequency = 0.5
+			ids, _ := e.encode(req)
+			j := e.newJob(context.Background(), req, ids, 1900)
+			j.unwatch = func() bool { return true }
+			jobs = append(jobs, j)
+			l.jobs[j] = struct{}{}
+			l.add(j)
+		}
+	}
+	b.ReportAllocs()
+	steps := 0
+	for b.Loop() {
+		if steps%1800 == 0 {
+			for _, j := range jobs {
+				l.end(j, context.Canceled)
+			}
+			jobs = jobs[:0]
+			start()
+		}
+		steps++
+		if !l.turn() {
+			b.Fatal("idle")
+		}
+		l.publish()
+		if steps%16 == 0 {
+			for _, j := range jobs {
+				j.mu.Lock()
+				j.pieces = j.pieces[:0]
+				j.mu.Unlock()
+			}
+		}
+	}
+	for _, j := range jobs {
+		l.end(j, context.Canceled)
+	}
+}

@@ -1,0 +1,248 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/godwit-ai/godwit/engine"
+	"github.com/godwit-ai/godwit/engine/device"
+	"github.com/godwit-ai/godwit/engine/device/cpu"
+	"github.com/godwit-ai/godwit/engine/hub"
+	"github.com/godwit-ai/godwit/engine/model"
+	"github.com/godwit-ai/godwit/engine/quant"
+	"github.com/godwit-ai/godwit/engine/sched"
+	"github.com/godwit-ai/godwit/engine/weights"
+)
+
+// Open loads a model and starts its loop. ctx bounds the loading only.
+func Open(ctx context.Context, o Options) (*Engine, error) {
+	e := &Engine{o: o, log: o.Logger}
+	if e.log == nil {
+		e.log = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))
+	}
+	if err := e.open(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open model %s: %w", o.ModelPath, err), e.release())
+	}
+	return e, nil
+}
+
+func (e *Engine) open(ctx context.Context) error {
+	start := time.Now()
+	if err := e.o.check(); err != nil {
+		return err
+	}
+	path, err := e.find(ctx)
+	if err != nil {
+		return err
+	}
+	if err := e.load(path); err != nil {
+		return err
+	}
+	if err := e.text(); err != nil {
+		return err
+	}
+	if e.dev, err = e.o.openDevice(); err != nil {
+		return err
+	}
+	do, so, err := e.size()
+	if err != nil {
+		return err
+	}
+	if err := e.compile(ctx, do); err != nil {
+		return err
+	}
+	e.describe(path)
+	e.loop = newLoop(e.exec, so, do.Pages, do.PageTokens, e.o.MaxQueuedRequests, e.log)
+	go e.loop.run() // Close waits for it
+	e.progress("ready", 1, 1)
+	e.log.Info("model loaded", "model", e.models[0].ID, "arch", e.program.Arch, "device", e.Info(), "context", e.context,
+		"cache_tokens", do.Pages*do.PageTokens, "bytes", e.exec.Bytes(), "duration", time.Since(start))
+	return nil
+}
+
+// check finds values that make no sense together.
+func (o *Options) check() error {
+	for _, f := range []struct {
+		name string
+		v    int
+	}{{"context length", o.ContextLength}, {"max running requests", o.MaxRunningRequests}, {"max queued requests", o.MaxQueuedRequests},
+		{"max total tokens", o.MaxTotalTokens}, {"page size", o.PageTokens}, {"max prefill tokens", o.MaxPrefillTokens}, {"threads", o.Threads}} {
+		if f.v < 0 || f.v > 1<<30 {
+			return fmt.Errorf("the %s is %d", f.name, f.v)
+		}
+	}
+	if o.ChunkedPrefillSize < -1 || o.ChunkedPrefillSize > 1<<30 {
+		return fmt.Errorf("the chunked prefill size is %d: give a number of tokens, or -1 to prefill whole prompts", o.ChunkedPrefillSize)
+	}
+	if !slices.Contains([]string{"", "auto", "gguf", "safetensors", "dummy"}, o.LoadFormat) {
+		return fmt.Errorf("unknown load format %q: auto, gguf, safetensors and dummy are known", o.LoadFormat)
+	}
+	if o.DType != "" && o.DType != "auto" && o.LoadFormat != "dummy" {
+		return fmt.Errorf("the data type %q was asked for, but stored weights keep their own: only dummy weights can choose", o.DType)
+	}
+	if slices.Contains(o.ServedNames, "") {
+		return errors.New("a served model name is empty")
+	}
+	return nil
+}
+
+func (e *Engine) progress(stage string, done, total int64) {
+	if e.o.Progress != nil {
+		e.o.Progress(stage, done, total)
+	}
+}
+
+// find turns the model's name into a path.
+func (e *Engine) find(ctx context.Context) (string, error) {
+	return hub.Resolve(ctx, e.o.ModelPath, hub.Options{Offline: e.o.Offline, AllowDownload: e.o.AllowDownload,
+		Progress: func(p hub.Progress) { e.progress("fetch", p.Done, p.Total) }})
+}
+
+// load opens the checkpoint and builds its program.
+func (e *Engine) load(path string) (err error) {
+	if e.o.LoadFormat == "dummy" {
+		return e.loadDummy(path)
+	}
+	if e.ckpt, err = weights.Open(path); err != nil {
+		return err
+	}
+	_, gguf := e.ckpt.(*weights.GGUF)
+	if e.o.LoadFormat == "gguf" && !gguf || e.o.LoadFormat == "safetensors" && gguf {
+		return fmt.Errorf("the load format is %s, but %s is not", e.o.LoadFormat, path)
+	}
+	e.program, err = model.Build(e.ckpt.Config())
+	return err
+}
+
+// loadDummy makes random weights for a configuration.
+func (e *Engine) loadDummy(path string) error {
+	folder, err := weights.ReadFolder(path)
+	if err != nil {
+		return err
+	}
+	if e.program, err = model.Build(folder.Config()); err != nil {
+		return err
+	}
+	typ := quant.BF16
+	if e.o.DType != "" && e.o.DType != "auto" {
+		if typ, err = quant.ParseType(e.o.DType); err != nil {
+			return err
+		}
+	}
+	shapes := map[string][]int{}
+	for _, w := range e.program.Weights {
+		shapes[w.Name] = w.Shape
+	}
+	d := weights.NewDummy(folder.Config(), func(name string) ([]int, bool) { s, ok := shapes[name]; return s, ok }, typ, max(1, e.o.RandomSeed))
+	d.Companion = folder
+	e.ckpt = d
+	return nil
+}
+
+// openDevice chooses what computes.
+func (o *Options) openDevice() (device.Device, error) {
+	if o.device != nil {
+		return o.device, nil
+	}
+	switch strings.ToLower(o.Device) {
+	case "", "auto", "cpu":
+		return cpu.New(cpu.Options{Threads: o.Threads})
+	case "cuda", "gpu":
+		return nil, errors.New("this build has no CUDA engine yet: use --device cpu, or auto")
+	}
+	return nil, fmt.Errorf("unknown device %q: auto, cpu and cuda are known", o.Device)
+}
+
+// size decides how large cache and steps are.
+func (e *Engine) size() (do device.Options, so sched.Options, err error) {
+	o, p := &e.o, e.program
+	e.context = p.ContextLen
+	if o.ContextLength > p.ContextLen {
+		return do, so, fmt.Errorf("the context length %d is more than the model's %d", o.ContextLength, p.ContextLen)
+	}
+	if o.ContextLength > 0 {
+		e.context = o.ContextLength
+	}
+	do.PageTokens = or(o.PageTokens, defaultPage)
+	tokens := o.MaxTotalTokens
+	if tokens == 0 {
+		tokens = e.autoTokens()
+	}
+	do.Pages = tokens / do.PageTokens
+	if do.Pages == 0 {
+		return do, so, fmt.Errorf("a cache of %d tokens holds no page of %d tokens", tokens, do.PageTokens)
+	}
+	if fits := do.Pages * do.PageTokens; fits < e.context {
+		e.log.Warn("the cache is smaller than the model's context", "context", e.context, "cache_tokens", fits)
+		e.context = fits
+	}
+	so = sched.Options{
+		MaxRunning:    min(or(o.MaxRunningRequests, defaultRunning), do.Pages),
+		PrefillRows:   min(or(o.ChunkedPrefillSize, defaultChunk), or(o.MaxPrefillTokens, defaultPrefill)),
+		TargetRows:    targetRows,
+		NoPrefixCache: o.DisableRadixCache,
+	}
+	if o.ChunkedPrefillSize < 0 {
+		so.PrefillRows = or(o.MaxPrefillTokens, defaultPrefill)
+	}
+	so.PrefillRows = min(so.PrefillRows, e.context)
+	do.MaxSeqs = so.MaxRunning
+	do.MaxRows = so.MaxRunning + so.PrefillRows
+	do.MaxOutputs = so.MaxRunning + so.TargetRows
+	do.Threads = o.Threads
+	do.Progress = func(done, total int64) { e.progress("weights", done, total) }
+	return do, so, nil
+}
+
+func or(v, def int) int {
+	if v > 0 {
+		return v
+	}
+	return def
+}
+
+// autoTokens is the size of the cache when nobody chose one.
+func (e *Engine) autoTokens() int {
+	tokens := max(e.context, defaultTokens)
+	perToken := uint64(4 * e.program.KVFloats())
+	if _, free := e.dev.MemoryBytes(); free > 0 && perToken > 0 {
+		tokens = int(min(uint64(tokens), free/2/perToken))
+	}
+	return tokens
+}
+
+// compile loads the weights into the device.
+func (e *Engine) compile(ctx context.Context, do device.Options) (err error) {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	if e.exec, err = e.dev.Compile(ctx, e.program, e.ckpt, do); err != nil {
+		e.exec = nil // not a typed nil
+		return err
+	}
+	if h, ok := e.exec.(device.WeightHolder); ok && h.HoldsWeights() {
+		return nil
+	}
+	err = e.ckpt.Close()
+	e.ckpt = nil
+	return err
+}
+
+// describe fills the list of served names.
+func (e *Engine) describe(path string) {
+	names := e.o.ServedNames
+	if len(names) == 0 {
+		names = []string{e.o.ModelPath}
+	}
+	created := time.Now().Unix()
+	for _, n := range names {
+		e.models = append(e.models, engine.ModelInfo{ID: n, Path: path, ContextLen: e.context, VocabSize: e.program.Vocab,
+			Arch: e.program.Arch, Created: created, HasTemplate: e.template != nil, Defaults: e.defaults})
+	}
+}

@@ -1,0 +1,83 @@
+package local
+
+import (
+	"log/slog"
+
+	"github.com/godwit-ai/godwit/engine/device"
+)
+
+// Options say what to load and how to run it. The zero value of every field but
+// ModelPath is useful.
+type Options struct {
+	// ModelPath is a GGUF file, a folder in the Hugging Face layout, or a name that
+	// engine/hub can resolve. With LoadFormat "dummy" a config.json is enough.
+	ModelPath string
+
+	// ServedNames are the names that requests use; default is ModelPath as written.
+	// The first is the default model.
+	ServedNames []string
+
+	// AnyModelName accepts every name in a request, as servers of older days do.
+	AnyModelName bool
+
+	// Offline forbids fetching models; AllowDownload permits repositories of the
+	// Hugging Face hub besides the models that engine/hub knows.
+	Offline, AllowDownload bool
+
+	LoadFormat    string // "", "auto", "gguf", "safetensors" or "dummy" (random weights)
+	TokenizerPath string // a folder with tokenizer.json or a GGUF file; default: the model's
+	SkipTokenizer bool   // no tokenizer: token ids in, token ids out
+	ChatTemplate  string // path of a Jinja file; default: the model's
+	DType         string // "" or "auto": as stored; for dummy weights any type of engine/quant
+
+	// ContextLength lowers the model's context; 0 keeps it.
+	ContextLength int
+
+	// MaxRunningRequests is the most sequences in one step (a request with n choices
+	// has n). 0: 64, fewer if the cache is small.
+	MaxRunningRequests int
+
+	// MaxQueuedRequests is the most sequences that wait beyond those running before
+	// Generate answers ErrOverloaded; 0: no limit.
+	MaxQueuedRequests int
+
+	// MaxTotalTokens is the size of the KV cache. 0: what half of the free memory
+	// holds, but not more than 16384 or one context, whichever is larger.
+	MaxTotalTokens int
+
+	// PageTokens is the number of tokens per page, the unit of prefix sharing; 0: 16.
+	PageTokens int
+
+	// ChunkedPrefillSize is the most prompt tokens per step; 0: 256; -1: only
+	// MaxPrefillTokens limits it.
+	ChunkedPrefillSize int
+
+	// MaxPrefillTokens limits the prompt tokens of a step as well; 0: 16384.
+	MaxPrefillTokens int
+
+	// DisableRadixCache computes every prompt anew.
+	DisableRadixCache bool
+
+	Device     string // "", "auto", "cpu" or "cuda"
+	Threads    int    // CPU: worker threads; 0: one per available core
+	RandomSeed uint64 // makes the seeds of requests without one repeatable; 0: they are random
+
+	// Logger gets one Info record per load and request and one Debug record per step.
+	// nil: no log.
+	Logger *slog.Logger
+
+	// Progress is told how loading goes on: stage "fetch" or "weights" in bytes, then
+	// "ready" once. It is called from the goroutine of Open or one that Open waits for.
+	Progress func(stage string, done, total int64)
+
+	device device.Device // tests: run on this one
+}
+
+const (
+	defaultRunning = 64
+	defaultTokens  = 16384
+	defaultPage    = 16
+	defaultChunk   = 256
+	defaultPrefill = 16384
+	targetRows     = 64 // prompt rows with log-probabilities in one step
+)
