@@ -1,0 +1,181 @@
+// Package chat renders conversations into prompts with the chat templates that
+// models bring along. Templates are written in Jinja; what counts is that the
+// prompt is, byte for byte, the one that the model was trained with, which is what
+// transformers renders.
+//
+// The interpreter is our own, about as much of Jinja as chat templates can use,
+// with Python's semantics where they show. The two Go implementations that exist
+// (ardanlabs/jinja 1.8.0, nikolalohinski/gonja 2) have no limits and no place to add
+// them: a macro that calls itself overflows the goroutine's stack, which ends the
+// process and cannot be recovered, and 'a' * 10**9 or range(10**12) take the
+// memory. A template comes with a model, so it is foreign input. ardanlabs/jinja
+// further has no line in its errors, ignores the maximum of split, sorts the keys
+// of indented JSON and reads the clock itself. Here every render counts steps,
+// bytes and calls, and all of its errors name the line.
+//
+// A Template is immutable and safe for concurrent use.
+//
+// One prompt's way: Compile (lex, parse, probe) once; Render → messages and tools
+// become values → evaluate → text.
+package chat
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/godwit-ai/godwit/engine"
+)
+
+// Options are what a template can see beside the conversation.
+type Options struct {
+	BOS, EOS string           // bos_token and eos_token as text; undefined when empty
+	Now      func() time.Time // for strftime_now; nil is time.Now
+}
+
+// Template is a compiled chat template.
+type Template struct {
+	nodes   []node
+	options Options
+	source  string
+
+	probeOnce sync.Once
+	listRoles map[string]bool // roles whose content may be a list of parts
+	textArgs  bool            // tool call arguments are wanted as JSON text
+}
+
+// Input is one conversation.
+type Input struct {
+	Messages []engine.Message
+	Tools    []engine.Tool
+	Args     map[string]any // further template variables, such as enable_thinking
+
+	AddGenerationPrompt bool // open an assistant turn at the end
+	ContinueFinal       bool // leave the last message open, to be continued
+}
+
+// Error is a template that does not parse or a render that failed. Line counts
+// from 1 in the template's source. Err is engine.ErrInvalidRequest when the
+// template itself refused the conversation (raise_exception); Message is then the
+// template's text.
+type Error struct {
+	Line    int
+	Message string
+	Err     error
+}
+
+func (e *Error) Error() string {
+	if e.Line > 0 {
+		return fmt.Sprintf("chat template, line %d: %s", e.Line, e.Message)
+	}
+	return "chat template: " + e.Message
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Compile parses a template. The error is an *Error.
+func Compile(source string, options Options) (*Template, error) {
+	if len(source) > maxSourceBytes {
+		return nil, errorAt(0, "source has %d bytes, the limit is %d", len(source), maxSourceBytes)
+	}
+	nodes, err := parse(source)
+	if err != nil {
+		return nil, err
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	return &Template{nodes: nodes, options: options, source: source}, nil
+}
+
+// Render makes the prompt of a conversation. It fails rather than give an empty or
+// partial prompt; errors are *Error, or wrap engine.ErrInvalidRequest when the
+// input itself is at fault.
+func (t *Template) Render(in Input) (string, error) {
+	if len(in.Messages) == 0 {
+		return "", engine.Invalid("messages", "the conversation has no messages")
+	}
+	if in.ContinueFinal && in.AddGenerationPrompt {
+		return "", engine.Invalid("continue_final_message", "a final message cannot be continued and followed by a generation prompt")
+	}
+	t.probeOnce.Do(t.probe)
+	messages, err := t.messages(in.Messages)
+	if err != nil {
+		return "", err
+	}
+	if in.ContinueFinal {
+		return t.renderOpen(messages, in)
+	}
+	return t.render(messages, in)
+}
+
+// render evaluates the template over messages that are values already.
+func (t *Template) render(messages []value, in Input) (string, error) {
+	vars, size, err := t.variables(messages, in)
+	if err != nil {
+		return "", err
+	}
+	e := &evaluator{
+		scope:   &scope{vars: vars},
+		out:     &strings.Builder{},
+		now:     t.options.Now,
+		bytes:   maxBytes + 16*size,
+		filters: filters,
+	}
+	e.steps = -size / 4 // long conversations may take longer
+	if err := e.exec(t.nodes); err != nil {
+		var te *Error
+		if errors.As(err, &te) {
+			return "", te
+		}
+		return "", errorAt(0, "%v", err)
+	}
+	prompt := e.out.String()
+	if prompt == "" {
+		return "", errorAt(0, "the template renders nothing for this conversation")
+	}
+	return prompt, nil
+}
+
+// variables are the names a template starts with, and the size of the input.
+func (t *Template) variables(messages []value, in Input) (vars map[string]value, size int, err error) {
+	all, err := newList(messages)
+	if err != nil {
+		return nil, 0, engine.Invalid("messages", "%v", err)
+	}
+	vars = map[string]value{"messages": all, "tools": nil, "documents": nil}
+	if t.options.BOS != "" {
+		vars["bos_token"] = t.options.BOS
+	}
+	if t.options.EOS != "" {
+		vars["eos_token"] = t.options.EOS
+	}
+	for name, v := range in.Args {
+		if name == "messages" || name == "tools" {
+			return nil, 0, engine.Invalid("chat_template_kwargs", "chat_template_kwargs cannot set %q", name)
+		}
+		if vars[name], err = fromGo(v, 0); err != nil {
+			return nil, 0, engine.Invalid("chat_template_kwargs", "chat_template_kwargs.%s: %v", name, err)
+		}
+	}
+	if len(in.Tools) > 0 {
+		tools := &list{depth: 1}
+		for i, tool := range in.Tools {
+			v, err := fromJSON(tool.JSON)
+			if err != nil {
+				return nil, 0, engine.Invalid(fmt.Sprintf("tools[%d]", i), "tools[%d] is not valid JSON: %v", i, err)
+			}
+			tools.items = append(tools.items, v)
+			tools.depth = max(tools.depth, depthOf(v)+1)
+			size += len(tool.JSON)
+		}
+		vars["tools"] = tools
+	}
+	vars["add_generation_prompt"] = in.AddGenerationPrompt
+	for _, m := range in.Messages {
+		size += len(m.Content) + len(m.Reasoning) + 64
+	}
+	return vars, size, nil
+}
