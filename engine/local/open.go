@@ -44,9 +44,6 @@ func (e *Engine) open(ctx context.Context) error {
 	if err := e.load(path); err != nil {
 		return err
 	}
-	if err := e.text(); err != nil {
-		return err
-	}
 	if e.dev, err = e.o.openDevice(); err != nil {
 		return err
 	}
@@ -54,7 +51,16 @@ func (e *Engine) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := e.compile(ctx, do); err != nil {
+	text := make(chan error, 1)
+	go func() { text <- safely(e.text) }() // received below, whatever happens
+	err = e.compile(ctx, do)
+	if textErr := <-text; textErr != nil {
+		return textErr
+	}
+	if err != nil {
+		return err
+	}
+	if err := e.keepWeights(); err != nil {
 		return err
 	}
 	e.describe(path)
@@ -224,12 +230,16 @@ func (e *Engine) compile(ctx context.Context, do device.Options) (err error) {
 	}
 	if e.exec, err = e.dev.Compile(ctx, e.program, e.ckpt, do); err != nil {
 		e.exec = nil // not a typed nil
-		return err
 	}
+	return err
+}
+
+// keepWeights closes the checkpoint unless the Exec looks into it.
+func (e *Engine) keepWeights() error {
 	if h, ok := e.exec.(device.WeightHolder); ok && h.HoldsWeights() {
 		return nil
 	}
-	err = e.ckpt.Close()
+	err := e.ckpt.Close()
 	e.ckpt = nil
 	return err
 }

@@ -3,6 +3,7 @@ package local
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,4 +48,57 @@ func TestSmolLM2AnswersAsTheReferenceDoes(t *testing.T) {
 	if u.Prompt != 38 || rs[0].Finish != (engine.Finish{Reason: engine.FinishStop, MatchedToken: 2}) {
 		t.Errorf("usage %+v, finish %+v", u, rs[0].Finish)
 	}
+}
+
+func TestSmolLM2GivesTheSameAnswerAloneAndAmong16Others(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	e, err := Open(t.Context(), Options{ModelPath: smollm2(t), MaxTotalTokens: 4096})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	var reqs []*engine.Request
+	for i, text := range []string{"Write a haiku about rain.", "What is the capital of France?"} {
+		s := engine.Sampling{MaxTokens: 24, IgnoreEOS: true}
+		if i == 0 {
+			s.Temperature, s.TopP, s.Seed, s.HasSeed = 0.9, 0.95, 7, true
+		}
+		reqs = append(reqs, &engine.Request{Messages: []engine.Message{{Role: "user", Content: text}}, Logprobs: true, Sampling: s})
+	}
+	var alone []engine.Result
+	for _, r := range reqs {
+		alone = append(alone, one(t, e, r))
+	}
+	var streams []*engine.Stream
+	start := time.Now()
+	for i := range 16 {
+		req := &engine.Request{Messages: []engine.Message{{Role: "user", Content: strings.Repeat("Count the birds. ", 1+i)}},
+			Sampling: engine.Sampling{MaxTokens: 40, IgnoreEOS: true, Temperature: float32(i%2) * 0.8}}
+		s, err := e.Generate(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		streams = append(streams, s)
+	}
+	for i, r := range reqs {
+		if got := one(t, e, r); got.Text != alone[i].Text {
+			t.Errorf("alone %q, among others %q", alone[i].Text, got.Text)
+		} else {
+			for k := range got.Tokens {
+				if got.Tokens[k].Logprob != alone[i].Tokens[k].Logprob {
+					t.Errorf("token %d: logprob %v alone, %v among others", k, alone[i].Tokens[k].Logprob, got.Tokens[k].Logprob)
+				}
+			}
+		}
+	}
+	n := 0
+	for _, s := range streams {
+		if _, err := engine.Collect(s); err != nil {
+			t.Fatal(err)
+		}
+		n += s.Usage().Completion
+	}
+	t.Logf("%.0f tokens per second over 18 streams", float64(n+48)/time.Since(start).Seconds())
 }
