@@ -62,7 +62,7 @@ show("completions", r)
 
 r = client.completions.create(
     model=model,
-    prompt="Write a short story about a space explorer.",
+    prompt="Write a short story about a space explorer. Once upon a time,",
     temperature=0.7,
     max_tokens=150,
     top_p=0.9,
