@@ -62,6 +62,10 @@ type ropeParameters struct {
 	HighFreq      float64 `json:"high_freq_factor"`
 	OriginalLen   float64 `json:"original_max_position_embeddings"`
 	PartialRotary float64 `json:"partial_rotary_factor"`
+
+	// One set of parameters for each layer type, instead of those above.
+	Full    json.RawMessage `json:"full_attention"`
+	Sliding json.RawMessage `json:"sliding_attention"`
 }
 
 // parseConfig reads data over the architecture's defaults and checks the result.

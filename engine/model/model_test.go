@@ -106,6 +106,7 @@ func TestBuildErrorsNameTheField(t *testing.T) {
 		{"quantised weights", "llama", fields{"quantization_config": fields{"quant_method": "gptq"}}, []string{"quantization_config", `"gptq"`}},
 		{"a rope scaling nobody knows", "llama", fields{"rope_scaling": fields{"type": "yarn", "factor": 4}}, []string{"rope_scaling", `"yarn"`, "default, linear, llama3"}},
 		{"the same in new spelling", "qwen3", fields{"rope_parameters": fields{"rope_type": "dynamic", "factor": 4}}, []string{"rope_parameters", `"dynamic"`}},
+		{"a rotation for each layer type", "qwen3", fields{"rope_parameters": fields{"full_attention": fields{"rope_theta": 1e6}}}, []string{"rope_parameters", "layer types"}},
 		{"linear scaling without factor", "llama", fields{"rope_scaling": fields{"type": "linear"}}, []string{"rope_scaling", "factor is 0"}},
 		{"llama3 scaling in the wrong order", "llama", fields{"rope_scaling": fields{"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 1}}, []string{"low_freq_factor 4", "high_freq_factor 1"}},
 		{"llama3 scaling without factor", "llama", fields{"rope_scaling": fields{"rope_type": "llama3"}}, []string{"factor is 0"}},

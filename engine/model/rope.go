@@ -13,6 +13,9 @@ var ropeTypes = []string{"default", "linear", "llama3"}
 // applied.
 func (c *config) rope() (*op.Rope, error) {
 	p, field := c.ropeParameters()
+	if p.Full != nil || p.Sliding != nil {
+		return nil, fieldError(field, "different rotations for different layer types are not supported")
+	}
 	if !positive(p.Theta) {
 		return nil, fieldError("rope_theta", "%v is not a positive number", p.Theta)
 	}

@@ -22,6 +22,31 @@ func runBatches(t *testing.T, dev device.Device) {
 	t.Run("one row each of many sequences", func(t *testing.T) { manySequences(t, dev) })
 	t.Run("a long context in large pages", func(t *testing.T) { longContext(t, dev) })
 	t.Run("rows without output", func(t *testing.T) { fewOutputs(t, dev) })
+	t.Run("a full step, twice", func(t *testing.T) { fullStep(t, dev) })
+}
+
+// fullStep uses every row, sequence and output that the options allow, twice: the
+// second run gives the same bits on every device.
+func fullStep(t *testing.T, dev device.Device) {
+	p, w := medium(t, quant.Q8_0)
+	o := device.Options{Pages: 23, PageTokens: 16, MaxRows: 61, MaxSeqs: 11, MaxOutputs: 61}
+	m := start(t, dev, p, w, o)
+	var runs [2][][]float32
+	for i := range runs {
+		seqs, parts := make([]sequence, o.MaxSeqs), []part{}
+		for j := range seqs {
+			n := 1 + j
+			if j == o.MaxSeqs-1 {
+				n = o.MaxRows - j*(j+1)/2
+			}
+			parts = append(parts, part{&seqs[j], text(p, uint64(j), n)})
+		}
+		runs[i] = m.run(parts...)
+		for j := range seqs {
+			m.release(&seqs[j])
+		}
+	}
+	compare(t, "second run", runs[1], runs[0], limit{exact: true})
 }
 
 // anyRows runs prompts of 1 to 17 rows and some odd larger ones.

@@ -48,9 +48,9 @@ func Tolerance(t quant.Type) float64 {
 	case quant.F32:
 		return Float32Tolerance
 	case quant.F16, quant.BF16:
-		return 1.5e-2
+		return 1e-2
 	}
-	return 3e-2
+	return 1.5e-2
 }
 
 // Run runs the whole suite.

@@ -3,6 +3,7 @@ package devicetest
 import (
 	"context"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ func runLifecycle(t *testing.T, dev device.Device) {
 	})
 	t.Run("progress ends at the total", func(t *testing.T) { progress(t, dev) })
 	t.Run("two execs do not share state", func(t *testing.T) { twoExecs(t, dev) })
+	t.Run("two execs at the same time", func(t *testing.T) { concurrentExecs(t, dev) })
 	t.Run("compile and close leave no goroutine", func(t *testing.T) { reopen(t, dev) })
 	t.Run("a closed exec refuses steps", func(t *testing.T) { closed(t, dev) })
 }
@@ -54,6 +56,38 @@ func twoExecs(t *testing.T, dev device.Device) {
 	b.run(part{&r, h.Cases[2].Prompt[:10]})
 	compare(t, "first", a.run(part{&s, g.Cases[2].Prompt[10:]}), g.Cases[2].Logits[10:], within(quant.F32))
 	compare(t, "second", b.run(part{&r, h.Cases[2].Prompt[10:]}), h.Cases[2].Logits[10:], within(quant.F32))
+}
+
+// concurrentExecs drives each of two execs from its own goroutine, as two engines
+// in one process do.
+func concurrentExecs(t *testing.T, dev device.Device) {
+	var wg sync.WaitGroup
+	for _, name := range []string{"llama3", "qwen2"} {
+		g, m := loaded(t, dev, name)
+		wg.Go(func() {
+			c := g.Cases[2]
+			for n := range 8 {
+				b := &device.Batch{Tokens: c.Prompt, Seqs: []device.Seq{{Rows: len(c.Prompt), Pages: m.free[:3]}}}
+				b.Outputs = []device.OutputRow{{Row: 32, Target: -1, Logits: true}, {Row: n, Target: -1, Logits: true}}
+				pending, err := m.exec.Launch(b)
+				if err != nil {
+					t.Errorf("%s: launch %d: %v", name, n, err)
+					return
+				}
+				outs, err := pending.Wait()
+				if err != nil {
+					t.Errorf("%s: wait %d: %v", name, n, err)
+					return
+				}
+				for i, r := range []int{32, n} {
+					if err := within(quant.F32).check(outs[i].Logits, c.Logits[r]); err != nil {
+						t.Errorf("%s: launch %d, row %d: %v", name, n, r, err)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func reopen(t *testing.T, dev device.Device) {
