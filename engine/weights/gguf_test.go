@@ -603,3 +603,15 @@ func ExampleOpen() {
 	fmt.Println(errors.Is(err, os.ErrNotExist))
 	// Output: true
 }
+
+func TestOpenOfBadFilesReturnsNoCheckpoint(t *testing.T) {
+	gguf := writeFile(t, t.TempDir(), "cut.gguf", []byte("GGUF\x03\x00\x00\x00\x02"))
+	folder := t.TempDir()
+	writeFile(t, folder, "config.json", []byte(`{"model_type":"llama"}`))
+	safetensors := writeFile(t, folder, "model.safetensors", []byte("\x08\x00\x00\x00\x00\x00\x00\x00{}"))
+	for _, path := range []string{gguf, filepath.Dir(gguf), safetensors, folder} {
+		if ck, err := Open(path); err == nil || ck != nil {
+			t.Errorf("Open(%s) gives %#v, %v; want nil and an error", path, ck, err)
+		}
+	}
+}

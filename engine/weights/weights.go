@@ -92,10 +92,15 @@ func Open(path string) (Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
+	open := openFile
 	if info.IsDir() {
-		return openFolder(path)
+		open = openFolder
 	}
-	return openFile(path)
+	ck, err := open(path)
+	if err != nil {
+		return nil, err // ck may hold a nil pointer and not be nil itself
+	}
+	return ck, nil
 }
 
 func openFile(path string) (Checkpoint, error) {
