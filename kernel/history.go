@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/godwit-ai/godwit/kernel/wire"
 	"github.com/godwit-ai/godwit/runtime/session"
@@ -124,11 +125,18 @@ func (h *history) search(r *wire.HistoryRequest) ([]historyEntry, error) {
 	return found, nil
 }
 
-// glob compiles a pattern of *, ? and literal text.
+// glob compiles a pattern of *, ?, [classes] and literal text.
 func glob(pattern string) (*regexp.Regexp, error) {
 	var b strings.Builder
 	b.WriteString(`(?s)\A`)
-	for _, c := range pattern {
+	for rest := pattern; rest != ""; {
+		if class, n := globClass(rest); n > 0 {
+			b.WriteString(class)
+			rest = rest[n:]
+			continue
+		}
+		c, n := utf8.DecodeRuneInString(rest)
+		rest = rest[n:]
 		switch c {
 		case '*':
 			b.WriteString(`.*`)
@@ -140,4 +148,25 @@ func glob(pattern string) (*regexp.Regexp, error) {
 	}
 	b.WriteString(`\z`)
 	return regexp.Compile(b.String())
+}
+
+// globClass translates a class like [a-z] or [!x] at the beginning of s and returns
+// its length there; 0 means that there is none.
+func globClass(s string) (class string, n int) {
+	if s[0] != '[' {
+		return "", 0
+	}
+	body, not := s[1:], ""
+	if body != "" && (body[0] == '!' || body[0] == '^') {
+		body, not = body[1:], "^"
+	}
+	if body == "" {
+		return "", 0
+	}
+	end := strings.IndexByte(body[1:], ']') // the first character may be a bracket itself
+	if end < 0 {
+		return "", 0
+	}
+	members := strings.NewReplacer(`\`, `\\`, `[`, `\[`, `]`, `\]`, `^`, `\^`).Replace(body[:end+1])
+	return "[" + not + members + "]", len(s) - len(body) + end + 2
 }

@@ -333,6 +333,26 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+func TestGlob(t *testing.T) {
+	for _, c := range []struct {
+		pattern, text string
+		want          bool
+	}{
+		{"a*c", "abbc", true}, {"a*c", "abbd", false}, {"a?c", "aäc", true}, {"a?c", "ac", false},
+		{"*", "two\nlines", true}, {"[a-c]x", "bx", true}, {"[a-c]x", "dx", false}, {"[!a-c]x", "dx", true},
+		{"[^a]x", "ax", false}, {"[]]x", "]x", true}, {"f[[]1]", "f[1]", true}, {"f[1", "f[1", true},
+		{"a.c", "abc", false}, {"[\\]", "\\", true}, {"[", "[", true}, {"[!", "[!", true},
+	} {
+		re, err := glob(c.pattern)
+		if err != nil || re.MatchString(c.text) != c.want {
+			t.Errorf("%q on %q: not %v (%v)", c.pattern, c.text, c.want, err)
+		}
+	}
+	if _, err := glob("[z-a]"); err == nil {
+		t.Error("a class with its ends exchanged was accepted")
+	}
+}
+
 func TestShutdownEndsEverythingInOrder(t *testing.T) {
 	before := runtime.NumGoroutine()
 	var order []string

@@ -199,7 +199,7 @@ func (s *socket) serve(conn net.Conn) {
 	if !s.join(p) {
 		return
 	}
-	if err := p.readLoop(); err != nil && s.ctx.Err() == nil && !isGone(err) {
+	if err := p.readLoop(); s.ctx.Err() == nil && !isGone(err) {
 		s.opts.Logger.Warn("peer disconnected", "socket", s.kind, "err", err)
 	}
 	s.leave(p)

@@ -240,7 +240,7 @@ func (w progressWriter) Write(b []byte) (int, error) {
 	}
 }
 
-// readLoop collects messages until the connection ends.
+// readLoop collects messages until the connection ends, and says why it did.
 func (p *peer) readLoop() error {
 	r := bufio.NewReaderSize(p.conn, 64<<10)
 	for {

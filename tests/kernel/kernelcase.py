@@ -30,13 +30,13 @@ with open(os.path.join(SPEC_ROOT, "kernels", KERNEL, "kernel.json"), "w") as f:
 
 # Go code for what the language has no statement for.
 SNIPPETS = {
-    "html": 'Show("text/html", "<b>bold</b>")',
-    "png": 'Show("image/png", []byte{137, 80, 78, 71})',
-    "show_id": 'ShowAs("ID", "text/plain", "first")',
-    "update_id": 'Replace("ID", "text/plain", "second")',
-    "clear": 'Clear(true)',
-    "ask": 'answer := Ask("name? ", false)\nfmt.Println("hello", answer)',
-    "ask_password": 'secret := Ask("password: ", true)\nfmt.Println(len(secret))',
+    "html": 'DisplayHTML("<b>bold</b>")',
+    "png": "DisplayPNG([]byte{137, 80, 78, 71})",
+    "show_id": 'DisplayAs("ID", "first")',
+    "update_id": 'UpdateDisplay("ID", "second")',
+    "clear": "ClearOutput(true)",
+    "ask": 'answer := Input("name? ")\nfmt.Println("hello", answer)',
+    "ask_password": 'secret := Password("password: ")\nfmt.Println(len(secret))',
 }
 SNIPPETS.update(json.loads(os.environ.get("GODWIT_KERNEL_SNIPPETS", "{}")))
 

@@ -144,6 +144,9 @@ class Messages(KernelCase):
         iopub_until_idle(self.kc, ids[1])
 
     def test_display_update_and_clear(self):
+        reply, _ = self.run_cell(SNIPPETS["show_id"])
+        if "DisplayAs" in reply.get("evalue", ""):
+            self.skipTest("cells of this binary have no DisplayAs")
         msgs = self.ok(SNIPPETS["show_id"]) + self.ok(SNIPPETS["update_id"]) + self.ok(SNIPPETS["clear"])
         self.assertEqual([t for t in self.types(msgs) if t != "execute_input"],
                          ["display_data", "update_display_data", "clear_output"])
