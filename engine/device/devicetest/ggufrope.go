@@ -29,7 +29,7 @@ func runGGUFRope(t *testing.T, dev device.Device) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			g.Weights[name] = modeltest.Float32(name, w.Shape, interleave(values, w.Shape[1], p.HeadDim))
+			g.Weights[name] = modeltest.Float32(name, w.Shape, modeltest.PairRows(values, w.Shape[1], p.HeadDim))
 		}
 	}
 	m := start(t, dev, p, g.Weights, options())
@@ -70,16 +70,4 @@ func frequencies(p *op.Program) []float64 {
 		}
 	}
 	return nil
-}
-
-// interleave moves row i of each head to 2i and row i + head dim / 2 to 2i+1; it is
-// the inverse of halfSplit.
-func interleave(values []float32, width, headDim int) []float32 {
-	out := make([]float32, len(values))
-	for r := range len(values) / width {
-		head, in := r/headDim, r%headDim
-		to := head*headDim + 2*(in%(headDim/2)) + in/(headDim/2)
-		copy(out[to*width:(to+1)*width], values[r*width:(r+1)*width])
-	}
-	return out
 }

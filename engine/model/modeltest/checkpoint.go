@@ -31,17 +31,14 @@ const chatTemplate = `{%- for message in messages -%}
 // models there are more rows of logits than tokens.
 func TinyModel(t testing.TB, arch string) (path string) {
 	t.Helper()
-	size := Size{Hidden: 64, Intermediate: 128, Layers: 2, Heads: 4, KVHeads: 2, HeadDim: 16, Vocab: 384}
-	if arch == "qwen3" {
-		size.HeadDim = 32
-	}
+	size := tinySize(arch)
 	config := Config(arch, size)
 	p, err := model.Build(config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	path = t.TempDir()
-	if err := WriteSafetensors(filepath.Join(path, "model.safetensors"), Random(p, 1)); err != nil {
+	if err := WriteSafetensors(filepath.Join(path, "model.safetensors"), Random(p, tinySeed)); err != nil {
 		t.Fatal(err)
 	}
 	tok, special := tokenizer()
@@ -64,6 +61,16 @@ func TinyModel(t testing.TB, arch string) (path string) {
 		"eos_token_id": []int{special[TurnEnd], special[EndOfText]}, "pad_token_id": special[EndOfText],
 	}))
 	return path
+}
+
+const tinySeed = 1
+
+func tinySize(arch string) Size {
+	s := Size{Hidden: 64, Intermediate: 128, Layers: 2, Heads: 4, KVHeads: 2, HeadDim: 16, Vocab: 384}
+	if arch == "qwen3" {
+		s.HeadDim = 32
+	}
+	return s
 }
 
 func marshal(v any) []byte {
