@@ -208,7 +208,9 @@ func (l *loop) turn() (busy bool) {
 	}
 	l.sched.Commit()
 	l.deliver(runs, outs)
-	l.log.Debug("step", "sequences", len(runs), "rows", len(l.batch.Tokens), "duration", time.Since(start))
+	if l.log.Enabled(context.Background(), slog.LevelDebug) {
+		l.log.Debug("step", "sequences", len(runs), "rows", len(l.batch.Tokens), "duration", time.Since(start))
+	}
 	return true
 }
 

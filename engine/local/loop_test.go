@@ -122,6 +122,57 @@ func behave(e *Engine, req *engine.Request, r *rand.Rand) (ended bool, err error
 	return true, nil
 }
 
+func TestAReaderThatDoesNotReadDelaysNobody(t *testing.T) {
+	e := open(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	lazy, err := e.Generate(ctx, prompt("lazy", 1000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	one(t, e, prompt("diligent", 20))
+	cancel()
+	settled(t, e)
+	if lazy.Next() || !errors.Is(lazy.Err(), context.Canceled) {
+		t.Errorf("got %v", lazy.Err())
+	}
+	late, err := e.Generate(t.Context(), prompt("late", 30))
+	if err != nil {
+		t.Fatal(err)
+	}
+	settled(t, e) // computed to its end before anybody reads
+	if rs, err := engine.Collect(late); err != nil || len(rs[0].Tokens) != 30 {
+		t.Errorf("%v, %v", rs, err)
+	}
+}
+
+func TestACancelledRequestFreesItsPages(t *testing.T) {
+	cause := errors.New("the client went away")
+	for name, when := range map[string]int{"before its first token": 0, "in the middle": 3} {
+		t.Run(name, func(t *testing.T) {
+			e := open(t, func(o *Options) { o.DisableRadixCache = true })
+			ctx, cancel := context.WithCancelCause(t.Context())
+			req := prompt("a long answer", 1500)
+			req.N = 3
+			s, err := e.Generate(ctx, req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range when {
+				s.Next()
+			}
+			cancel(cause)
+			if st := settled(t, e); st.Cancelled != 1 || st.GeneratedTokens > 1000 {
+				t.Errorf("stats %+v", st)
+			}
+			for s.Next() {
+			}
+			if s.Err() != cause {
+				t.Errorf("got %v", s.Err())
+			}
+		})
+	}
+}
+
 func TestAFullQueueRefuses(t *testing.T) {
 	e := open(t, func(o *Options) { o.MaxRunningRequests, o.MaxQueuedRequests = 1, 2 })
 	var streams []*engine.Stream
