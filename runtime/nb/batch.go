@@ -69,7 +69,7 @@ func (b *BatchResult) Latency() *charts.Bar {
 }
 
 // RunBatch answers the lines of an input file (any compression; see package
-// batchjobs), or of several, or a list of prompts, with live progress in the cell.
+// batchjobs), or of several ([]string), with live progress in the cell.
 // Interrupting the cell keeps what is done.
 func (e *Env) RunBatch(input any, opts ...BatchOptions) *BatchResult {
 	var o BatchOptions

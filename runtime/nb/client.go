@@ -255,5 +255,6 @@ func (c *connection) stream(path string, p Params) iter.Seq[*Completion] {
 		if err := lines.Err(); err != nil {
 			failf("read the stream: %w", err)
 		}
+		failf("the stream broke off before its end")
 	}
 }

@@ -149,6 +149,8 @@ func (e *Env) chatRequest(conversation any, opts []GenerateOptions) job {
 		for _, m := range c {
 			j.req.Messages = append(j.req.Messages, engine.Message{Role: m.Role, Content: m.Content})
 		}
+	case Messages:
+		return e.chatRequest([]Message(c), opts)
 	default:
 		failf("Chat takes a string or []Message, not %T", conversation)
 	}

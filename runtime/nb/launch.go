@@ -272,7 +272,13 @@ func (e *Env) poll(ctx context.Context, base string, p *Process) {
 		if answers(ctx, base, key) {
 			return
 		}
+		var gone <-chan struct{} // nil: a server elsewhere
+		if p != nil {
+			gone = p.srv.Done()
+		}
 		select {
+		case <-gone:
+			failf("the server at %s has ended", base)
 		case <-ctx.Done():
 			failf("waiting for %s: %w", base, context.Cause(ctx))
 		case <-time.After(50 * time.Millisecond):
@@ -311,7 +317,11 @@ func (e *Env) TerminateProcess(p *Process) {
 func (p *Process) Terminate() { p.env.TerminateProcess(p) }
 
 func (p *Process) stop() error {
+	before := p.srv.Err() // of a launch that failed: WaitForServer tells it
 	err := p.srv.Close(0)
+	if before != nil {
+		err = nil
+	}
 	e := p.env
 	e.mu.Lock()
 	defer e.mu.Unlock()

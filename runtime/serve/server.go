@@ -178,7 +178,7 @@ func (s *Server) Wait(ctx context.Context) error {
 	case <-s.ready:
 		return s.Err()
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 }
 
