@@ -21,7 +21,8 @@ type answer struct {
 	text   string // what the reader sees in all
 	ends   []int  // bytes of text sent after each token
 	finish engine.Finish
-	sent   int // tokens
+	sent   int            // tokens
+	tokens []engine.Token // ids as the events show them, made with the first
 }
 
 // source plays the answers, taking turns between the choices.
@@ -116,7 +117,10 @@ func (s *source) next() engine.Event {
 		ev.Prompt = s.tokens(s.prompt, -1)
 	}
 	from, to := a.sent, min(a.sent+max(1, s.f.Chunk), len(a.ids))
-	ev.Tokens = s.tokens(a.ids[from:to], from)
+	if a.tokens == nil {
+		a.tokens = s.tokens(a.ids, 0)
+	}
+	ev.Tokens = a.tokens[from:to:to]
 	ev.Text = a.text[a.textAt(from):a.textAt(to)]
 	a.sent = to
 	s.sent += to - from

@@ -186,8 +186,9 @@ func (e *Engine) newSource(j *job, req *engine.Request, ids []int32) *source {
 	if req.PromptLogprobs {
 		s.ids = ids
 	}
+	stops := slices.Clone(req.Sampling.Stop)
 	for i := range s.outs {
-		s.outs[i].stop.stops = req.Sampling.Stop
+		s.outs[i].stop.stops = stops
 		if e.tok != nil {
 			s.outs[i].dec = e.tok.NewDecoderAfter(ids, req.SkipSpecialTokens)
 		}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/engine/device"
@@ -316,6 +317,45 @@ func TestAPrefixHitGivesWhatAMissGives(t *testing.T) {
 		req.CacheSalt = fmt.Sprint("salt", i)
 		if _, u := collect(t, with, req); u.Cached != 0 {
 			t.Errorf("another owner's pages were shared: %+v", u)
+		}
+	}
+}
+
+func TestStreamedTextIsTheDecodedTextWhateverIsHeldBack(t *testing.T) {
+	e := open(t, nil)
+	for seed := range uint64(12) {
+		req := prompt("any text", 60)
+		req.Sampling.Temperature, req.Sampling.Seed, req.Sampling.HasSeed = 8, seed, true // bytes at random
+		req.SkipSpecialTokens = seed%2 == 0
+		if seed%3 > 0 {
+			req.Sampling.Stop = []string{"never to be seen", "\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD", "\x00\x01\x02"}
+		}
+		s, err := e.Generate(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text strings.Builder
+		var tokens []int32
+		var finish *engine.Finish
+		for ev, err := range s.All() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !utf8.ValidString(ev.Text) {
+				t.Errorf("seed %d: an event splits a code point: %q", seed, ev.Text)
+			}
+			text.WriteString(ev.Text)
+			for _, tok := range ev.Tokens {
+				tokens = append(tokens, tok.ID)
+			}
+			finish = ev.Finish
+		}
+		want := e.tok.Decode(tokens, req.SkipSpecialTokens)
+		if finish.MatchedStop != "" {
+			want = want[:strings.Index(want, finish.MatchedStop)]
+		}
+		if text.String() != want {
+			t.Errorf("seed %d: streamed %q, decoded %q", seed, text.String(), want)
 		}
 	}
 }

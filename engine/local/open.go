@@ -47,6 +47,9 @@ func (e *Engine) open(ctx context.Context) error {
 	if e.dev, err = e.o.openDevice(); err != nil {
 		return err
 	}
+	if e.o.Device == "" || strings.EqualFold(e.o.Device, "auto") {
+		e.log.Info("device chosen", "asked", "auto", "device", e.dev.Name())
+	}
 	do, so, err := e.size()
 	if err != nil {
 		return err
