@@ -37,6 +37,8 @@ type Options struct {
 	// Render turns a cell's last value into a bundle; nil uses fmt only. It is asked
 	// first; false means "not mine".
 	Render func(v any) (Bundle, bool)
+
+	trace func(lowered string) // shows the lowered code, for tests
 }
 
 // Cell is one piece of code to evaluate.

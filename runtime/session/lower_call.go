@@ -1,0 +1,483 @@
+package session
+
+import (
+	"fmt"
+	"go/ast"
+	"go/types"
+	"reflect"
+	"strings"
+)
+
+// call lowers a call, conversion or use of a built-in.
+func (f *body) call(e *ast.CallExpr) string {
+	fun := ast.Unparen(e.Fun)
+	if tv := f.info.Types[e.Fun]; tv.IsType() {
+		return f.conversion(e)
+	}
+	if id, ok := fun.(*ast.Ident); ok {
+		if b, ok := f.info.Uses[id].(*types.Builtin); ok {
+			return f.builtin(e, b.Name())
+		}
+	}
+	if sel, ok := fun.(*ast.SelectorExpr); ok {
+		if b, ok := f.info.Uses[sel.Sel].(*types.Builtin); ok {
+			return f.builtin(e, b.Name())
+		}
+		if s, ok := f.info.Selections[sel]; ok && s.Kind() == types.MethodVal {
+			return f.methodCall(e, sel)
+		}
+	}
+	sig := f.typeOf(e.Fun).Underlying().(*types.Signature)
+	callee := f.operand(e.Fun, fun)
+	return f.apply(e, sig, f.special(fun), nil, func(args []string) string {
+		return callee + "(" + strings.Join(args, ", ") + ")"
+	})
+}
+
+// operand lowers the function of a call; a delayed call holds one that is not a name.
+func (f *body) operand(e, fun ast.Expr) string {
+	text := f.expr(fun)
+	if f.hold == nil {
+		return text
+	}
+	switch fun := fun.(type) {
+	case *ast.Ident:
+		if _, ok := f.info.Uses[fun].(*types.Func); ok {
+			return text
+		}
+	case *ast.SelectorExpr:
+		if _, ok := f.info.Uses[fun.Sel].(*types.Func); ok {
+			return text
+		}
+	case *ast.IndexExpr, *ast.IndexListExpr:
+		if isGenericFunc(f.info.TypeOf(fun)) {
+			return text
+		}
+	}
+	return f.hold(text, f.typeOf(e))
+}
+
+// rawArgs are compiled functions that look into their arguments by reflection and
+// must see the plain layout of a cell's types, not a box.
+func rawArgs(fn *types.Func) bool {
+	if fn == nil || fn.Pkg() == nil {
+		return false
+	}
+	switch path := fn.Pkg().Path(); path {
+	case "reflect", "encoding/gob", "encoding/xml", "encoding/asn1", "encoding/binary", "sort", "text/template", "html/template", "database/sql":
+		return true
+	case "encoding/json":
+		return strings.HasPrefix(fn.Name(), "Unmarshal") || fn.Name() == "Decode"
+	case "fmt":
+		return strings.Contains(fn.Name(), "scan") || strings.Contains(fn.Name(), "Scan")
+	}
+	return false
+}
+
+// special returns the compiled function that a call names, nil otherwise.
+func (f *body) special(fun ast.Expr) *types.Func {
+	switch fun := fun.(type) {
+	case *ast.Ident:
+		fn, _ := f.info.Uses[fun].(*types.Func)
+		return fn
+	case *ast.SelectorExpr:
+		fn, _ := f.info.Uses[fun.Sel].(*types.Func)
+		return fn
+	}
+	return nil
+}
+
+// apply lowers the arguments of a call and combines them.
+func (f *body) apply(e *ast.CallExpr, sig *types.Signature, host *types.Func, first []piece, combine func(args []string) string) string {
+	raw := rawArgs(host)
+	if len(e.Args) == 1 {
+		if tuple, ok := f.typeOf(e.Args[0]).(*types.Tuple); ok {
+			return f.spreadCall(e, sig, tuple, first, combine)
+		}
+	}
+	var args []string
+	hold := f.hold
+	f.hold = nil
+	for _, p := range first {
+		args = append(args, f.held(hold, p.text, p.typ))
+	}
+	for i, a := range e.Args {
+		t := paramType(sig, i, e.Ellipsis.IsValid())
+		if raw && isInterface(t) && f.repr(t) == anyType {
+			args = append(args, f.held(hold, f.rawArg(a), anyInterface))
+			continue
+		}
+		text := f.exprTo(a, t)
+		if e.Ellipsis.IsValid() && i == len(e.Args)-1 {
+			if hold != nil {
+				text = hold(text, t)
+			}
+			args = append(args, text+"...")
+			continue
+		}
+		if hold != nil && f.info.Types[a].Value == nil {
+			text = hold(text, t)
+		}
+		args = append(args, text)
+	}
+	f.hold = hold
+	return combine(args)
+}
+
+// piece is one operand of a call.
+type piece struct {
+	text string
+	typ  types.Type
+}
+
+func (f *body) held(hold func(string, types.Type) string, text string, t types.Type) string {
+	if hold == nil {
+		return text
+	}
+	return hold(text, t)
+}
+
+func paramType(sig *types.Signature, i int, spread bool) types.Type {
+	n := sig.Params().Len()
+	if !sig.Variadic() || i < n-1 {
+		return sig.Params().At(i).Type()
+	}
+	last := sig.Params().At(n - 1).Type()
+	if spread {
+		return last
+	}
+	if s, ok := last.Underlying().(*types.Slice); ok {
+		return s.Elem()
+	}
+	return types.Typ[types.Byte] // append([]byte, string...)
+}
+
+// rawArg passes a value in its layout, or the inside of a box.
+func (f *body) rawArg(a ast.Expr) string {
+	t := f.typeOf(a)
+	if isNilType(t) {
+		return "nil"
+	}
+	if !isInterface(t) {
+		if tv := f.info.Types[a]; tv.Value != nil {
+			return f.exprTo(a, anyInterface)
+		}
+		r := f.repr(t)
+		s := f.s
+		return f.native("raw|"+f.hostKey(r), []reflect.Type{r}, []reflect.Type{anyType}, false, func(args []reflect.Value) []reflect.Value {
+			x := s.standIn(args[0])
+			return []reflect.Value{reflect.ValueOf(&x).Elem()}
+		}) + "(" + f.expr(a) + ")"
+	}
+	unbox := f.once("unbox", "N", func() reflect.Value {
+		return reflect.ValueOf(func(x any) any {
+			if b, ok := asBox(x); ok {
+				return b.v
+			}
+			return x
+		})
+	})
+	return unbox + "(" + f.toAny(f.expr(a), t, a) + ")"
+}
+
+// spreadCall is f(g()) where g has several values.
+func (f *body) spreadCall(e *ast.CallExpr, sig *types.Signature, tuple *types.Tuple, first []piece, combine func([]string) string) string {
+	inner := *f
+	inner.b = &strings.Builder{}
+	inner.hold = nil
+	g := &inner
+	var args []string
+	for _, p := range first {
+		name := g.temp("t")
+		g.printf("var %s %s = %s\n", name, g.text(p.typ), p.text)
+		args = append(args, name)
+	}
+	names, kinds := g.multi(e.Args[0], tuple.Len())
+	for i, n := range names {
+		args = append(args, g.conv(n, kinds[i], paramType(sig, i, false), e))
+	}
+	if f.hold != nil {
+		// The operands are evaluated now, the call later.
+		f.b.WriteString(g.b.String())
+		return combine(args)
+	}
+	results := make([]string, sig.Results().Len())
+	for i := range results {
+		results[i] = f.text(sig.Results().At(i).Type())
+	}
+	ret := ""
+	if len(results) > 0 {
+		ret = "return "
+	}
+	return fmt.Sprintf("func() (%s) {\n%s%s%s\n}()", strings.Join(results, ", "), g.b.String(), ret, combine(args))
+}
+
+// methodCall lowers x.M(args).
+func (f *body) methodCall(e *ast.CallExpr, sel *ast.SelectorExpr) string {
+	obj, path := f.selected(sel)
+	fn := obj.(*types.Func)
+	sig := f.typeOf(e.Fun).Underlying().(*types.Signature)
+	recv, t := f.receiverOf(sel, fn, path)
+	first := []piece{{recv, t}}
+	list := func(args []string) string { return strings.Join(args, ", ") }
+	if isInterface(t) {
+		f.needInterface(t)
+		return f.apply(e, sig, fn, first, func(args []string) string {
+			return f.dispatcher(t, fn, sig) + "(" + list(args) + ")"
+		})
+	}
+	if n := namedOf(t); n != nil {
+		if ref := f.reference(fn.Origin(), typeArgs(n)); ref != "" {
+			return f.apply(e, sig, nil, first, func(args []string) string { return ref + "(" + list(args) + ")" })
+		}
+		if own := f.s.cancellable(fn); own.IsValid() {
+			name := f.once("own|"+fn.FullName(), "N", func() reflect.Value { return own })
+			return f.apply(e, sig, fn, first, func(args []string) string { return name + "(" + list(args) + ")" })
+		}
+	}
+	return f.apply(e, sig, fn, first, func(args []string) string {
+		return args[0] + "." + fn.Name() + "(" + list(args[1:]) + ")"
+	})
+}
+
+func (f *body) needInterface(types.Type) {}
+
+// dispatcher calls a method of an interface value.
+func (f *body) dispatcher(t types.Type, fn *types.Func, sig *types.Signature) string {
+	r := f.repr(t)
+	m := f.s.types.signature(sig, nil)
+	in := []reflect.Type{r}
+	for i := range m.NumIn() {
+		in = append(in, m.In(i))
+	}
+	var out []reflect.Type
+	for i := range m.NumOut() {
+		out = append(out, m.Out(i))
+	}
+	s, name := f.s, fn.Name()
+	return f.native("call|"+f.hostKey(r)+"|"+name+"|"+f.hostKey(m), in, out, sig.Variadic(), func(args []reflect.Value) []reflect.Value {
+		return fitAll(s.dispatch(args[0], name, args[1:]), m)
+	})
+}
+
+// conversion lowers T(x).
+func (f *body) conversion(e *ast.CallExpr) string {
+	to := f.typeOf(e)
+	arg := e.Args[0]
+	from := f.typeOf(arg)
+	if tv := f.info.Types[arg]; tv.Value != nil {
+		if isInterface(to) {
+			return f.exprTo(arg, to)
+		}
+		if _, ok := to.Underlying().(*types.Basic); ok && sameClass(from, to) {
+			return f.constant(arg, tv.Value, to)
+		}
+		from = types.Default(from)
+	}
+	if isNilType(from) {
+		return "(" + f.zero(to) + ")"
+	}
+	if isInterface(to) {
+		return f.conv(f.exprTo(arg, from), from, to, arg)
+	}
+	source, target := f.repr(from), f.repr(to)
+	x := f.exprTo(arg, from)
+	if b, ok := from.(*types.Basic); ok && b.Info()&types.IsUntyped != 0 {
+		from = types.Default(from)
+		source = f.repr(from)
+	}
+	if source == target {
+		return "(" + x + ")"
+	}
+	if numeric(source) && numeric(target) {
+		return f.typeText(target) + "(" + x + ")"
+	}
+	return f.caster(source, target) + "(" + x + ")"
+}
+
+func sameClass(from, to types.Type) bool {
+	a, ok := from.Underlying().(*types.Basic)
+	b, ok2 := to.Underlying().(*types.Basic)
+	if !ok || !ok2 {
+		return false
+	}
+	number := types.BasicInfo(types.IsNumeric)
+	return a.Info()&number != 0 && b.Info()&number != 0 || a.Info()&types.IsString != 0 && b.Info()&types.IsString != 0 ||
+		a.Info()&types.IsBoolean != 0 && b.Info()&types.IsBoolean != 0
+}
+
+func numeric(r reflect.Type) bool {
+	return r.PkgPath() == "" && r.Kind() >= reflect.Int && r.Kind() <= reflect.Float64
+}
+
+// caster is a compiled conversion between two layouts.
+func (f *body) caster(source, target reflect.Type) string {
+	return f.native("cast|"+f.hostKey(source)+"|"+f.hostKey(target), []reflect.Type{source}, []reflect.Type{target}, false, func(args []reflect.Value) []reflect.Value {
+		return []reflect.Value{castValue(args[0], target)}
+	})
+}
+
+func (f *body) builtin(e *ast.CallExpr, name string) string {
+	if tv := f.info.Types[e]; tv.Value != nil {
+		return f.constant(e, tv.Value, f.typeOf(e))
+	}
+	hold := f.hold
+	f.hold = nil
+	defer func() { f.hold = hold }()
+	switch name {
+	case "len", "cap":
+		x := f.expr(e.Args[0])
+		if isPointer(f.typeOf(e.Args[0])) {
+			x = "(*" + x + ")"
+		}
+		return name + "(" + x + ")"
+	case "append":
+		return f.appendCall(e)
+	case "copy":
+		src := f.expr(e.Args[1])
+		if b, ok := f.typeOf(e.Args[1]).Underlying().(*types.Basic); ok && b.Info()&types.IsString != 0 {
+			src = "[]uint8(" + f.exprTo(e.Args[1], types.Typ[types.String]) + ")"
+		}
+		return f.compiled("copy", f.s.copySlice, []reflect.Type{f.repr(f.typeOf(e.Args[0])), f.reprOfCopySource(e.Args[1])}, []reflect.Type{basicTypes[types.Int]}) + "(" + f.expr(e.Args[0]) + ", " + src + ")"
+	case "delete":
+		m := f.typeOf(e.Args[0]).Underlying().(*types.Map)
+		key := f.exprTo(e.Args[1], m.Key())
+		mt := f.repr(f.typeOf(e.Args[0]))
+		return f.compiled("delete", deleteKey, []reflect.Type{mt, f.repr(m.Key())}, nil) + "(" + f.held(hold, f.expr(e.Args[0]), f.typeOf(e.Args[0])) + ", " + f.held(hold, key, m.Key()) + ")"
+	case "clear":
+		return f.compiled("clear", clearValue, []reflect.Type{f.repr(f.typeOf(e.Args[0]))}, nil) + "(" + f.held(hold, f.expr(e.Args[0]), f.typeOf(e.Args[0])) + ")"
+	case "close":
+		return f.compiled("close", closeChannel, []reflect.Type{f.repr(f.typeOf(e.Args[0]))}, nil) + "(" + f.held(hold, f.expr(e.Args[0]), f.typeOf(e.Args[0])) + ")"
+	case "min", "max":
+		return f.minMax(e, name)
+	case "make":
+		return f.makeCall(e)
+	case "new":
+		if f.info.Types[e.Args[0]].IsType() {
+			return "new(" + f.text(f.typeOf(e.Args[0])) + ")"
+		}
+		t := f.typeOf(e).Underlying().(*types.Pointer).Elem()
+		return f.newOf(t) + "(" + f.exprTo(e.Args[0], t) + ")"
+	case "panic":
+		name := f.once("panic", "N", func() reflect.Value { return reflect.ValueOf(raise) })
+		return name + "(" + f.held(hold, f.exprTo(e.Args[0], anyInterface), anyInterface) + ")"
+	case "recover":
+		return f.once("recover", "N", func() reflect.Value { return reflect.ValueOf(recoverPanic) }) + "()"
+	case "print", "println":
+		return f.printCall(e, name, hold)
+	case "complex", "real", "imag":
+		return f.complexCall(e, name)
+	}
+	return f.unsafeCall(e, name)
+}
+
+// compiled is a compiled function over layouts.
+func (f *body) compiled(name string, fn func(args []reflect.Value) []reflect.Value, in, out []reflect.Type) string {
+	key := name
+	for _, r := range in {
+		key += "|" + f.hostKey(r)
+	}
+	return f.native(key, in, out, false, fn)
+}
+
+func (f *body) reprOfCopySource(e ast.Expr) reflect.Type {
+	r := f.repr(f.typeOf(e))
+	if r.Kind() == reflect.String {
+		return reflect.TypeFor[[]byte]()
+	}
+	return r
+}
+
+func (f *body) appendCall(e *ast.CallExpr) string {
+	t := f.typeOf(e)
+	elem := t.Underlying().(*types.Slice).Elem()
+	args := []string{f.exprTo(e.Args[0], t)}
+	if isNilType(f.typeOf(e.Args[0])) {
+		args[0] = f.zero(t)
+	}
+	for i, a := range e.Args[1:] {
+		if e.Ellipsis.IsValid() && i == len(e.Args)-2 {
+			text := f.expr(a)
+			if b, ok := f.typeOf(a).Underlying().(*types.Basic); ok {
+				if isNilType(b) {
+					continue
+				}
+				text = "[]uint8(" + f.exprTo(a, types.Typ[types.String]) + ")"
+			}
+			args = append(args, text+"...")
+			continue
+		}
+		args = append(args, f.exprTo(a, elem))
+	}
+	if len(args) == 1 {
+		return args[0]
+	}
+	return "append(" + strings.Join(args, ", ") + ")"
+}
+
+func (f *body) makeCall(e *ast.CallExpr) string {
+	t := f.typeOf(e.Args[0])
+	r := f.repr(t)
+	in := make([]reflect.Type, len(e.Args)-1)
+	args := make([]string, len(in))
+	for i := range in {
+		in[i] = basicTypes[types.Int]
+		args[i] = f.intText(e.Args[i+1])
+	}
+	return f.native(fmt.Sprintf("make|%s|%d", f.hostKey(r), len(in)), in, []reflect.Type{r}, false, func(args []reflect.Value) []reflect.Value {
+		return []reflect.Value{makeValue(r, args)}
+	}) + "(" + strings.Join(args, ", ") + ")"
+}
+
+func (f *body) minMax(e *ast.CallExpr, name string) string {
+	t := types.Default(f.typeOf(e))
+	r := f.repr(t)
+	args := make([]string, len(e.Args))
+	in := make([]reflect.Type, len(e.Args))
+	for i, a := range e.Args {
+		args[i], in[i] = f.exprTo(a, t), r
+	}
+	less := name == "min"
+	return f.native(fmt.Sprintf("%s|%d|%s", name, len(args), f.hostKey(r)), in, []reflect.Type{r}, false, func(args []reflect.Value) []reflect.Value {
+		return []reflect.Value{extreme(args, less)}
+	}) + "(" + strings.Join(args, ", ") + ")"
+}
+
+func (f *body) printCall(e *ast.CallExpr, name string, hold func(string, types.Type) string) string {
+	args := make([]string, len(e.Args))
+	for i, a := range e.Args {
+		args[i] = f.held(hold, f.exprTo(a, anyInterface), anyInterface)
+	}
+	s := f.s
+	fn := f.once(name, "N", func() reflect.Value {
+		if name == "print" {
+			return reflect.ValueOf(s.printBuiltin)
+		}
+		return reflect.ValueOf(s.printlnBuiltin)
+	})
+	return fn + "(" + strings.Join(args, ", ") + ")"
+}
+
+func (f *body) complexCall(e *ast.CallExpr, name string) string {
+	out := f.typeOf(e)
+	part := types.Type(types.Typ[types.Float64])
+	if b, ok := out.Underlying().(*types.Basic); ok && b.Kind() == types.Complex64 {
+		part = types.Typ[types.Float32]
+	}
+	in := []reflect.Type{}
+	args := []string{}
+	for _, a := range e.Args {
+		t := part
+		if name != "complex" {
+			t = types.Default(f.typeOf(a))
+		}
+		in, args = append(in, f.repr(t)), append(args, f.exprTo(a, t))
+	}
+	r := f.repr(out)
+	return f.compiled(name+f.hostKey(r), func(args []reflect.Value) []reflect.Value { return []reflect.Value{complexPart(name, args, r)} }, in, []reflect.Type{r}) + "(" + strings.Join(args, ", ") + ")"
+}
+
+func (f *body) unsafeCall(e *ast.CallExpr, name string) string {
+	f.fail(e, "unsafe.%s is not supported in a cell", name)
+	return ""
+}

@@ -1,0 +1,895 @@
+package session
+
+import (
+	"fmt"
+	"go/ast"
+	"go/token"
+	"go/types"
+	"reflect"
+	"strings"
+)
+
+// exprTo lowers an expression as a value of type t.
+func (f *body) exprTo(e ast.Expr, t types.Type) string {
+	from := f.typeOf(e)
+	tv := f.info.Types[e]
+	if tv.Value != nil {
+		if isInterface(t) {
+			from = types.Default(from)
+			return f.conv(f.constant(e, tv.Value, from), from, t, e)
+		}
+		return f.constant(e, tv.Value, t)
+	}
+	if b, ok := from.(*types.Basic); ok && b.Info()&types.IsUntyped != 0 && b.Kind() != types.UntypedNil {
+		if isInterface(t) {
+			from = types.Default(from)
+		} else {
+			from = t
+		}
+	}
+	return f.conv(f.expr(e), from, t, e)
+}
+
+// conv converts text of type from to type to where Go does so implicitly.
+func (f *body) conv(x string, from, to types.Type, at ast.Node) string {
+	if to == nil || !isInterface(to) {
+		if isNilType(from) {
+			return "nil"
+		}
+		return x
+	}
+	if isNilType(from) {
+		return "nil"
+	}
+	target := f.repr(to)
+	source := f.repr(from)
+	if isInterface(from) {
+		if source == target {
+			return x
+		}
+		return f.between(source, target) + "(" + x + ")"
+	}
+	rt := f.s.types.of(from)
+	if !rt.boxes && source.Kind() != reflect.Func && source != osFileType {
+		if target.NumMethod() == 0 {
+			return "interface{}(" + x + ")"
+		}
+		return x
+	}
+	f.needMethods(from)
+	return f.boxer(rt, target) + "(" + x + ")"
+}
+
+// between converts one interface layout to another.
+func (f *body) between(source, target reflect.Type) string {
+	return f.native("between|"+source.String()+"|"+target.String()+f.hostKey(source)+f.hostKey(target), []reflect.Type{source}, []reflect.Type{target}, false, func(args []reflect.Value) []reflect.Value {
+		var x any
+		if !args[0].IsNil() {
+			x = args[0].Elem().Interface()
+		}
+		v, err := f.s.toHost(x, target)
+		if err != nil {
+			panic(err)
+		}
+		return []reflect.Value{v}
+	})
+}
+
+func (f *body) hostKey(r reflect.Type) string { return fmt.Sprint(uintptr(typePointer(r))) }
+
+// boxer puts values of a type into an interface layout.
+func (f *body) boxer(rt *rtype, target reflect.Type) string {
+	s := f.s
+	return f.native("box|"+rt.key+"|"+f.hostKey(target), []reflect.Type{rt.repr}, []reflect.Type{target}, false, func(args []reflect.Value) []reflect.Value {
+		var x any
+		if rt.boxes {
+			x = box(rt, args[0])
+		} else {
+			x = s.standIn(args[0])
+		}
+		v, err := s.toHost(x, target)
+		if err != nil {
+			panic(err)
+		}
+		return []reflect.Value{v}
+	})
+}
+
+// needMethods makes the methods of an instance of a generic type available to
+// calls through interfaces.
+func (f *body) needMethods(t types.Type) {
+	n := namedOf(t)
+	if n == nil {
+		return
+	}
+	if n.TypeArgs().Len() > 0 {
+		args := typeArgs(n)
+		for i := range n.NumMethods() {
+			f.lookup(n.Method(i).Origin(), args)
+		}
+	}
+	if st, ok := n.Underlying().(*types.Struct); ok {
+		for i := range st.NumFields() {
+			if st.Field(i).Embedded() {
+				f.needMethods(st.Field(i).Type())
+			}
+		}
+	}
+}
+
+func typeArgs(n *types.Named) []types.Type {
+	args := make([]types.Type, n.TypeArgs().Len())
+	for i := range args {
+		args[i] = n.TypeArgs().At(i)
+	}
+	return args
+}
+
+func (f *body) toAny(x string, t types.Type, at ast.Node) string {
+	if isInterface(t) {
+		return f.conv(x, t, anyInterface, at)
+	}
+	rt := f.s.types.of(t)
+	f.needMethods(t)
+	return f.boxer(rt, anyType) + "(" + x + ")"
+}
+
+// expr lowers an expression as a value of its own type.
+func (f *body) expr(e ast.Expr) string {
+	if tv := f.info.Types[e]; tv.Value != nil {
+		return f.constant(e, tv.Value, f.typeOf(e))
+	}
+	switch e := e.(type) {
+	case *ast.ParenExpr:
+		return "(" + f.expr(e.X) + ")"
+	case *ast.Ident:
+		return f.ident(e)
+	case *ast.FuncLit:
+		sig := f.typeOf(e).Underlying().(*types.Signature)
+		return "func" + f.funcText(e.Type.Params.List, e.Type.Results, e.Body, sig, nil)
+	case *ast.CompositeLit:
+		return f.composite(e, f.typeOf(e))
+	case *ast.SelectorExpr:
+		return f.selector(e)
+	case *ast.IndexExpr:
+		return f.index(e)
+	case *ast.IndexListExpr:
+		return f.instance(e.X)
+	case *ast.SliceExpr:
+		return f.slice(e)
+	case *ast.StarExpr:
+		return "(*" + f.expr(e.X) + ")"
+	case *ast.UnaryExpr:
+		return f.unary(e)
+	case *ast.BinaryExpr:
+		return f.binary(e)
+	case *ast.CallExpr:
+		return f.call(e)
+	case *ast.TypeAssertExpr:
+		return f.assertion(e, f.typeOf(e.Type), false)
+	case *ast.KeyValueExpr:
+	}
+	f.fail(e, "this expression is not supported in a cell")
+	return ""
+}
+
+func (f *body) ident(id *ast.Ident) string {
+	if id.Name == "_" {
+		return "_"
+	}
+	obj := f.info.Uses[id]
+	if obj == nil {
+		obj = f.info.Defs[id]
+	}
+	switch obj := obj.(type) {
+	case *types.Nil:
+		return "nil"
+	case *types.Var:
+		if name, ok := f.names[obj]; ok {
+			if f.cells[obj] {
+				return "(*" + name + ")"
+			}
+			return name
+		}
+		if p, ok := f.s.storage(obj); ok {
+			return "(*" + f.variable(obj, p) + ")"
+		}
+		return f.hostSymbol(obj, id)
+	case *types.Func:
+		return f.instance(id)
+	}
+	f.fail(id, "%s is not a value", id.Name)
+	return ""
+}
+
+// instance lowers the name of a function, with the type arguments it has there.
+func (f *body) instance(e ast.Expr) string {
+	id, ok := ast.Unparen(e).(*ast.Ident)
+	if sel, isSel := ast.Unparen(e).(*ast.SelectorExpr); isSel {
+		id, ok = sel.Sel, true
+	}
+	if !ok {
+		f.fail(e, "this instance is not supported")
+	}
+	obj, _ := f.info.Uses[id].(*types.Func)
+	if obj == nil {
+		f.fail(e, "%s is not a function", id.Name)
+	}
+	var args []types.Type
+	if inst, ok := f.info.Instances[id]; ok {
+		for i := range inst.TypeArgs.Len() {
+			args = append(args, f.env.apply(inst.TypeArgs.At(i)))
+		}
+	}
+	if ref := f.reference(obj, args); ref != "" {
+		return ref
+	}
+	if len(args) > 0 {
+		return f.preludeInstance(obj, args, e)
+	}
+	return f.hostSymbol(obj, e)
+}
+
+// preludeInstance instantiates our own body for a generic function of the standard library.
+func (f *body) preludeInstance(obj *types.Func, args []types.Type, at ast.Expr) string {
+	own := f.s.prelude(obj)
+	if own == nil {
+		f.fail(at, "the generic function %s.%s cannot be used in a cell", obj.Pkg().Path(), obj.Name())
+	}
+	return f.reference(own, args)
+}
+
+// hostSymbol is a function or variable of a compiled package.
+func (f *body) hostSymbol(obj types.Object, at ast.Node) string {
+	if obj.Pkg() == nil || obj.Pkg().Path() == "main" {
+		f.fail(at, "%s has no definition that can run: its declaration has no body", obj.Name())
+	}
+	path := obj.Pkg().Path()
+	v, ok := f.s.hostValue(path, obj.Name())
+	if !ok {
+		f.fail(at, "%s.%s is not available in a cell", path, obj.Name())
+	}
+	if _, isVar := obj.(*types.Var); isVar && v.CanAddr() {
+		return "(*" + f.once("host|"+path+"."+obj.Name(), "H", func() reflect.Value { return v.Addr() }) + ")"
+	}
+	return f.once("host|"+path+"."+obj.Name(), "H", func() reflect.Value { return v })
+}
+
+func (f *body) composite(e *ast.CompositeLit, t types.Type) string {
+	var b strings.Builder
+	r := f.repr(t)
+	switch u := t.Underlying().(type) {
+	case *types.Pointer:
+		return "&" + f.composite(e, u.Elem())
+	case *types.Struct:
+		b.WriteString(f.typeText(r) + "{")
+		for i, el := range e.Elts {
+			field, value := u.Field(min(i, u.NumFields()-1)), el
+			at := i
+			if kv, ok := el.(*ast.KeyValueExpr); ok {
+				at = fieldIndex(u, kv.Key.(*ast.Ident).Name)
+				field, value = u.Field(at), kv.Value
+			}
+			fmt.Fprintf(&b, "%s: %s, ", f.layoutField(t, field, at), f.element(value, field.Type()))
+		}
+		return b.String() + "}"
+	case *types.Slice:
+		return f.namedComposite(t, r, "[]"+f.typeText(r.Elem())+"{"+f.elements(e, u.Elem())+"}")
+	case *types.Array:
+		return f.namedComposite(t, r, fmt.Sprintf("[%d]", u.Len())+f.typeText(r.Elem())+"{"+f.elements(e, u.Elem())+"}")
+	case *types.Map:
+		b.WriteString("map[" + f.typeText(r.Key()) + "]" + f.typeText(r.Elem()) + "{")
+		for _, el := range e.Elts {
+			kv := el.(*ast.KeyValueExpr)
+			fmt.Fprintf(&b, "%s: %s, ", f.element(kv.Key, u.Key()), f.element(kv.Value, u.Elem()))
+		}
+		return f.namedComposite(t, r, b.String()+"}")
+	}
+	f.fail(e, "this composite literal is not supported")
+	return ""
+}
+
+func (f *body) namedComposite(_ types.Type, r reflect.Type, text string) string {
+	if r.Name() == "" {
+		return text
+	}
+	return f.typeText(r) + "(" + text + ")"
+}
+
+func (f *body) elements(e *ast.CompositeLit, elem types.Type) string {
+	var b strings.Builder
+	for _, el := range e.Elts {
+		if kv, ok := el.(*ast.KeyValueExpr); ok {
+			fmt.Fprintf(&b, "%s: ", f.info.Types[kv.Key].Value.ExactString())
+			el = kv.Value
+		}
+		fmt.Fprintf(&b, "%s, ", f.element(el, elem))
+	}
+	return b.String()
+}
+
+func (f *body) element(e ast.Expr, t types.Type) string {
+	if lit, ok := e.(*ast.CompositeLit); ok {
+		if lit.Type == nil {
+			return f.composite(lit, t)
+		}
+	}
+	return f.exprTo(e, t)
+}
+
+func fieldIndex(st *types.Struct, name string) int {
+	for i := range st.NumFields() {
+		if st.Field(i).Name() == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// layoutField is the name that a field has in its struct's layout.
+func (f *body) layoutField(t types.Type, field *types.Var, i int) string {
+	if n, ok := types.Unalias(t).(*types.Named); ok && f.s.types.host(n) != nil {
+		return field.Name()
+	}
+	return fieldName(field, i)
+}
+
+// walk follows a field path from text of type t.
+func (f *body) walk(x string, t types.Type, path []int) (string, types.Type) {
+	for _, i := range path {
+		if p, ok := t.Underlying().(*types.Pointer); ok {
+			t = p.Elem()
+		}
+		st := t.Underlying().(*types.Struct)
+		x += "." + f.layoutField(t, st.Field(i), i)
+		t = st.Field(i).Type()
+	}
+	return x, t
+}
+
+// selected resolves a field or method selection in the current instance.
+func (f *body) selected(e *ast.SelectorExpr) (types.Object, []int) {
+	sel := f.info.Selections[e]
+	if len(f.env) == 0 {
+		return sel.Obj(), sel.Index()
+	}
+	recv := f.env.apply(sel.Recv())
+	pkg := sel.Obj().Pkg()
+	if pkg == nil {
+		pkg = f.s.mainPkg
+	}
+	obj, path, _ := types.LookupFieldOrMethod(recv, true, pkg, sel.Obj().Name())
+	if obj == nil {
+		f.fail(e, "%s has no field or method %s", recv, sel.Obj().Name())
+	}
+	return obj, path
+}
+
+func (f *body) selector(e *ast.SelectorExpr) string {
+	sel, ok := f.info.Selections[e]
+	if !ok {
+		switch obj := f.info.Uses[e.Sel].(type) {
+		case *types.Func:
+			return f.instance(e)
+		case *types.Var:
+			return f.hostSymbol(obj, e)
+		}
+		f.fail(e, "%s is not a value", e.Sel.Name)
+	}
+	switch sel.Kind() {
+	case types.FieldVal:
+		_, path := f.selected(e)
+		t := f.typeOf(e.X)
+		text, _ := f.walk(f.expr(e.X), t, path)
+		return text
+	case types.MethodExpr:
+		return f.methodExpr(e)
+	}
+	return f.methodValue(e)
+}
+
+// methodValue is x.M without a call: the receiver is bound now.
+func (f *body) methodValue(e *ast.SelectorExpr) string {
+	obj, path := f.selected(e)
+	fn := obj.(*types.Func)
+	recv, t := f.receiverOf(e, fn, path)
+	sig := f.env.apply(f.typeOf(e)).Underlying().(*types.Signature)
+	out := f.s.types.signature(sig, nil)
+	call := f.methodCaller(t, fn)
+	bind := f.native("bind|"+f.s.types.key(t)+"."+fn.Name(), []reflect.Type{f.repr(t)}, []reflect.Type{out}, false, func(args []reflect.Value) []reflect.Value {
+		bound := reflect.New(args[0].Type()).Elem()
+		bound.Set(args[0])
+		return []reflect.Value{reflect.MakeFunc(out, func(in []reflect.Value) []reflect.Value {
+			return fitAll(call(bound, in), out)
+		})}
+	})
+	return bind + "(" + recv + ")"
+}
+
+// methodCaller calls a method whose receiver is given exactly as the method wants it.
+func (f *body) methodCaller(t types.Type, fn *types.Func) func(recv reflect.Value, args []reflect.Value) []reflect.Value {
+	s, name := f.s, fn.Name()
+	if isInterface(t) {
+		return func(recv reflect.Value, args []reflect.Value) []reflect.Value { return s.dispatch(recv, name, args) }
+	}
+	if impl := f.methodFunction(t, fn); impl != nil {
+		return func(recv reflect.Value, args []reflect.Value) []reflect.Value {
+			return callSpread(impl.slot.Elem(), append([]reflect.Value{recv}, args...))
+		}
+	}
+	return func(recv reflect.Value, args []reflect.Value) []reflect.Value {
+		return callHostMethod(recv, name, args)
+	}
+}
+
+func (f *body) methodFunction(t types.Type, fn *types.Func) *function {
+	n := namedOf(t)
+	if n == nil {
+		return nil
+	}
+	return f.lookup(fn.Origin(), typeArgs(n))
+}
+
+// methodExpr is T.M: a function whose first parameter is the receiver.
+func (f *body) methodExpr(e *ast.SelectorExpr) string {
+	sig := f.typeOf(e).Underlying().(*types.Signature)
+	recvType := sig.Params().At(0).Type()
+	f.needMethods(recvType)
+	r := f.s.types.signature(sig, nil)
+	s, name := f.s, e.Sel.Name
+	var rt *rtype
+	if !isInterface(recvType) {
+		rt = s.types.of(recvType)
+	}
+	return f.once("mexpr|"+s.types.key(recvType)+"."+name, "N", func() reflect.Value {
+		return reflect.MakeFunc(r, func(args []reflect.Value) []reflect.Value {
+			if rt == nil {
+				return fitAll(s.dispatch(args[0], name, args[1:]), r)
+			}
+			m := rt.method(name)
+			if m == nil {
+				return fitAll(callHostMethod(args[0], name, args[1:]), r)
+			}
+			return fitAll(m.invoke(args[0], args[1:]), r)
+		})
+	})
+}
+
+// receiverOf lowers the receiver of a method call: the embedded value that has the
+// method, as a pointer or a value as the method wants it.
+func (f *body) receiverOf(e *ast.SelectorExpr, fn *types.Func, path []int) (string, types.Type) {
+	t := f.typeOf(e.X)
+	fields := path[:len(path)-1]
+	_, wantsPtr := types.Unalias(recvOf(fn)).(*types.Pointer)
+	if len(fields) == 0 {
+		switch {
+		case isInterface(t):
+			return f.expr(e.X), t
+		case wantsPtr && !isPointer(t):
+			return f.address(e.X), types.NewPointer(t)
+		case !wantsPtr && isPointer(t) && !isPointerNamed(t):
+			return "(*" + f.expr(e.X) + ")", t.Underlying().(*types.Pointer).Elem()
+		}
+		return f.expr(e.X), t
+	}
+	text, ft := f.walk(f.expr(e.X), t, fields)
+	switch {
+	case isInterface(ft):
+		return text, ft
+	case wantsPtr && !isPointer(ft):
+		return "(&" + text + ")", types.NewPointer(ft)
+	case !wantsPtr && isPointer(ft):
+		return "(*" + text + ")", ft.Underlying().(*types.Pointer).Elem()
+	}
+	return text, ft
+}
+
+func isPointerNamed(t types.Type) bool {
+	_, ok := types.Unalias(t).(*types.Named)
+	return ok
+}
+
+func recvOf(fn *types.Func) types.Type {
+	if r := fn.Signature().Recv(); r != nil {
+		return r.Type()
+	}
+	return types.Typ[types.Invalid]
+}
+
+// address is &x.
+func (f *body) address(x ast.Expr) string {
+	x = ast.Unparen(x)
+	switch x := x.(type) {
+	case *ast.Ident:
+		text := f.ident(x)
+		if strings.HasPrefix(text, "(*") {
+			return strings.TrimSuffix(strings.TrimPrefix(text, "(*"), ")")
+		}
+		return "(&" + text + ")"
+	case *ast.StarExpr:
+		return f.expr(x.X)
+	case *ast.CompositeLit:
+		return f.addressOfLiteral(x)
+	}
+	return "(&" + f.expr(x) + ")"
+}
+
+func (f *body) addressOfLiteral(x *ast.CompositeLit) string {
+	t := f.typeOf(x)
+	if _, ok := t.Underlying().(*types.Struct); ok {
+		return "&" + f.composite(x, t)
+	}
+	return f.newOf(t) + "(" + f.composite(x, t) + ")"
+}
+
+// newOf is a compiled func(T) *T.
+func (f *body) newOf(t types.Type) string {
+	r := f.repr(t)
+	return f.native("new|"+f.hostKey(r), []reflect.Type{r}, []reflect.Type{reflect.PointerTo(r)}, false, func(args []reflect.Value) []reflect.Value {
+		p := reflect.New(r)
+		p.Elem().Set(args[0])
+		return []reflect.Value{p}
+	})
+}
+
+func (f *body) index(e *ast.IndexExpr) string {
+	if tv := f.info.Types[e.X]; tv.IsType() || isGenericFunc(tv.Type) {
+		return f.instance(e.X)
+	}
+	return f.expr(e.X) + "[" + f.indexText(e) + "]"
+}
+
+func isGenericFunc(t types.Type) bool {
+	sig, ok := t.(*types.Signature)
+	return ok && sig.TypeParams().Len() > 0
+}
+
+// indexText lowers an index or map key.
+func (f *body) indexText(e *ast.IndexExpr) string {
+	if m, ok := f.typeOf(e.X).Underlying().(*types.Map); ok {
+		if isInterface(m.Key()) && !isInterface(f.typeOf(e.Index)) {
+			t := types.Default(f.typeOf(e.Index))
+			return f.conv(f.toAny(f.exprTo(e.Index, t), t, e), anyInterface, m.Key(), e)
+		}
+		return f.exprTo(e.Index, m.Key())
+	}
+	return f.intText(e.Index)
+}
+
+// intText lowers an index, length or bound as an int.
+func (f *body) intText(e ast.Expr) string {
+	if tv := f.info.Types[e]; tv.Value != nil {
+		return f.constant(e, tv.Value, types.Typ[types.Int])
+	}
+	if f.repr(f.typeOf(e)) != basicTypes[types.Int] {
+		return "int(" + f.expr(e) + ")"
+	}
+	return f.expr(e)
+}
+
+func (f *body) slice(e *ast.SliceExpr) string {
+	x := f.expr(e.X)
+	if isPointer(f.typeOf(e.X)) {
+		x = "(*" + x + ")"
+	}
+	bound := func(b ast.Expr) string {
+		if b == nil {
+			return ""
+		}
+		return f.intText(b)
+	}
+	text := x + "[" + bound(e.Low) + ":" + bound(e.High)
+	if e.Slice3 {
+		text += ":" + bound(e.Max)
+	}
+	return text + "]"
+}
+
+func (f *body) unary(e *ast.UnaryExpr) string {
+	switch e.Op {
+	case token.AND:
+		return f.address(e.X)
+	case token.ARROW:
+		return f.receive(e, false)
+	}
+	return "(" + e.Op.String() + f.exprTo(e.X, f.typeOf(e)) + ")"
+}
+
+func (f *body) binary(e *ast.BinaryExpr) string {
+	xt, yt := f.typeOf(e.X), f.typeOf(e.Y)
+	switch e.Op {
+	case token.SHL, token.SHR:
+		return "(" + f.exprTo(e.X, f.typeOf(e)) + " " + e.Op.String() + " " + f.shiftCount(e.Y) + ")"
+	case token.LAND, token.LOR:
+		return "(" + f.expr(e.X) + " " + e.Op.String() + " " + f.expr(e.Y) + ")"
+	case token.EQL, token.NEQ:
+		return f.comparison(e, xt, yt)
+	case token.LSS, token.LEQ, token.GTR, token.GEQ:
+		t := operandType(xt, yt)
+		return "(" + f.exprTo(e.X, t) + " " + e.Op.String() + " " + f.exprTo(e.Y, t) + ")"
+	}
+	t := f.typeOf(e)
+	return "(" + f.exprTo(e.X, t) + " " + e.Op.String() + " " + f.exprTo(e.Y, t) + ")"
+}
+
+func (f *body) shiftCount(e ast.Expr) string {
+	if tv := f.info.Types[e]; tv.Value != nil {
+		return f.constant(e, tv.Value, types.Typ[types.Uint])
+	}
+	return f.expr(e)
+}
+
+// operandType is the common type of two operands, one of which may be untyped.
+func operandType(x, y types.Type) types.Type {
+	if b, ok := x.(*types.Basic); ok && b.Info()&types.IsUntyped != 0 {
+		return types.Default(y)
+	}
+	return x
+}
+
+func (f *body) comparison(e *ast.BinaryExpr, xt, yt types.Type) string {
+	op := e.Op.String()
+	switch {
+	case isNilType(xt):
+		return "(" + f.expr(e.Y) + " " + op + " nil)"
+	case isNilType(yt):
+		return "(" + f.expr(e.X) + " " + op + " nil)"
+	}
+	t := operandType(xt, yt)
+	if !isInterface(xt) && !isInterface(yt) {
+		x, y := f.exprTo(e.X, t), f.exprTo(e.Y, t)
+		switch t.Underlying().(type) {
+		case *types.Struct, *types.Array:
+			text := f.sameValue(t) + "(" + x + ", " + y + ")"
+			if e.Op == token.NEQ {
+				return "(!" + text + ")"
+			}
+			return text
+		}
+		return "(" + x + " " + op + " " + y + ")"
+	}
+	xt, yt = types.Default(xt), types.Default(yt)
+	text := fmt.Sprintf("%s(%s, %s)", f.equality(), f.toAny(f.exprTo(e.X, xt), xt, e), f.toAny(f.exprTo(e.Y, yt), yt, e))
+	if e.Op == token.NEQ {
+		return "(!" + text + ")"
+	}
+	return text
+}
+
+// sameValue compares two values of a struct or array type.
+func (f *body) sameValue(t types.Type) string {
+	r := f.repr(t)
+	return f.native("same|"+f.hostKey(r), []reflect.Type{r, r}, []reflect.Type{basicTypes[types.Bool]}, false, func(args []reflect.Value) []reflect.Value {
+		return []reflect.Value{reflect.ValueOf(args[0].Interface() == args[1].Interface())}
+	})
+}
+
+// equality compares two interface values.
+func (f *body) equality() string {
+	return f.once("equality", "N", func() reflect.Value {
+		return reflect.ValueOf(func(x, y any) bool { return unwrap(x) == unwrap(y) })
+	})
+}
+
+func (f *body) assertion(e *ast.TypeAssertExpr, t types.Type, commaOK bool) string {
+	from := f.typeOf(e.X)
+	return f.assertText(f.toAny(f.expr(e.X), from, e), from, t, commaOK, e)
+}
+
+// assertText asserts that the any value x, of static type from, holds t.
+func (f *body) assertText(x string, from, t types.Type, commaOK bool, at ast.Node) string {
+	r := f.repr(t)
+	out := []reflect.Type{r}
+	if commaOK {
+		out = append(out, basicTypes[types.Bool])
+	}
+	try := f.asserter(t)
+	text := typeString(from)
+	if text == "any" {
+		text = "interface {}"
+	}
+	name := f.native(fmt.Sprintf("assert|%s|%s|%v", f.s.types.key(t), text, commaOK), []reflect.Type{anyType}, out, false, func(args []reflect.Value) []reflect.Value {
+		var x any
+		if !args[0].IsNil() {
+			x = args[0].Elem().Interface()
+		}
+		v, err := try(x)
+		if commaOK {
+			if err != nil {
+				v = reflect.Zero(r)
+			}
+			return []reflect.Value{v, reflect.ValueOf(err == nil)}
+		}
+		if err != nil {
+			panic(runtimeError(err.describe(text, t, x)))
+		}
+		return []reflect.Value{v}
+	})
+	return name + "(" + x + ")"
+}
+
+// assertError says why an assertion failed.
+type assertError struct{ missing string }
+
+func (e *assertError) describe(from string, t types.Type, x any) string {
+	if e.missing != "" && x != nil {
+		return fmt.Sprintf("interface conversion: %s is not %s: %s", dynamicType(x), typeString(t), e.missing)
+	}
+	if isInterface(t) {
+		from = "interface"
+	}
+	return fmt.Sprintf("interface conversion: %s is %s, not %s", from, dynamicType(x), typeString(t))
+}
+
+// asserter makes the test for one type.
+func (f *body) asserter(t types.Type) func(x any) (reflect.Value, *assertError) {
+	s := f.s
+	r := f.repr(t)
+	if iface, ok := t.Underlying().(*types.Interface); ok {
+		for i := range iface.NumMethods() {
+			f.s.types.signature(iface.Method(i).Signature(), nil)
+		}
+		return func(x any) (reflect.Value, *assertError) {
+			if err := s.satisfies(x, iface); err != nil {
+				return reflect.Value{}, &assertError{missing: err.Error()}
+			}
+			v, err := s.toHost(x, r)
+			if err != nil {
+				return reflect.Value{}, &assertError{missing: err.Error()}
+			}
+			return v, nil
+		}
+	}
+	rt := s.types.of(t)
+	return func(x any) (reflect.Value, *assertError) {
+		if v, ok := rt.holds(x); ok {
+			return v, nil
+		}
+		return reflect.Value{}, &assertError{}
+	}
+}
+
+// typeIndex finds which clause of a type switch a value belongs to.
+func (f *body) typeIndex(cases [][]types.Type) string {
+	type test struct {
+		clause int
+		isNil  bool
+		try    func(x any) (reflect.Value, *assertError)
+	}
+	var tests []test
+	for i, list := range cases {
+		for _, t := range list {
+			if isNilType(t) {
+				tests = append(tests, test{clause: i, isNil: true})
+				continue
+			}
+			tests = append(tests, test{clause: i, try: f.asserter(t)})
+		}
+	}
+	return f.symbol("N", reflect.ValueOf(func(x any) int {
+		for _, t := range tests {
+			if t.isNil {
+				if x == nil {
+					return t.clause
+				}
+				continue
+			}
+			if _, err := t.try(x); err == nil && x != nil {
+				return t.clause
+			}
+		}
+		return -1
+	}))
+}
+
+func (f *body) send(st *ast.SendStmt) {
+	ch := f.typeOf(st.Chan)
+	elem := ch.Underlying().(*types.Chan).Elem()
+	s := f.s
+	name := f.native("send|"+f.s.types.key(ch), []reflect.Type{f.repr(ch), f.repr(elem)}, nil, false, func(args []reflect.Value) []reflect.Value {
+		s.sendOn(args[0], args[1])
+		return nil
+	})
+	f.printf("%s(%s, %s)\n", name, f.expr(st.Chan), f.exprTo(st.Value, elem))
+}
+
+func (f *body) receive(e *ast.UnaryExpr, commaOK bool) string {
+	return f.receiver(f.typeOf(e.X), commaOK) + "(" + f.expr(e.X) + ")"
+}
+
+// receiver is a compiled receive from a channel type.
+func (f *body) receiver(ch types.Type, commaOK bool) string {
+	s := f.s
+	out := []reflect.Type{f.repr(ch.Underlying().(*types.Chan).Elem())}
+	if commaOK {
+		out = append(out, basicTypes[types.Bool])
+	}
+	return f.native(fmt.Sprintf("recv|%s|%v", s.types.key(ch), commaOK), []reflect.Type{f.repr(ch)}, out, false, func(args []reflect.Value) []reflect.Value {
+		v, ok := s.receiveFrom(args[0])
+		if commaOK {
+			return []reflect.Value{v, reflect.ValueOf(ok)}
+		}
+		return []reflect.Value{v}
+	})
+}
+
+// selectStmt hands all cases to one compiled function, which says which one happened.
+func (f *body) selectStmt(st *ast.SelectStmt, label string) {
+	var in, out []reflect.Type
+	var operands []string
+	var dirs []reflect.SelectDir
+	received := make([]string, len(st.Body.List))
+	index, okName := f.temp("chosen"), f.temp("ok")
+	out = append(out, basicTypes[types.Int], basicTypes[types.Bool])
+	names := []string{index, okName}
+	hasDefault := false
+	for i, c := range st.Body.List {
+		switch comm := c.(*ast.CommClause).Comm.(type) {
+		case nil:
+			hasDefault = true
+			dirs = append(dirs, reflect.SelectDefault)
+		case *ast.SendStmt:
+			ch := f.typeOf(comm.Chan)
+			elem := ch.Underlying().(*types.Chan).Elem()
+			in = append(in, f.repr(ch), f.repr(elem))
+			operands = append(operands, f.expr(comm.Chan), f.exprTo(comm.Value, elem))
+			dirs = append(dirs, reflect.SelectSend)
+		default:
+			recv := receiveOf(comm)
+			ch := f.typeOf(recv.X)
+			in = append(in, f.repr(ch))
+			operands = append(operands, f.expr(recv.X))
+			out = append(out, f.repr(ch.Underlying().(*types.Chan).Elem()))
+			received[i] = f.temp("got")
+			names = append(names, received[i])
+			dirs = append(dirs, reflect.SelectRecv)
+		}
+	}
+	s := f.s
+	name := f.symbol("N", reflect.MakeFunc(reflect.FuncOf(in, out, false), func(args []reflect.Value) []reflect.Value {
+		return s.selectFrom(dirs, args, out)
+	}))
+	f.printf("{\n%s := %s(%s)\n", strings.Join(names, ", "), name, strings.Join(operands, ", "))
+	for _, n := range names {
+		f.printf("_ = %s\n", n)
+	}
+	_ = hasDefault
+	f.printf("%sswitch %s {\n", labelText(label), index)
+	pop := f.push(target{label: label})
+	for i, c := range st.Body.List {
+		clause := c.(*ast.CommClause)
+		f.printf("case %d:\n", i)
+		if as, ok := clause.Comm.(*ast.AssignStmt); ok {
+			f.received(as, received[i], okName)
+		}
+		f.block(clause.Body)
+	}
+	pop()
+	f.printf("}\n}\n")
+}
+
+func receiveOf(st ast.Stmt) *ast.UnaryExpr {
+	switch st := st.(type) {
+	case *ast.ExprStmt:
+		return ast.Unparen(st.X).(*ast.UnaryExpr)
+	case *ast.AssignStmt:
+		return ast.Unparen(st.Rhs[0]).(*ast.UnaryExpr)
+	}
+	return nil
+}
+
+// received gives the variables of a receive clause their values.
+func (f *body) received(as *ast.AssignStmt, value, okName string) {
+	kinds := []types.Type{f.typeOf(receiveOf(as).X).Underlying().(*types.Chan).Elem(), types.Typ[types.Bool]}
+	for i, text := range []string{value, okName}[:len(as.Lhs)] {
+		id, ok := as.Lhs[i].(*ast.Ident)
+		if ok && id.Name == "_" {
+			continue
+		}
+		if ok && as.Tok == token.DEFINE {
+			f.define(id, text)
+			continue
+		}
+		f.printf("%s = %s\n", f.place(as.Lhs[i]), f.conv(text, kinds[i], f.typeOf(as.Lhs[i]), as))
+	}
+}

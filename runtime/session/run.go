@@ -1,0 +1,482 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"reflect"
+	"runtime"
+	"runtime/metrics"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+// goroutineLabels returns the profiling labels of the calling goroutine. Goroutines
+// inherit them, which is how output and interrupts find the cell that started them.
+//
+//go:linkname goroutineLabels runtime/pprof.runtime_getProfLabel
+func goroutineLabels() unsafe.Pointer
+
+// run is one execution of a cell with everything that it started.
+type run struct {
+	s      *Session
+	src    *source
+	out    Output
+	labels context.Context // carries profiling labels only
+	label  unsafe.Pointer
+	done   chan struct{} // closed when the run is cancelled
+	ended  chan struct{} // closed when the cell's own goroutine has ended
+	reason atomic.Pointer[Error]
+	alive  atomic.Int64 // goroutines of the run
+	start  time.Time
+
+	mu     sync.Mutex
+	values []any
+	trace  []string
+	input  []byte
+}
+
+// stopSignal unwinds a goroutine of a cancelled run; user code cannot recover it.
+type stopSignal struct{ r *run }
+
+// exitSignal is os.Exit in a cell.
+type exitSignal struct{ code int }
+
+func (s *Session) newRun(src *source, out Output) *run {
+	return &run{s: s, src: src, out: out, done: make(chan struct{}), ended: make(chan struct{}), start: time.Now()}
+}
+
+// enter marks the calling goroutine, and all that it starts, as the run's.
+func (r *run) enter() {
+	r.labels = pprof.WithLabels(context.Background(), pprof.Labels("cell", r.src.name))
+	r.adopt()
+	r.label = goroutineLabels()
+	r.s.remember(r)
+}
+
+// adopt makes the calling goroutine the run's.
+func (r *run) adopt() { pprof.SetGoroutineLabels(r.labels) }
+
+// remember makes a run findable by its label; the oldest are forgotten.
+func (s *Session) remember(r *run) {
+	s.runsMu.Lock()
+	defer s.runsMu.Unlock()
+	s.runs[r.label] = r
+	s.runOrder = append(s.runOrder, r)
+	for len(s.runOrder) > 200 && s.runOrder[0].alive.Load() == 0 {
+		delete(s.runs, s.runOrder[0].label)
+		s.runOrder = s.runOrder[1:]
+	}
+}
+
+// current returns the run that the calling goroutine belongs to, else the running cell's.
+func (s *Session) current() *run {
+	s.runsMu.RLock()
+	defer s.runsMu.RUnlock()
+	if r := s.runs[goroutineLabels()]; r != nil {
+		return r
+	}
+	return s.running
+}
+
+// Current returns the output of the cell that the calling goroutine belongs to, or
+// of the running cell; nil when there is none. Exports use it to print and display.
+func (s *Session) Current() Output {
+	if r := s.current(); r != nil {
+		return r.out
+	}
+	return nil
+}
+
+// Done returns a channel that is closed when the cell of the calling goroutine is
+// interrupted; nil when there is none.
+func (s *Session) Done() <-chan struct{} {
+	if r := s.current(); r != nil {
+		return r.done
+	}
+	return nil
+}
+
+// Checkpoint ends the calling goroutine's cell if it was interrupted. Exports that
+// wait call it after waiting.
+func (s *Session) Checkpoint() { s.checkpoint() }
+
+func (s *Session) checkpoint() {
+	if r := s.current(); r != nil && r.reason.Load() != nil {
+		panic(stopSignal{r})
+	}
+}
+
+// cancel stops the run: every goroutine of it ends at its next check.
+func (r *run) cancel(reason *Error) {
+	if !r.reason.CompareAndSwap(nil, reason) {
+		return
+	}
+	close(r.done)
+	r.s.cancelled.Add(1)
+	select {
+	case r.s.stop <- struct{}{}:
+	default:
+	}
+	if r.alive.Load() == 0 {
+		r.s.release()
+	}
+}
+
+// begin counts a goroutine of the run, end uncounts it.
+func (r *run) begin() { r.alive.Add(1) }
+
+func (r *run) end() {
+	if r.alive.Add(-1) == 0 && r.reason.Load() != nil {
+		r.s.release()
+	}
+}
+
+// release ends the checks of running code when no cancelled run is left.
+func (s *Session) release() {
+	if s.cancelled.Add(-1) > 0 {
+		return
+	}
+	select {
+	case <-s.stop:
+	default:
+	}
+	if s.cancelled.Load() > 0 {
+		select {
+		case s.stop <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// spawn is the go statement.
+func (s *Session) spawn(f func()) {
+	r := s.current()
+	if r == nil {
+		go f()
+		return
+	}
+	s.checkpoint()
+	r.begin()
+	go func() { // counted by the run; Close and interrupts end it
+		defer r.end()
+		defer r.report()
+		f()
+	}()
+}
+
+// report turns a panic of a goroutine into a message of its cell.
+func (r *run) report() {
+	v := recover()
+	switch v := v.(type) {
+	case nil, stopSignal:
+	case exitSignal:
+		r.out.Stderr([]byte(fmt.Sprintf("os.Exit(%d) in a goroutine of %s: only the goroutine ended\n", v.code, r.src.name)))
+	default:
+		e := r.panicError(v)
+		r.out.Stderr([]byte(fmt.Sprintf("panic in a goroutine of %s: %s\n%s\n", r.src.name, e.Message, strings.Join(e.Traceback, "\n"))))
+	}
+}
+
+// panicError describes a panic with the frames that the interpreter reported.
+func (r *run) panicError(v any) *Error {
+	v = goPanic(v)
+	e := &Error{Name: "Panic", Message: panicText(v)}
+	r.mu.Lock()
+	trace := r.trace
+	r.trace = nil
+	r.mu.Unlock()
+	for i, line := range trace {
+		place, fn := splitTrace(line)
+		if i == 0 {
+			_, e.Line, e.Col = splitPlace(place)
+		}
+		e.Traceback = append(e.Traceback, strings.TrimRight(fmt.Sprintf("%s: %s", place, fn), ": "))
+	}
+	return e
+}
+
+// panicText is what Go prints after "panic: ".
+func panicText(v any) string {
+	switch v := unwrap(v).(type) {
+	case error:
+		return safeText(v.Error)
+	case fmt.Stringer:
+		return safeText(v.String)
+	case string:
+		return v
+	}
+	if b, ok := asBox(v); ok {
+		return fmt.Sprintf("%s(%v)", typeString(b.t.typ), v)
+	}
+	return fmt.Sprint(v)
+}
+
+func safeText(f func() string) (text string) {
+	defer func() {
+		if r := recover(); r != nil {
+			text = fmt.Sprint("panic while printing the panic: ", r)
+		}
+	}()
+	return f()
+}
+
+// splitTrace takes "cell 3:12:5: panic: main.F_name_7(...)" apart.
+func splitTrace(line string) (place, fn string) {
+	place, fn, _ = strings.Cut(line, ": panic")
+	place = strings.Replace(place, loweredFile, "", 1)
+	fn = strings.TrimPrefix(fn, ": main.")
+	fn, _, _ = strings.Cut(fn, "(")
+	if fn == "" || fn == "Run" {
+		return place, ""
+	}
+	if rest, ok := strings.CutPrefix(fn, "F_"); ok {
+		if i := strings.LastIndexByte(rest, '_'); i > 0 {
+			return place, rest[:i]
+		}
+	}
+	return place, ""
+}
+
+func splitPlace(place string) (file string, line, col int) {
+	parts := strings.Split(place, ":")
+	if len(parts) < 3 {
+		return place, 0, 0
+	}
+	n := len(parts)
+	line, _ = strconv.Atoi(parts[n-2])
+	col, _ = strconv.Atoi(parts[n-1])
+	return strings.Join(parts[:n-2], ":"), line, col
+}
+
+// traceWriter receives what the interpreter writes while a panic unwinds.
+type traceWriter struct{ s *Session }
+
+// Write implements io.Writer.
+func (w traceWriter) Write(p []byte) (int, error) {
+	r := w.s.current()
+	if r == nil {
+		return len(p), nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, line := range strings.Split(strings.TrimSpace(string(p)), "\n") {
+		if strings.Contains(line, ": panic") && len(r.trace) < 60 {
+			if n := len(r.trace); n == 0 || r.trace[n-1] != line {
+				r.trace = append(r.trace, line)
+			}
+		}
+	}
+	return len(p), nil
+}
+
+// watch ends a run whose goroutine stacks grow without bound, before the runtime
+// would end the process.
+func (r *run) watch() {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/stacks:bytes"}}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-r.ended:
+			return
+		case <-r.done:
+			return
+		case <-tick.C:
+			metrics.Read(sample)
+			if sample[0].Value.Uint64() > stackLimit {
+				r.cancel(&Error{Name: "StackOverflow", Message: "stack overflow: the recursion is too deep or has no end"})
+				return
+			}
+		}
+	}
+}
+
+// stackLimit is how much stack all goroutines together may use.
+const stackLimit = 1 << 30
+
+// Defers is the list of deferred calls of one function call. Lowered code uses it;
+// cells do not see it.
+type Defers struct {
+	list      []func()
+	panicking any
+	active    bool
+}
+
+// Push adds a deferred call.
+func (d *Defers) Push(f func()) { d.list = append(d.list, f) }
+
+// panics are the function calls that run deferred calls because of a panic, by goroutine.
+var panics = struct {
+	sync.Mutex
+	count  atomic.Int64
+	frames map[uint64][]*Defers
+}{frames: map[uint64][]*Defers{}}
+
+// protect runs a function's body and then its deferred calls.
+func (s *Session) protect(body func(*Defers)) {
+	d := &Defers{}
+	defer func() {
+		if v := recover(); v != nil {
+			d.panicking, d.active = v, true
+		}
+		d.run(s)
+	}()
+	body(d)
+}
+
+// run makes the deferred calls, last first. A panic in one replaces the one before.
+func (d *Defers) run(s *Session) {
+	for len(d.list) > 0 {
+		f := d.list[len(d.list)-1]
+		d.list = d.list[:len(d.list)-1]
+		d.one(f)
+	}
+	if d.active {
+		panic(d.panicking)
+	}
+}
+
+func (d *Defers) one(f func()) {
+	finished := false
+	defer func() {
+		if v := recover(); v != nil {
+			d.panicking, d.active = v, true
+			return
+		}
+		if !finished {
+			d.panicking, d.active = nil, false // runtime.Goexit goes on
+		}
+	}()
+	if d.active {
+		id := goroutineID()
+		d.enter(id)
+		defer d.leave(id)
+	}
+	f()
+	finished = true
+}
+
+func (d *Defers) enter(id uint64) {
+	panics.Lock()
+	panics.frames[id] = append(panics.frames[id], d)
+	panics.Unlock()
+	panics.count.Add(1)
+}
+
+func (d *Defers) leave(id uint64) {
+	panics.Lock()
+	list := panics.frames[id]
+	panics.frames[id] = list[:len(list)-1]
+	if len(list) == 1 {
+		delete(panics.frames, id)
+	}
+	panics.Unlock()
+	panics.count.Add(-1)
+}
+
+// recoverPanic is recover(): it ends the panic that the innermost deferred call of
+// this goroutine runs for.
+func recoverPanic() any {
+	if panics.count.Load() == 0 {
+		return nil
+	}
+	id := goroutineID()
+	panics.Lock()
+	list := panics.frames[id]
+	panics.Unlock()
+	if len(list) == 0 {
+		return nil
+	}
+	d := list[len(list)-1]
+	if !d.active {
+		return nil
+	}
+	switch d.panicking.(type) {
+	case stopSignal, exitSignal:
+		return nil
+	}
+	v := goPanic(d.panicking)
+	d.panicking, d.active = nil, false
+	return v
+}
+
+// goroutineID reads the number that stack traces show. It costs about a
+// microsecond and is only asked for while a panic unwinds.
+func goroutineID() uint64 {
+	var buf [64]byte
+	text := string(buf[:runtime.Stack(buf[:], false)])
+	text = strings.TrimPrefix(text, "goroutine ")
+	text, _, _ = strings.Cut(text, " ")
+	id, _ := strconv.ParseUint(text, 10, 64)
+	return id
+}
+
+// raise is panic(v).
+func raise(v any) {
+	if v == nil {
+		panic(new(runtime.PanicNilError))
+	}
+	panic(v)
+}
+
+// runtimeError is a run-time error of the language.
+type runtimeError string
+
+// Error implements error.
+func (e runtimeError) Error() string { return string(e) }
+
+// RuntimeError implements runtime.Error.
+func (e runtimeError) RuntimeError() {}
+
+const errNilDereference = runtimeError("runtime error: invalid memory address or nil pointer dereference")
+
+// goPanic gives a panic of the interpreter or the reflect package the value that
+// compiled Go would panic with.
+func goPanic(v any) any {
+	switch v := v.(type) {
+	case *reflect.ValueError:
+		return errNilDereference
+	case runtime.Error:
+		return v
+	case error:
+		return v
+	case string:
+		return goPanicText(v)
+	}
+	return v
+}
+
+func goPanicText(v string) any {
+	switch {
+	case strings.HasPrefix(v, "reflect: call of") && strings.Contains(v, "zero Value"),
+		strings.HasPrefix(v, "reflect: call of nil function"), strings.HasPrefix(v, "reflect.Value.Call: call of nil function"),
+		strings.HasPrefix(v, "reflect: Call of nil"), strings.HasPrefix(v, "reflect: indirection through nil pointer"),
+		strings.HasPrefix(v, "reflect: Method on nil interface"):
+		return errNilDereference
+	case strings.HasPrefix(v, "reflect: ") && strings.HasSuffix(v, "index out of range"):
+		return runtimeError("runtime error: index out of range")
+	case strings.HasPrefix(v, "reflect.Value.Slice") && strings.Contains(v, "out of bounds"):
+		return runtimeError("runtime error: slice bounds out of range")
+	case strings.HasPrefix(v, "reflect: cannot convert slice with length"):
+		return runtimeError("runtime error: " + strings.TrimPrefix(v, "reflect: "))
+	}
+	return v
+}
+
+func iteratorMisuse(state int) {
+	switch state {
+	case 1:
+		panic(runtimeError("runtime error: range function continued iteration after function for loop body returned false"))
+	case 3:
+		panic(runtimeError("runtime error: range function continued iteration after whole loop exit"))
+	}
+	panic(runtimeError("runtime error: range function continued iteration after loop body panic"))
+}
+
+var osFileType = reflect.TypeFor[*os.File]()
