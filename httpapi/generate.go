@@ -37,19 +37,18 @@ func (s *Server) generate(decode decoder) http.HandlerFunc {
 		x.id, x.model = call.ID, call.Model
 		ctx, cancel := context.WithCancel(r.Context())
 		streams, err := call.Start(ctx, s.eng)
+		defer cancel()
 		if err != nil {
-			cancel()
 			s.fail(w, r, err)
 			return
 		}
 		defer openai.CloseAll(streams)
-		defer cancel()
 		clock := newTokenClock(s.metrics, start, len(call.Requests)*call.N)
 		if call.Stream {
 			next, wait := merged(ctx, streams)
+			defer wait()
+			defer cancel() // readers stop, and close what they read
 			s.stream(w, r, x, call, next, clock)
-			cancel() // readers stop, and close what they read
-			wait()
 			return
 		}
 		s.answer(w, r, x, call, streams, clock)

@@ -9,27 +9,29 @@ import (
 	"strings"
 	"time"
 
+	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/httpapi/openai"
 )
 
-// fail answers with an error, unless the client is gone or the answer has begun.
+// fail answers with an error. Once an answer has begun it only notes the error; for a
+// client that went away it ends the connection, so that nothing looks like an answer.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := openai.ErrorFrom(err)
-	if x := exchangeOf(r); x != nil {
-		x.err = err
-		if x.status != 0 {
-			return
-		}
-		if r.Context().Err() != nil && s.ctx.Err() == nil {
-			x.status = 499 // logged only: nobody reads an answer
-			return
-		}
+	x := exchangeOf(r)
+	x.err = err
+	if x.status != 0 {
+		return
 	}
-	if s.ctx.Err() != nil && e.Status >= 499 {
-		e = openai.ShuttingDown()
-	}
-	if e.Status == 499 {
-		e = openai.ErrorFrom(errors.New("cancelled"))
+	if e.Status == statusClientGone {
+		switch {
+		case s.ctx.Err() != nil:
+			e = openai.ShuttingDown()
+		case r.Context().Err() != nil:
+			x.status = statusClientGone // for the log and the metrics
+			panic(http.ErrAbortHandler)
+		default:
+			e = openai.ErrorFrom(engine.ErrInternal) // cancelled, and not by the client
+		}
 	}
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(e.RetryAfter))
@@ -42,6 +44,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	s.send(w, e.Status, e.AppendBody(nil))
 }
+
+// statusClientGone is logged for a request that ended because its client went away.
+const statusClientGone = 499
 
 // send writes a JSON body under the write deadline.
 func (s *Server) send(w http.ResponseWriter, status int, body []byte) {
