@@ -330,7 +330,7 @@ func (u *unit) check() []located {
 	// One package for all cells, so that unexported fields stay in reach, with a scope
 	// of its own for each check.
 	u.pkg = u.s.mainPkg
-	*u.pkg = *types.NewPackage("main", "main")
+	clearScope(u.pkg)
 	for _, sym := range u.s.visible(u.file) {
 		u.pkg.Scope().Insert(sym)
 	}
@@ -340,13 +340,19 @@ func (u *unit) check() []located {
 	conf := u.config()
 	conf.Error = u.report
 	_ = types.NewChecker(conf, u.fset, u.pkg, u.info).Files([]*ast.File{u.file}) // reported one by one
-	u.scope = u.pkg.Scope()
+	scope := *u.pkg.Scope()
+	u.scope = &scope
 	u.findValue()
 	errs := u.errs
 	sort.SliceStable(errs, func(i, j int) bool {
 		return errs[i].line < errs[j].line || errs[i].line == errs[j].line && errs[i].col < errs[j].col
 	})
 	return errs
+}
+
+// clearScope empties a package's scope in place: objects keep it as their parent.
+func clearScope(pkg *types.Package) {
+	*pkg.Scope() = *types.NewScope(types.Universe, token.NoPos, token.NoPos, "package main")
 }
 
 func newInfo() *types.Info {
@@ -492,9 +498,9 @@ func (u *unit) lateMethods() {
 		return
 	}
 	pkg := u.pkg
-	saved := *pkg
-	*pkg = *types.NewPackage("main", "main")
-	defer func() { *pkg = saved }()
+	saved := *pkg.Scope()
+	clearScope(pkg)
+	defer func() { *pkg.Scope() = saved }()
 	for _, sym := range u.s.visible(u.file) {
 		pkg.Scope().Insert(sym)
 	}

@@ -457,7 +457,8 @@ func hasDefer(block *ast.BlockStmt) bool {
 	return found
 }
 
-// returnsFromYield reports whether a return stands in the body of a range over a function.
+// returnsFromYield reports whether a return may stand in a loop's body that becomes
+// a function of its own.
 func (f *body) returnsFromYield(block *ast.BlockStmt) bool {
 	found := false
 	var visit func(n ast.Node, inside bool)
@@ -469,16 +470,19 @@ func (f *body) returnsFromYield(block *ast.BlockStmt) bool {
 			case *ast.ReturnStmt:
 				found = found || inside
 			case *ast.RangeStmt:
-				if _, ok := f.typeOf(m.X).Underlying().(*types.Signature); ok && !inside {
+				if !inside {
 					visit(m.Body, true)
-					return false
+				}
+			case *ast.ForStmt:
+				if !inside {
+					visit(m.Body, true)
 				}
 			}
 			return true
 		})
 	}
 	visit(block, false)
-	return found
+	return found && f.captures(block)
 }
 
 // check is the interrupt test at function entries and loop back-edges.

@@ -521,28 +521,53 @@ func (f *body) ifStmt(st *ast.IfStmt) {
 	f.printf("}\n")
 }
 
-// captures reports whether a loop body could keep a variable of the loop beyond an iteration.
-func captures(nodes ...ast.Node) bool {
+// captures reports whether a part of a loop could keep a variable of the loop, or of
+// its body, beyond an iteration: through a function literal, an address, a delayed call.
+func (f *body) captures(nodes ...ast.Node) bool {
 	found := false
-	for _, n := range nodes {
-		if n == nil || reflect.ValueOf(n).IsNil() {
-			continue
-		}
-		ast.Inspect(n, func(n ast.Node) bool {
-			switch n := n.(type) {
-			case *ast.FuncLit, *ast.DeferStmt, *ast.GoStmt:
+	visit := func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncLit, *ast.DeferStmt, *ast.GoStmt:
+			found = true
+		case *ast.RangeStmt:
+			_, ok := f.typeOf(n.X).Underlying().(*types.Signature)
+			found = found || ok
+		case *ast.UnaryExpr:
+			if _, lit := ast.Unparen(n.X).(*ast.CompositeLit); n.Op == token.AND && !lit {
 				found = true
-			case *ast.UnaryExpr:
-				found = found || n.Op == token.AND
-			case *ast.CallExpr:
-				if _, ok := n.Fun.(*ast.SelectorExpr); ok {
-					return true
-				}
 			}
-			return !found
-		})
+		case *ast.SliceExpr:
+			_, ok := f.typeOf(n.X).Underlying().(*types.Array)
+			found = found || ok
+		case *ast.SelectorExpr:
+			found = found || f.takesAddress(n)
+		}
+		return !found
+	}
+	for _, n := range nodes {
+		if n != nil && !reflect.ValueOf(n).IsNil() {
+			ast.Inspect(n, visit)
+		}
 	}
 	return found
+}
+
+// takesAddress reports whether a method selection takes the address of a variable.
+func (f *body) takesAddress(n *ast.SelectorExpr) bool {
+	sel, ok := f.info.Selections[n]
+	if !ok || sel.Kind() != types.MethodVal || isPointer(f.typeOf(n.X)) {
+		return false
+	}
+	id, ok := ast.Unparen(n.X).(*ast.Ident)
+	if !ok {
+		return false
+	}
+	if _, session := f.s.storage(f.info.Uses[id]); session {
+		return false
+	}
+	obj, _ := f.selected(n)
+	_, ptr := types.Unalias(recvOf(obj.(*types.Func))).(*types.Pointer)
+	return ptr
 }
 
 func (f *body) push(t target) func() {
@@ -551,9 +576,8 @@ func (f *body) push(t target) func() {
 }
 
 func (f *body) forStmt(st *ast.ForStmt, label string) {
-	init, _ := st.Init.(*ast.AssignStmt)
-	if init != nil && init.Tok == token.DEFINE && captures(st.Body, st.Cond, st.Post) {
-		f.forFresh(st, init, label)
+	if f.captures(st.Body, st.Cond, st.Post) {
+		f.forFresh(st, label)
 		return
 	}
 	f.printf("{\n")
@@ -564,7 +588,7 @@ func (f *body) forStmt(st *ast.ForStmt, label string) {
 	if st.Post != nil {
 		post = f.inline(st.Post)
 	}
-	if post != "" && strings.Count(post, "\n") > 1 {
+	if strings.Count(post, "\n") > 1 {
 		// A post statement of several lines runs at the loop's head instead.
 		first := f.temp("first")
 		f.printf("%s := true\n%sfor {\nif %s { %s = false } else {\n%s}\n", first, labelText(label), first, first, post)
@@ -585,6 +609,29 @@ func (f *body) forStmt(st *ast.ForStmt, label string) {
 	f.printf("}\n}\n")
 }
 
+// iterations writes the inside of a loop whose variables may outlive an iteration:
+// each iteration is a function call, so that it has variables of its own. head is
+// the loop's header.
+func (f *body) iterations(head, label string, inside func()) {
+	y := &yield{code: f.temp("code")}
+	f.printf("%s := new(int)\n%s {\n%sif !func() bool {\n", y.code, head, f.check())
+	outer := f.stack
+	f.push(target{loop: true, label: label, yield: y})
+	inside()
+	f.stack = outer
+	f.printf("return true\n}() { break }\n}\n")
+	f.afterYield(y)
+}
+
+// afterYield does what the ways out of a body function ask for.
+func (f *body) afterYield(y *yield) {
+	for i := 0; i < len(y.exits); i++ {
+		f.printf("if *%s == %d {\n", y.code, i+1)
+		y.exits[i]()
+		f.printf("}\n")
+	}
+}
+
 // inline lowers a statement to text of its own.
 func (f *body) inline(st ast.Stmt) string {
 	saved := f.b
@@ -599,18 +646,22 @@ func (f *body) inline(st ast.Stmt) string {
 	return f.b.String()
 }
 
-// forFresh is a three-clause loop whose variables may outlive an iteration: each
-// iteration has its own, behind a pointer, and starts from the previous one's value.
-func (f *body) forFresh(st *ast.ForStmt, init *ast.AssignStmt, label string) {
+// forFresh is a for loop whose variables may outlive an iteration: each iteration
+// has its own, behind a pointer, and starts from the previous one's value.
+func (f *body) forFresh(st *ast.ForStmt, label string) {
 	f.printf("{\n")
 	var objs []types.Object
-	for _, l := range init.Lhs {
-		if id, ok := l.(*ast.Ident); ok && id.Name != "_" && f.info.Defs[id] != nil {
-			f.cells[f.info.Defs[id]] = true
-			objs = append(objs, f.info.Defs[id])
+	if init, ok := st.Init.(*ast.AssignStmt); ok && init.Tok == token.DEFINE {
+		for _, l := range init.Lhs {
+			if id, ok := l.(*ast.Ident); ok && id.Name != "_" && f.info.Defs[id] != nil {
+				f.cells[f.info.Defs[id]] = true
+				objs = append(objs, f.info.Defs[id])
+			}
 		}
 	}
-	f.stmt(init)
+	if st.Init != nil {
+		f.stmt(st.Init)
+	}
 	first := f.temp("first")
 	f.printf("%s := true\n", first)
 	var prev []string
@@ -619,25 +670,23 @@ func (f *body) forFresh(st *ast.ForStmt, init *ast.AssignStmt, label string) {
 		f.printf("%s := %s\n", p, f.names[obj])
 		prev = append(prev, p)
 	}
-	f.printf("%sfor {\n", labelText(label))
-	for i, obj := range objs {
-		name := f.temp(identifierOf(obj.Name()))
-		f.printf("%s := new(%s)\n*%s = *%s\n%s = %s\n", name, f.text(f.env.apply(obj.Type())), name, prev[i], prev[i], name)
-		f.names[obj] = name
-	}
-	f.printf("if %s { %s = false } else {\n", first, first)
-	if st.Post != nil {
-		f.stmt(st.Post)
-	}
+	f.iterations("for", label, func() {
+		for i, obj := range objs {
+			name := f.temp(identifierOf(obj.Name()))
+			f.printf("%s := new(%s)\n*%s = *%s\n%s = %s\n", name, f.text(f.env.apply(obj.Type())), name, prev[i], prev[i], name)
+			f.names[obj] = name
+		}
+		f.printf("if %s { %s = false } else {\n", first, first)
+		if st.Post != nil {
+			f.stmt(st.Post)
+		}
+		f.printf("}\n")
+		if st.Cond != nil {
+			f.printf("if !(%s) { return false }\n", f.expr(st.Cond))
+		}
+		f.block(st.Body.List)
+	})
 	f.printf("}\n")
-	if st.Cond != nil {
-		f.printf("if !(%s) { break }\n", f.expr(st.Cond))
-	}
-	f.printf("%s", f.check())
-	pop := f.push(target{loop: true, label: label})
-	f.block(st.Body.List)
-	pop()
-	f.printf("}\n}\n")
 }
 
 func (f *body) branch(st *ast.BranchStmt) {
@@ -722,7 +771,6 @@ func (f *body) setLoopVar(st *ast.RangeStmt, e ast.Expr, value string, from type
 	}
 	if st.Tok == token.DEFINE && ok {
 		obj := f.info.Defs[id]
-		f.cells[obj] = captures(st.Body)
 		f.define(id, f.conv(value, from, f.env.apply(obj.Type()), e))
 		return
 	}
@@ -748,23 +796,34 @@ func (f *body) rangeInt(st *ast.RangeStmt, label string) {
 	text := f.text(t)
 	n, i := f.temp("n"), f.temp("i")
 	f.printf("{\nvar %s %s = %s\n", n, text, f.exprTo(st.X, t))
-	f.printf("%sfor %s := %s(0); %s < %s; %s++ {\n%s", labelText(label), i, text, i, n, i, f.check())
-	f.setLoopVar(st, st.Key, i, t)
+	f.loop(st, fmt.Sprintf("for %s := %s(0); %s < %s; %s++", i, text, i, n, i), label, func() { f.setLoopVar(st, st.Key, i, t) })
+	f.printf("}\n")
+}
+
+// loop writes a range loop whose header is plain Go; vars sets the loop's variables.
+func (f *body) loop(st *ast.RangeStmt, head, label string, vars func()) {
+	if f.captures(st.Body) {
+		f.iterations(head, label, func() {
+			vars()
+			f.block(st.Body.List)
+		})
+		return
+	}
+	f.printf("%s%s {\n%s", labelText(label), head, f.check())
+	vars()
 	pop := f.push(target{loop: true, label: label})
 	f.block(st.Body.List)
 	pop()
-	f.printf("}\n}\n")
+	f.printf("}\n")
 }
 
 func (f *body) rangeChan(st *ast.RangeStmt, ch *types.Chan, label string) {
 	c, v, ok := f.temp("c"), f.temp("v"), f.temp("ok")
 	f.printf("{\nvar %s %s = %s\n", c, f.text(f.typeOf(st.X)), f.expr(st.X))
-	f.printf("%sfor {\n%s%s, %s := %s(%s)\nif !%s { break }\n_ = %s\n", labelText(label), f.check(), v, ok, f.receiver(f.typeOf(st.X), true), c, ok, v)
-	f.setLoopVar(st, st.Key, v, ch.Elem())
-	pop := f.push(target{loop: true, label: label})
-	f.block(st.Body.List)
-	pop()
-	f.printf("}\n}\n")
+	f.printf("var %s bool\nvar %s %s\n", ok, v, f.text(ch.Elem()))
+	head := fmt.Sprintf("for %s, %s = %s(%s); %s; %s, %s = %s(%s)", v, ok, f.receiver(f.typeOf(st.X), true), c, ok, v, ok, f.receiver(f.typeOf(st.X), true), c)
+	f.loop(st, head, label, func() { f.setLoopVar(st, st.Key, v, ch.Elem()) })
+	f.printf("_ = %s\n}\n", v)
 }
 
 func (f *body) rangeValues(st *ast.RangeStmt, t types.Type, label string) {
@@ -797,25 +856,22 @@ func (f *body) rangeValues(st *ast.RangeStmt, t types.Type, label string) {
 	if !blank(st.Value) {
 		v = f.temp("v")
 	}
+	head := "for range " + x
 	switch {
 	case v != "_":
-		f.printf("%sfor %s, %s := range %s {\n", labelText(label), k, v, x)
+		head = fmt.Sprintf("for %s, %s := range %s", k, v, x)
 	case k != "_":
-		f.printf("%sfor %s := range %s {\n", labelText(label), k, x)
-	default:
-		f.printf("%sfor range %s {\n", labelText(label), x)
+		head = fmt.Sprintf("for %s := range %s", k, x)
 	}
-	f.printf("%s", f.check())
-	if k != "_" {
-		f.setLoopVar(st, st.Key, k, key)
-	}
-	if v != "_" {
-		f.setLoopVar(st, st.Value, v, elem)
-	}
-	pop := f.push(target{loop: true, label: label})
-	f.block(st.Body.List)
-	pop()
-	f.printf("}\n}\n")
+	f.loop(st, head, label, func() {
+		if k != "_" {
+			f.setLoopVar(st, st.Key, k, key)
+		}
+		if v != "_" {
+			f.setLoopVar(st, st.Value, v, elem)
+		}
+	})
+	f.printf("}\n")
 }
 
 // rangeFunc turns the loop's body into the function that the iterator calls.
@@ -847,11 +903,7 @@ func (f *body) rangeFunc(st *ast.RangeStmt, sig *types.Signature, label string) 
 	f.printf("return true\n}()\nif %s { *%s = 0 } else { *%s = 1 }\nreturn %s\n})\n", inner, state, state, inner)
 	f.printf("*%s = 3\n", state)
 	f.stack = outer
-	for i := 0; i < len(y.exits); i++ {
-		f.printf("if *%s == %d {\n", y.code, i+1)
-		y.exits[i]()
-		f.printf("}\n")
-	}
+	f.afterYield(y)
 	f.printf("}\n")
 }
 

@@ -263,6 +263,9 @@ func (s *Session) compile(src *source) (programs []func(), errs []located) {
 	s.undo = nil
 	defer func() {
 		if v := recover(); v != nil {
+			if s.opts.trace != nil {
+				debug.PrintStack()
+			}
 			errs = append(errs, recovered(v, src)...)
 		}
 		if len(errs) > 0 {

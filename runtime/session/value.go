@@ -168,9 +168,9 @@ func (t *rtype) method(name string) *boundMethod {
 }
 
 func (t *rtype) findMethod(name string) *boundMethod {
-	obj, path, indirect := types.LookupFieldOrMethod(t.typ, false, t.s.mainPkg, name)
+	obj, path, _ := types.LookupFieldOrMethod(t.typ, false, t.s.mainPkg, name)
 	fn, ok := obj.(*types.Func)
-	if !ok || indirect {
+	if !ok {
 		return nil
 	}
 	m := &boundMethod{s: t.s, path: path[:len(path)-1], fn: fn, sig: fn.Signature(), name: name, recv: t.typ}
