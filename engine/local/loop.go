@@ -127,15 +127,21 @@ func (l *loop) snapshot() engine.Stats {
 func (l *loop) run() {
 	runtime.LockOSThread()
 	defer close(l.done)
-	for l.mail() {
+	for open := true; open; {
 		busy := false
-		if err := safely(func() error { busy = l.turn(); return nil }); err != nil {
+		err := safely(func() error {
+			if open = l.mail(); open {
+				busy = l.turn()
+			}
+			return nil
+		})
+		if err != nil {
 			l.log.Error("scheduler failed", "error", err)
 			l.failAll(internal(err))
 			l.reset()
 		}
 		l.publish()
-		if !busy {
+		if open && !busy && err == nil {
 			<-l.wake
 		}
 	}
@@ -151,12 +157,12 @@ func (l *loop) mail() bool {
 	l.mu.Unlock()
 	for _, j := range jobs {
 		l.jobs[j] = struct{}{}
-		if !closing {
-			l.add(j)
-		}
 	}
 	if closing {
 		return false
+	}
+	for _, j := range jobs {
+		l.add(j)
 	}
 	for _, c := range cancels {
 		l.cancel(c)

@@ -282,6 +282,33 @@ func TestADefectOfTheDeviceFailsTheRequestsOfTheStepOnly(t *testing.T) {
 	}
 }
 
+func TestABrokenSchedulerFailsWhatRunsAndTheEngineGoesOn(t *testing.T) {
+	e := open(t, nil)
+	running, err := e.Generate(t.Context(), prompt("x", 1000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	running.Next()
+	req := prompt("x", 10)
+	ids, _ := e.encode(req)
+	j := e.newJob(t.Context(), req, ids, -1) // an impossible limit, which Generate would never let through
+	j.unwatch = func() bool { return true }
+	src := e.newSource(j, req, ids)
+	if err := e.loop.submit(j); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := src.Recv(); !errors.Is(err, engine.ErrInternal) {
+		t.Errorf("the impossible request: %v", err)
+	}
+	for running.Next() {
+	}
+	if !errors.Is(running.Err(), engine.ErrInternal) {
+		t.Errorf("the one that ran: %v", running.Err())
+	}
+	one(t, e, prompt("x", 10))
+	settled(t, e)
+}
+
 func TestLogitsThatAreNoNumbersAreAnErrorNotAToken(t *testing.T) {
 	f := &faulty{Device: reference.New()}
 	f.hurt = func(_ int, b *device.Batch, outs []device.Output) error {
@@ -331,15 +358,19 @@ func TestOpenAndCloseLeaveNothingBehind(t *testing.T) {
 				cycle()
 			}
 			goroutines, heap := measure()
-			for range 50 {
+			cycles := 50
+			if testing.Short() && name != "cpu" {
+				cycles = 10
+			}
+			for range cycles {
 				cycle()
 			}
 			g, h := measure()
 			if g > goroutines {
-				t.Errorf("%d goroutines, %d after 50 cycles", goroutines, g)
+				t.Errorf("%d goroutines, %d after %d cycles", goroutines, g, cycles)
 			}
 			if h > heap+heap/10+256<<10 {
-				t.Errorf("heap of %d bytes, %d after 50 cycles", heap, h)
+				t.Errorf("heap of %d bytes, %d after %d cycles", heap, h, cycles)
 			}
 		})
 	}

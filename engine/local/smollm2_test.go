@@ -29,6 +29,9 @@ func smollm2(t testing.TB) string {
 
 // The expected answer is that of transformers with the weights dequantised to float32.
 func TestSmolLM2AnswersAsTheReferenceDoes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
 	start := time.Now()
 	e, err := Open(t.Context(), Options{ModelPath: smollm2(t), MaxTotalTokens: 2048, ServedNames: []string{"smollm2"}})
 	if err != nil {
