@@ -54,10 +54,14 @@ func (r *running) nag(out *output) {
 	}
 }
 
-// abortRule tells which requests a failed cell aborts: those that were queued when
-// it failed, and those that its front end had composed before, if they arrive within
-// a moment. The front end's clock decides only inside that moment, because it may be
-// another machine's.
+// abortGrace is how long a failed cell's reply is held back, so that cells which its
+// front end sent together with it can arrive and be aborted.
+const abortGrace = 10 * time.Millisecond
+
+// abortRule tells which requests a failed cell aborts: those that had arrived before
+// its reply was sent, and those that its front end had composed before, if they
+// arrive within a moment. The front end's clock decides only inside that moment,
+// because it may be another machine's.
 type abortRule struct {
 	number  uint64 // newest request that had arrived
 	session string // of the failed request
@@ -126,6 +130,8 @@ func (s *server) conclude(r request, req *wire.ExecuteRequest, result session.Re
 			s.publish("error", r.RawHeader, wire.Error{Name: failure.Name, Value: failure.Message, Traceback: traceback(failure)})
 		}
 		if req.Stops() {
+			// What arrives before the reply is sent was composed without knowing it.
+			time.Sleep(abortGrace)
 			s.abort = abortRule{number: s.received.Load(), session: r.Header.Session, at: time.Now()}
 		}
 	} else if result.HasValue && !req.Silent {

@@ -43,13 +43,13 @@ SNIPPETS.update(json.loads(os.environ.get("GODWIT_KERNEL_SNIPPETS", "{}")))
 from jupyter_client.manager import KernelManager  # noqa: E402  (needs JUPYTER_PATH)
 
 TIMEOUT = 20
+LOG = open(os.path.join(SPEC_ROOT, "kernel.log"), "a")  # stays open: a restart uses it again
 
 
 def start(**traits):
     """Starts a kernel and returns its manager and a connected client."""
     km = KernelManager(kernel_name=KERNEL, **traits)
-    with open(os.path.join(SPEC_ROOT, "kernel.log"), "a") as log:
-        km.start_kernel(stderr=log)
+    km.start_kernel(stderr=LOG)
     kc = km.client()
     kc.start_channels()
     kc.wait_for_ready(timeout=TIMEOUT)

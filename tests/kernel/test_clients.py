@@ -1,10 +1,13 @@
 """Programs that people use: nbclient, nbconvert, jupyter kernelspec, jupyter console."""
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
+import uuid
 
 import nbformat
 from nbclient import NotebookClient
@@ -70,12 +73,84 @@ class Clients(unittest.TestCase):
         self.assertIn("42", html)
         self.assertNotIn("<script>alert(1)", html)
 
+    def test_jupyter_server_runs_a_cell_over_its_websocket(self):
+        """What JupyterLab does: start, run, complete, interrupt, restart and end a kernel by the server's API."""
+        try:
+            import jupyter_server  # noqa: F401
+            import requests
+            import websocket
+        except ImportError as missing:
+            self.skipTest(str(missing))
+        token = "token-of-the-test"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        with tempfile.TemporaryDirectory() as d, open(os.path.join(d, "log"), "w") as log:
+            env = dict(os.environ, JUPYTER_CONFIG_DIR=d, JUPYTER_TOKEN=token)
+            server = subprocess.Popen([sys.executable, "-m", "jupyter", "server", "--no-browser", "--allow-root",
+                                       "--ip=127.0.0.1", f"--port={port}", f"--ServerApp.root_dir={d}"],
+                                      env=env, stdout=log, stderr=log)
+            try:
+                self.use_server(requests, websocket, f"127.0.0.1:{port}", token)
+            finally:
+                server.terminate()
+                server.wait(TIMEOUT)
+
+    def use_server(self, requests, websocket, host, token):
+        auth = {"Authorization": f"token {token}"}
+        deadline = time.time() + 40
+        while True:
+            try:
+                specs = requests.get(f"http://{host}/api/kernelspecs", headers=auth, timeout=10).json()
+                break
+            except requests.ConnectionError:
+                self.assertLess(time.time(), deadline, "the server does not start")
+                time.sleep(0.2)
+        self.assertEqual(specs["kernelspecs"][KERNEL]["spec"]["language"], "go")
+        kernel = requests.post(f"http://{host}/api/kernels", headers=auth, json={"name": KERNEL}, timeout=TIMEOUT).json()["id"]
+        ws = websocket.create_connection(f"ws://{host}/api/kernels/{kernel}/channels", header=auth, timeout=TIMEOUT)
+
+        def request(msg_type, content):
+            msg_id = uuid.uuid4().hex
+            ws.send(json.dumps({"channel": "shell", "metadata": {}, "parent_header": {}, "content": content, "header": {
+                "msg_id": msg_id, "msg_type": msg_type, "session": "test", "username": "", "version": "5.4",
+                "date": "2026-01-01T00:00:00.000Z"}}))
+            return msg_id
+
+        def answers(msg_id, until):
+            got = []
+            while True:
+                msg = json.loads(ws.recv())
+                if msg["parent_header"].get("msg_id") == msg_id:
+                    got.append(msg)
+                    if until(msg):
+                        return got
+
+        def idle(m):
+            return m["msg_type"] == "status" and m["content"]["execution_state"] == "idle"
+
+        def run(code):
+            return answers(request("execute_request", {"code": code}), idle)
+        self.assertIn("42", [m["content"]["data"]["text/plain"] for m in run("6 * 7") if m["msg_type"] == "execute_result"])
+        reply = answers(request("complete_request", {"code": "fmt.Printl", "cursor_pos": 10}), lambda m: m["msg_type"] == "complete_reply")
+        self.assertEqual(reply[-1]["content"]["status"], "ok")
+        busy = request("execute_request", {"code": 'fmt.Println("on")\nfor { time.Sleep(time.Millisecond) }'})
+        answers(busy, lambda m: m["msg_type"] == "stream")
+        self.assertEqual(requests.post(f"http://{host}/api/kernels/{kernel}/interrupt", headers=auth, timeout=TIMEOUT).status_code, 204)
+        self.assertIn("Interrupted", [m["content"].get("ename") for m in answers(busy, idle)])
+        self.assertEqual(requests.post(f"http://{host}/api/kernels/{kernel}/restart", headers=auth, timeout=TIMEOUT).status_code, 200)
+        ws.close()
+        ws = websocket.create_connection(f"ws://{host}/api/kernels/{kernel}/channels", header=auth, timeout=TIMEOUT)
+        self.assertIn("2", [m["content"]["data"]["text/plain"] for m in run("1 + 1") if m["msg_type"] == "execute_result"])
+        ws.close()
+        self.assertEqual(requests.delete(f"http://{host}/api/kernels/{kernel}", headers=auth, timeout=TIMEOUT).status_code, 204)
+
     def test_console_runs_a_cell(self):
         try:
             import jupyter_console  # noqa: F401
         except ImportError:
             self.skipTest("jupyter_console is not installed")
-        done = self.jupyter("jupyter", "console", "--kernel", KERNEL, "--simple-prompt", input="6 * 7\n")
+        done = self.jupyter("jupyter_console", "--kernel", KERNEL, "--simple-prompt", input="6 * 7\n")
         self.assertIn("42", done.stdout)
 
 
