@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -39,6 +40,7 @@ func Main(root *cobra.Command, usageCode int) {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.Version = Version()
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	refuseUnknown(root)
 	err := root.Execute()
 	if err == nil {
 		return
@@ -55,6 +57,29 @@ func Main(root *cobra.Command, usageCode int) {
 		}
 	}
 	os.Exit(code)
+}
+
+// refuseUnknown makes a command that only holds others answer an unknown word with
+// an error; cobra alone prints the help and reports success.
+func refuseUnknown(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		refuseUnknown(sub)
+	}
+	if c.Runnable() || !c.HasSubCommands() {
+		return
+	}
+	c.Args = cobra.ArbitraryArgs
+	c.DisableFlagsInUseLine, c.SuggestionsMinimumDistance = true, 2
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			text += ": did you mean " + strings.Join(near, " or ") + "?"
+		}
+		return errors.New(text)
+	}
 }
 
 // Failed marks an error of the work itself (exit code 1), not of usage.
