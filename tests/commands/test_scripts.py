@@ -1,0 +1,96 @@
+"""godwit run: scripts with the notebook's functions."""
+
+import time
+
+from commands import GODWIT, Running, needs_godwit, needs_model, run
+
+pytestmark = needs_godwit
+
+
+def test_a_script_from_a_file_and_from_standard_input(tmp_path):
+    script = tmp_path / "script.go"
+    script.write_text('x := 6 * 7\nfmt.Println("x is", x)\nstrings.ToUpper("last value")\n')
+    for ran in (run(GODWIT, "run", script), run(GODWIT, "run", "-", stdin=script.read_bytes())):
+        assert ran.code == 0, ran
+        assert ran.text.splitlines()[0] == "x is 42" and "LAST VALUE" in ran.text, ran
+
+
+def test_a_program_with_package_main_runs(tmp_path):
+    script = tmp_path / "main.go"
+    script.write_text('package main\n\nimport "fmt"\n\nfunc main() {\n\tfmt.Println("from main")\n}\n')
+    ran = run(GODWIT, "run", script)
+    assert ran.code == 0 and ran.text == "from main\n", ran
+
+
+def test_a_first_line_for_the_shell_is_skipped(tmp_path):
+    script = tmp_path / "script.go"
+    script.write_text("#!/usr/bin/env -S godwit run\nfmt.Println(1)\nnope\n")
+    ran = run(GODWIT, "run", script)
+    assert ran.code == 1 and "3:" in ran.err and "nope" in ran.err, ran
+
+
+def test_errors_have_line_and_column(tmp_path):
+    script = tmp_path / "broken.go"
+    for source, place, word in [
+        ("x := 1\nfmt.Println(x\ny := 2\n", "2:", "syntax"),
+        ("x := 1\n\tfmt.Println(undefinedName)\n", "2:14", "undefinedName"),
+        ('var n int = "text"\n', "1:13", "int"),
+    ]:
+        script.write_text(source)
+        ran = run(GODWIT, "run", script)
+        assert ran.code == 1, ran
+        assert place in ran.err and "broken.go" in ran.err, (place, ran)
+        assert word in ran.err or word == "syntax", ran
+
+
+def test_a_panic_is_an_error_with_its_line(tmp_path):
+    script = tmp_path / "panics.go"
+    script.write_text('fmt.Println("before")\nvar list []int\nfmt.Println(list[3])\n')
+    ran = run(GODWIT, "run", script)
+    assert ran.code == 1 and ran.text == "before\n" and "out of range" in ran.err and "3" in ran.err, ran
+
+
+def test_a_helper_that_fails_says_why(tmp_path):
+    for source, want in [
+        ('Generate("x")', "no server runs"),
+        ('LaunchServerCmd("python3 -m http.server")', "expected a server command"),
+        ('p := LaunchServer(ServerOptions{Model: "./missing.gguf"}); WaitForServer(p)', "missing.gguf"),
+    ]:
+        ran = run(GODWIT, "run", "-", stdin=source, cwd=tmp_path)
+        assert ran.code == 1 and want in ran.err, ran
+
+
+def test_an_endless_loop_ends_with_ctrl_c(tmp_path):
+    (tmp_path / "loop.go").write_text('fmt.Println("started")\nfor i := 0; ; i++ {\n}\n')
+    with Running(GODWIT, "run", "loop.go", cwd=tmp_path) as script:
+        script.wait_for("started", where="out")
+        time.sleep(0.2)
+        script.interrupt()
+        ran = script.end(15)
+    assert ran.code == 1 and "nterrupted" in ran.err, ran
+
+
+def test_standard_input_is_there_for_the_script(tmp_path):
+    (tmp_path / "ask.go").write_text('name := Input("name? ")\nfmt.Println("hello", name)\n')
+    ran = run(GODWIT, "run", "ask.go", stdin="Ada\n", cwd=tmp_path)
+    assert ran.code == 0 and "hello Ada" in ran.text, ran
+
+
+@needs_model
+def test_a_script_launches_a_model_and_ends(tmp_path):
+    (tmp_path / "model.go").write_text(
+        """
+server := LaunchServer(ServerOptions{Model: "smollm2"})
+WaitForServer(server)
+print_highlight(Generate("The capital of France is", GenerateOptions{MaxTokens: 6}).Text)
+for piece := range GenerateStream("One, two, three,", GenerateOptions{MaxTokens: 6}) {
+	fmt.Print(piece)
+}
+fmt.Println()
+TerminateProcess(server)
+fmt.Println(server)
+"""
+    )
+    ran = run(GODWIT, "run", "model.go", cwd=tmp_path)
+    assert ran.code == 0, ran
+    assert "Paris" in ran.text and "four" in ran.text and "terminated" in ran.text, ran
