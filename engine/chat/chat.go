@@ -113,6 +113,10 @@ func (t *Template) Render(in Input) (string, error) {
 
 // render evaluates the template over messages that are values already.
 func (t *Template) render(messages []value, in Input) (string, error) {
+	return t.evaluate(messages, in, maxSteps, maxBytes)
+}
+
+func (t *Template) evaluate(messages []value, in Input, steps, bytes int) (string, error) {
 	vars, size, err := t.variables(messages, in)
 	if err != nil {
 		return "", err
@@ -121,10 +125,10 @@ func (t *Template) render(messages []value, in Input) (string, error) {
 		scope:   &scope{vars: vars},
 		out:     &strings.Builder{},
 		now:     t.options.Now,
-		bytes:   maxBytes + 16*size,
+		steps:   steps + size/4, // long conversations may take longer
+		bytes:   bytes + 16*size,
 		filters: filters,
 	}
-	e.steps = -size / 4 // long conversations may take longer
 	if err := e.exec(t.nodes); err != nil {
 		var te *Error
 		if errors.As(err, &te) {

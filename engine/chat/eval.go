@@ -14,9 +14,9 @@ import (
 // anybody: whatever it does, rendering ends. Real templates with long chats stay
 // far below.
 const (
-	maxSteps = 20_000_000 // nodes evaluated, plus the elements and bytes that filters touch
-	maxBytes = 256 << 20  // of all strings and lists made, plus 16 times the input
-	maxCalls = 150        // nested calls of macros and recursive loops
+	maxSteps = 4_000_000 // nodes evaluated, plus the elements and bytes that filters touch
+	maxBytes = 64 << 20  // of all strings and lists made, plus 16 times the input
+	maxCalls = 150       // nested calls of macros and recursive loops
 )
 
 // evaluator is one render; it belongs to one goroutine.
@@ -24,8 +24,8 @@ type evaluator struct {
 	scope *scope
 	out   *strings.Builder
 	now   func() time.Time
-	steps int
-	bytes int
+	steps int // left
+	bytes int // left
 	calls int
 	body  string // what blockText stands for
 
@@ -70,7 +70,7 @@ func at(line int, err error) error {
 }
 
 func (e *evaluator) step(n int) error {
-	if e.steps += n; e.steps > maxSteps || n < 0 {
+	if e.steps -= n; e.steps < 0 || n < 0 {
 		return errors.New("the template takes too many steps")
 	}
 	return nil
@@ -83,6 +83,28 @@ func (e *evaluator) charge(n int) error {
 	}
 	e.bytes -= n
 	return e.step(n / 64)
+}
+
+// room is how long a text can still be made.
+func (e *evaluator) room() int { return min(e.bytes, 64*e.steps) }
+
+// text is what v prints; making it costs as much as its length.
+func (e *evaluator) text(v value) (string, error) {
+	if s, ok := v.(string); ok {
+		return s, nil
+	}
+	s, err := text(v, e.room())
+	if err != nil {
+		return "", err
+	}
+	return s, e.charge(len(s))
+}
+
+// equal is equal, with its cost: parts shared between values can make comparing
+// exponential.
+func (e *evaluator) equal(a, b value) (bool, error) {
+	ok := equal(a, b, &e.steps)
+	return ok, e.step(0)
 }
 
 func (e *evaluator) write(s string) error {
@@ -114,7 +136,7 @@ func (e *evaluator) execOne(n node) error {
 		if err != nil {
 			return err
 		}
-		s, err := text(v)
+		s, err := e.text(v)
 		if err != nil {
 			return at(lineOf(n.x), err)
 		}
@@ -164,7 +186,7 @@ func (e *evaluator) execOne(n node) error {
 		if err != nil {
 			return err
 		}
-		s, err = text(v)
+		s, err = e.text(v)
 		if err != nil {
 			return at(n.line, err)
 		}
@@ -177,7 +199,7 @@ func (e *evaluator) execOne(n node) error {
 		if err != nil {
 			return err
 		}
-		s, err := text(v)
+		s, err := e.text(v)
 		if err != nil {
 			return at(n.line, err)
 		}
@@ -197,9 +219,9 @@ func (e *evaluator) capture(nodes []node, s *scope) (string, error) {
 	out, outer := e.out, e.scope
 	e.out, e.scope = &strings.Builder{}, s
 	err := e.exec(nodes)
-	text := e.out.String()
+	s2 := e.out.String()
 	e.out, e.scope = out, outer
-	return text, err
+	return s2, err
 }
 
 // filterBlock applies the filters of a filter or set block to its text.
@@ -298,6 +320,9 @@ func (e *evaluator) loop(n *forNode, over value, depth int) error {
 	}
 	l := &loop{node: n, scope: outer, items: items, depth: depth}
 	for i, it := range items {
+		if err := e.step(4); err != nil { // a scope and its variables
+			return at(n.line, err)
+		}
 		e.scope = outer.child()
 		l.i = i
 		e.scope.vars["loop"] = l
@@ -369,16 +394,22 @@ func (l *loop) attr(name string) (value, bool) {
 		return undefined{"loop.nextitem"}, true
 	case "cycle":
 		i := l.i
-		return function{"loop.cycle", func(_ *evaluator, a args) (value, error) {
+		return function{"loop.cycle", func(e *evaluator, a args) (value, error) {
 			if len(a.pos) == 0 {
 				return nil, errors.New("loop.cycle needs arguments")
 			}
 			return a.pos[i%len(a.pos)], nil
 		}}, true
 	case "changed":
-		return function{"loop.changed", func(_ *evaluator, a args) (value, error) {
+		return function{"loop.changed", func(e *evaluator, a args) (value, error) {
 			now := &list{items: a.pos}
-			same := l.changed != nil && equal(l.changed, now)
+			same := false
+			if l.changed != nil {
+				var err error
+				if same, err = e.equal(l.changed, now); err != nil {
+					return nil, err
+				}
+			}
 			l.changed = now
 			return !same, nil
 		}}, true
@@ -663,7 +694,7 @@ func (e *evaluator) item(x *itemExpr) (value, error) {
 			return got, nil
 		}
 	}
-	what, _ := text(key)
+	what, _ := text(key, 200)
 	return undefined{what}, nil
 }
 
@@ -1046,16 +1077,17 @@ func (e *evaluator) compareOne(op string, a, b value) (bool, error) {
 	}
 	switch op {
 	case "==":
-		return equal(a, b), nil
+		return e.equal(a, b)
 	case "!=":
-		return !equal(a, b), nil
+		same, err := e.equal(a, b)
+		return !same, err
 	case "in":
-		return contains(b, a)
+		return e.contains(b, a)
 	case "not in":
-		in, err := contains(b, a)
+		in, err := e.contains(b, a)
 		return !in, err
 	}
-	c, err := compare(a, b)
+	c, err := e.order(a, b)
 	if err != nil {
 		return false, err
 	}
@@ -1090,7 +1122,7 @@ func (e *evaluator) concat(x *concatExpr) (value, error) {
 		if err != nil {
 			return nil, err
 		}
-		s, err := text(v)
+		s, err := e.text(v)
 		if err != nil {
 			return nil, err
 		}

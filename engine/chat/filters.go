@@ -32,19 +32,19 @@ var filters = map[string]filterFunc{
 }
 
 func textFilter(f func(string) string) filterFunc {
-	return func(_ *evaluator, a args) (value, error) {
-		s, err := text(a.pos[0])
+	return func(e *evaluator, a args) (value, error) {
+		s, err := e.text(a.pos[0])
 		return f(s), err
 	}
 }
 
-func filterSafe(_ *evaluator, a args) (value, error) {
-	s, err := text(a.pos[0])
+func filterSafe(e *evaluator, a args) (value, error) {
+	s, err := e.text(a.pos[0])
 	return markup(s), err
 }
 
-func filterTojson(_ *evaluator, a args) (value, error) {
-	w := &jsonWriter{item: ", ", key: ": "}
+func filterTojson(e *evaluator, a args) (value, error) {
+	w := &jsonWriter{item: ", ", key: ": ", limit: e.room()}
 	if v, ok := a.get(1, "ensure_ascii"); ok {
 		w.ascii = truth(v)
 	}
@@ -78,7 +78,7 @@ func filterTojson(_ *evaluator, a args) (value, error) {
 	return w.b.String(), err
 }
 
-func filterLength(_ *evaluator, a args) (value, error) {
+func filterLength(e *evaluator, a args) (value, error) {
 	switch v := a.pos[0].(type) {
 	case string:
 		return int64(utf8.RuneCountInString(v)), nil
@@ -92,15 +92,15 @@ func filterLength(_ *evaluator, a args) (value, error) {
 	return nil, fmt.Errorf("%s has no length", typeName(a.pos[0]))
 }
 
-func filterTrim(_ *evaluator, a args) (value, error) {
-	s, err := text(a.pos[0])
+func filterTrim(e *evaluator, a args) (value, error) {
+	s, err := e.text(a.pos[0])
 	if err != nil {
 		return nil, err
 	}
 	return strip(s, args{pos: a.pos[1:], named: a.named}, true, true)
 }
 
-func filterItems(_ *evaluator, a args) (value, error) {
+func filterItems(e *evaluator, a args) (value, error) {
 	switch v := a.pos[0].(type) {
 	case undefined:
 		return &list{}, nil
@@ -125,7 +125,7 @@ func filterJoin(e *evaluator, a args) (value, error) {
 	}
 	sep := ""
 	if v, ok := a.get(1, "d"); ok {
-		if sep, err = text(v); err != nil {
+		if sep, err = e.text(v); err != nil {
 			return nil, err
 		}
 	}
@@ -137,7 +137,7 @@ func filterJoin(e *evaluator, a args) (value, error) {
 				return nil, err
 			}
 		}
-		s, err := text(it)
+		s, err := e.text(it)
 		if err != nil {
 			return nil, err
 		}
@@ -180,7 +180,7 @@ func path(v value, by value) (value, error) {
 	return v, nil
 }
 
-func filterDefault(_ *evaluator, a args) (value, error) {
+func filterDefault(e *evaluator, a args) (value, error) {
 	other, ok := a.get(1, "default_value")
 	if !ok {
 		other = ""
@@ -192,7 +192,7 @@ func filterDefault(_ *evaluator, a args) (value, error) {
 	return a.pos[0], nil
 }
 
-func filterList(_ *evaluator, a args) (value, error) {
+func filterList(e *evaluator, a args) (value, error) {
 	items, err := iterate(a.pos[0])
 	if err != nil {
 		return nil, err
@@ -200,8 +200,8 @@ func filterList(_ *evaluator, a args) (value, error) {
 	return newList(items)
 }
 
-func filterFirst(_ *evaluator, a args) (value, error) { return edge(a.pos[0], true) }
-func filterLast(_ *evaluator, a args) (value, error)  { return edge(a.pos[0], false) }
+func filterFirst(e *evaluator, a args) (value, error) { return edge(a.pos[0], true) }
+func filterLast(e *evaluator, a args) (value, error)  { return edge(a.pos[0], false) }
 
 func edge(v value, first bool) (value, error) {
 	items, err := iterate(v)
@@ -217,7 +217,7 @@ func edge(v value, first bool) (value, error) {
 	return items[len(items)-1], nil
 }
 
-func filterReverse(_ *evaluator, a args) (value, error) {
+func filterReverse(e *evaluator, a args) (value, error) {
 	items, err := iterate(a.pos[0])
 	if err != nil {
 		return nil, err
@@ -379,7 +379,7 @@ func (e *evaluator) sorted(items []value, key func(value) (value, error), revers
 			failed = err
 			return false
 		}
-		c, err := compare(all[i].k, all[j].k)
+		c, err := e.order(all[i].k, all[j].k)
 		if err != nil {
 			failed = err
 		}
@@ -442,10 +442,10 @@ func filterDictsort(e *evaluator, a args) (value, error) {
 	return newList(out)
 }
 
-func filterMin(_ *evaluator, a args) (value, error) { return extreme(a.pos[0], -1) }
-func filterMax(_ *evaluator, a args) (value, error) { return extreme(a.pos[0], 1) }
+func filterMin(e *evaluator, a args) (value, error) { return e.extreme(a.pos[0], -1) }
+func filterMax(e *evaluator, a args) (value, error) { return e.extreme(a.pos[0], 1) }
 
-func extreme(v value, sign int) (value, error) {
+func (e *evaluator) extreme(v value, sign int) (value, error) {
 	items, err := iterate(v)
 	if err != nil {
 		return nil, err
@@ -455,7 +455,7 @@ func extreme(v value, sign int) (value, error) {
 	}
 	best := items[0]
 	for _, it := range items[1:] {
-		c, err := compare(sortKey(it, false), sortKey(best, false))
+		c, err := e.order(sortKey(it, false), sortKey(best, false))
 		if err != nil {
 			return nil, err
 		}
@@ -489,7 +489,7 @@ func filterSum(e *evaluator, a args) (value, error) {
 	return total, nil
 }
 
-func filterBatch(_ *evaluator, a args) (value, error) {
+func filterBatch(e *evaluator, a args) (value, error) {
 	items, err := iterate(a.pos[0])
 	if err != nil {
 		return nil, err
@@ -516,7 +516,7 @@ func filterBatch(_ *evaluator, a args) (value, error) {
 	return newList(out)
 }
 
-func filterAbs(_ *evaluator, a args) (value, error) {
+func filterAbs(e *evaluator, a args) (value, error) {
 	if n, ok := asInt(a.pos[0]); ok {
 		return max(n, -n), nil
 	}
@@ -526,7 +526,7 @@ func filterAbs(_ *evaluator, a args) (value, error) {
 	return nil, fmt.Errorf("%s is no number", typeName(a.pos[0]))
 }
 
-func filterInt(_ *evaluator, a args) (value, error) {
+func filterInt(e *evaluator, a args) (value, error) {
 	otherwise, ok := a.get(1, "default")
 	if !ok {
 		otherwise = int64(0)
@@ -561,7 +561,7 @@ func filterInt(_ *evaluator, a args) (value, error) {
 	return otherwise, nil
 }
 
-func filterFloat(_ *evaluator, a args) (value, error) {
+func filterFloat(e *evaluator, a args) (value, error) {
 	otherwise, ok := a.get(1, "default")
 	if !ok {
 		otherwise = 0.0
@@ -577,7 +577,7 @@ func filterFloat(_ *evaluator, a args) (value, error) {
 	return otherwise, nil
 }
 
-func filterRound(_ *evaluator, a args) (value, error) {
+func filterRound(e *evaluator, a args) (value, error) {
 	f, ok := asFloat(a.pos[0])
 	if !ok {
 		return nil, fmt.Errorf("%s is no number", typeName(a.pos[0]))
@@ -607,7 +607,7 @@ func filterRound(_ *evaluator, a args) (value, error) {
 }
 
 func filterIndent(e *evaluator, a args) (value, error) {
-	s, err := text(a.pos[0])
+	s, err := e.text(a.pos[0])
 	if err != nil {
 		return nil, err
 	}
@@ -638,14 +638,14 @@ func filterIndent(e *evaluator, a args) (value, error) {
 }
 
 func filterReplace(e *evaluator, a args) (value, error) {
-	s, err := text(a.pos[0])
+	s, err := e.text(a.pos[0])
 	if err != nil {
 		return nil, err
 	}
 	return e.replace(s, args{pos: a.pos[1:], named: a.named})
 }
 
-func filterAttr(_ *evaluator, a args) (value, error) {
+func filterAttr(e *evaluator, a args) (value, error) {
 	name, err := a.str(1, "name", "")
 	if err != nil {
 		return nil, err
@@ -660,7 +660,7 @@ func filterAttr(_ *evaluator, a args) (value, error) {
 }
 
 func filterCenter(e *evaluator, a args) (value, error) {
-	s, err := text(a.pos[0])
+	s, err := e.text(a.pos[0])
 	if err != nil {
 		return nil, err
 	}
@@ -672,15 +672,15 @@ func filterCenter(e *evaluator, a args) (value, error) {
 }
 
 func filterFormat(e *evaluator, a args) (value, error) {
-	s, err := text(a.pos[0])
+	s, err := e.text(a.pos[0])
 	if err != nil {
 		return nil, err
 	}
 	return e.printf(s, &list{items: a.pos[1:], tuple: true})
 }
 
-func filterTruncate(_ *evaluator, a args) (value, error) {
-	s, err := text(a.pos[0])
+func filterTruncate(e *evaluator, a args) (value, error) {
+	s, err := e.text(a.pos[0])
 	if err != nil {
 		return nil, err
 	}
@@ -711,8 +711,8 @@ func filterTruncate(_ *evaluator, a args) (value, error) {
 	return cut + end, nil
 }
 
-func filterWordcount(_ *evaluator, a args) (value, error) {
-	s, err := text(a.pos[0])
+func filterWordcount(e *evaluator, a args) (value, error) {
+	s, err := e.text(a.pos[0])
 	if err != nil {
 		return nil, err
 	}
@@ -803,7 +803,7 @@ func (e *evaluator) is(name string, a args) (bool, error) {
 		}
 		return false, nil
 	case "lower", "upper":
-		s, err := text(v)
+		s, err := e.text(v)
 		if name == "lower" {
 			return isCase(s, unicode.IsLower, unicode.IsUpper), err
 		}
@@ -854,7 +854,8 @@ func (e *evaluator) relation(name string, a args) (bool, error) {
 	v, other := a.pos[0], a.pos[1]
 	switch name {
 	case "sameas":
-		return typeName(v) == typeName(other) && equal(v, other), nil
+		same, err := e.equal(v, other)
+		return same && typeName(v) == typeName(other), err
 	case "divisibleby":
 		n, ok1 := asInt(v)
 		d, ok2 := asInt(other)

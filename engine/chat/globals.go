@@ -21,10 +21,10 @@ var globals = map[string]function{
 }
 
 // raiseException is how a template refuses a conversation.
-func raiseException(_ *evaluator, a args) (value, error) {
+func raiseException(e *evaluator, a args) (value, error) {
 	message := "the chat template refuses this conversation"
 	if v, ok := a.get(0, "message"); ok {
-		s, err := text(v)
+		s, err := e.text(v)
 		if err != nil {
 			return nil, err
 		}
@@ -41,7 +41,7 @@ func strftimeNow(e *evaluator, a args) (value, error) {
 	return strftime(e.now(), format)
 }
 
-func makeNamespace(_ *evaluator, a args) (value, error) {
+func makeNamespace(e *evaluator, a args) (value, error) {
 	d, err := dictOf(a)
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func makeNamespace(_ *evaluator, a args) (value, error) {
 	return &namespace{d}, nil
 }
 
-func makeDict(_ *evaluator, a args) (value, error) { return dictOf(a) }
+func makeDict(e *evaluator, a args) (value, error) { return dictOf(a) }
 
 // dictOf is dict(mapping or pairs, name=value …).
 func dictOf(a args) (*dict, error) {
@@ -137,7 +137,7 @@ func makeRange(e *evaluator, a args) (value, error) {
 	return &list{items: items, depth: 1}, e.charge(16 * len(items))
 }
 
-func makeJoiner(_ *evaluator, a args) (value, error) {
+func makeJoiner(e *evaluator, a args) (value, error) {
 	sep, err := a.str(0, "sep", ", ")
 	if err != nil {
 		return nil, err
@@ -153,7 +153,7 @@ func makeJoiner(_ *evaluator, a args) (value, error) {
 }
 
 // makeCycler gives a namespace with next(), reset() and current.
-func makeCycler(_ *evaluator, a args) (value, error) {
+func makeCycler(e *evaluator, a args) (value, error) {
 	if len(a.pos) == 0 {
 		return nil, errors.New("cycler needs values")
 	}

@@ -19,16 +19,17 @@ type jsonWriter struct {
 	indent         string // "" prints one line
 	indented       bool
 	ascii, sorting bool
+	limit          int // of bytes, about
 }
 
 func toJSON(v value) (string, error) {
-	w := &jsonWriter{item: ", ", key: ": "}
+	w := &jsonWriter{item: ", ", key: ": ", limit: maxBytes}
 	err := w.write(v, 0)
 	return w.b.String(), err
 }
 
 func (w *jsonWriter) write(v value, depth int) error {
-	if w.b.Len() > maxTextBytes {
+	if w.b.Len() > w.limit {
 		return errTooLong
 	}
 	switch v := v.(type) {
@@ -103,17 +104,7 @@ func (w *jsonWriter) dict(v *dict, depth int) error {
 	keys := v.keys
 	if w.sorting {
 		keys = append([]value(nil), keys...)
-		var err error
-		sort.SliceStable(keys, func(i, j int) bool {
-			c, e := compare(keys[i], keys[j])
-			if e != nil {
-				err = e
-			}
-			return c < 0
-		})
-		if err != nil {
-			return err
-		}
+		sort.SliceStable(keys, func(i, j int) bool { return fmt.Sprint(keys[i]) < fmt.Sprint(keys[j]) })
 	}
 	w.b.WriteByte('{')
 	for i, k := range keys {
@@ -123,7 +114,7 @@ func (w *jsonWriter) dict(v *dict, depth int) error {
 		w.newline(depth + 1)
 		name, ok := k.(string)
 		if !ok {
-			inner := &jsonWriter{}
+			inner := &jsonWriter{limit: maxBytes}
 			if err := inner.write(k, 0); err != nil {
 				return err
 			}

@@ -97,7 +97,11 @@ func (t *Template) toolCall(c engine.ToolCall) *dict {
 
 // Two probes find out how a template takes content and arguments; no template
 // declares it. Both are short renders, done once.
-const probeText = "godwit-probe-text"
+const (
+	probeText  = "godwit-probe-text"
+	probeSteps = 200_000 // a probe is one short turn
+	probeBytes = 8 << 20
+)
 
 // probe finds the roles whose content can be a list of parts (the probe's text is
 // rendered as text, not as a printed list) and whether arguments must be JSON text
@@ -144,11 +148,11 @@ func probeDict(role string, content value) *dict {
 
 // try renders messages, after a user's turn when they do not stand alone.
 func (t *Template) try(messages ...value) (string, bool) {
-	if out, err := t.render(messages, Input{}); err == nil && strings.Contains(out, probeText) {
+	if out, err := t.evaluate(messages, Input{}, probeSteps, probeBytes); err == nil && strings.Contains(out, probeText) {
 		return out, true
 	}
 	user := probeDict("user", "hello")
-	out, err := t.render(append([]value{user}, messages...), Input{})
+	out, err := t.evaluate(append([]value{user}, messages...), Input{}, probeSteps, probeBytes)
 	return out, err == nil
 }
 

@@ -20,16 +20,16 @@ var mutators = []string{
 type stringMethod func(e *evaluator, s string, a args) (value, error)
 
 var stringMethods = map[string]stringMethod{
-	"strip":  func(_ *evaluator, s string, a args) (value, error) { return strip(s, a, true, true) },
-	"lstrip": func(_ *evaluator, s string, a args) (value, error) { return strip(s, a, true, false) },
-	"rstrip": func(_ *evaluator, s string, a args) (value, error) { return strip(s, a, false, true) },
+	"strip":  func(e *evaluator, s string, a args) (value, error) { return strip(s, a, true, true) },
+	"lstrip": func(e *evaluator, s string, a args) (value, error) { return strip(s, a, true, false) },
+	"rstrip": func(e *evaluator, s string, a args) (value, error) { return strip(s, a, false, true) },
 	"split":  split, "rsplit": rsplit, "splitlines": splitLines,
-	"partition":    func(_ *evaluator, s string, a args) (value, error) { return partition(s, a, strings.Index) },
-	"rpartition":   func(_ *evaluator, s string, a args) (value, error) { return partition(s, a, strings.LastIndex) },
-	"startswith":   func(_ *evaluator, s string, a args) (value, error) { return affix(s, a, strings.HasPrefix) },
-	"endswith":     func(_ *evaluator, s string, a args) (value, error) { return affix(s, a, strings.HasSuffix) },
-	"removeprefix": func(_ *evaluator, s string, a args) (value, error) { return cutAffix(s, a, strings.TrimPrefix) },
-	"removesuffix": func(_ *evaluator, s string, a args) (value, error) { return cutAffix(s, a, strings.TrimSuffix) },
+	"partition":    func(e *evaluator, s string, a args) (value, error) { return partition(s, a, strings.Index) },
+	"rpartition":   func(e *evaluator, s string, a args) (value, error) { return partition(s, a, strings.LastIndex) },
+	"startswith":   func(e *evaluator, s string, a args) (value, error) { return affix(s, a, strings.HasPrefix) },
+	"endswith":     func(e *evaluator, s string, a args) (value, error) { return affix(s, a, strings.HasSuffix) },
+	"removeprefix": func(e *evaluator, s string, a args) (value, error) { return cutAffix(s, a, strings.TrimPrefix) },
+	"removesuffix": func(e *evaluator, s string, a args) (value, error) { return cutAffix(s, a, strings.TrimSuffix) },
 	"replace":      func(e *evaluator, s string, a args) (value, error) { return e.replace(s, a) },
 	"upper":        plainMethod(strings.ToUpper),
 	"lower":        plainMethod(strings.ToLower),
@@ -37,10 +37,10 @@ var stringMethods = map[string]stringMethod{
 	"title":        plainMethod(title),
 	"capitalize":   plainMethod(capitalize),
 	"swapcase":     plainMethod(swapCase),
-	"count":        func(_ *evaluator, s string, a args) (value, error) { return count(s, a) },
-	"find":         func(_ *evaluator, s string, a args) (value, error) { return find(s, a, strings.Index, false) },
-	"rfind":        func(_ *evaluator, s string, a args) (value, error) { return find(s, a, strings.LastIndex, false) },
-	"index":        func(_ *evaluator, s string, a args) (value, error) { return find(s, a, strings.Index, true) },
+	"count":        func(e *evaluator, s string, a args) (value, error) { return count(s, a) },
+	"find":         func(e *evaluator, s string, a args) (value, error) { return find(s, a, strings.Index, false) },
+	"rfind":        func(e *evaluator, s string, a args) (value, error) { return find(s, a, strings.LastIndex, false) },
+	"index":        func(e *evaluator, s string, a args) (value, error) { return find(s, a, strings.Index, true) },
 	"join": func(e *evaluator, s string, a args) (value, error) {
 		if len(a.pos) != 1 {
 			return nil, errors.New("join needs one argument")
@@ -55,10 +55,10 @@ var stringMethods = map[string]stringMethod{
 	"isdigit": every(unicode.IsDigit), "isnumeric": every(unicode.IsNumber), "isdecimal": every(unicode.IsDigit),
 	"isalpha": every(unicode.IsLetter), "isspace": every(pySpace),
 	"isalnum": every(func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) }),
-	"isupper": func(_ *evaluator, s string, _ args) (value, error) {
+	"isupper": func(e *evaluator, s string, _ args) (value, error) {
 		return isCase(s, unicode.IsUpper, unicode.IsLower), nil
 	},
-	"islower": func(_ *evaluator, s string, _ args) (value, error) {
+	"islower": func(e *evaluator, s string, _ args) (value, error) {
 		return isCase(s, unicode.IsLower, unicode.IsUpper), nil
 	},
 }
@@ -94,7 +94,7 @@ func method(v value, name string) (value, bool) {
 				if err := e.step(len(v.items)); err != nil {
 					return nil, err
 				}
-				return m(v, a)
+				return m(e, v, a)
 			}}, true
 		}
 	}
@@ -124,25 +124,29 @@ var dictMethods = map[string]func(*dict, args) (value, error){
 	"copy": func(d *dict, _ args) (value, error) { return d, nil },
 }
 
-var listMethods = map[string]func(*list, args) (value, error){
-	"index": func(l *list, a args) (value, error) {
+var listMethods = map[string]func(*evaluator, *list, args) (value, error){
+	"index": func(e *evaluator, l *list, a args) (value, error) {
 		for i, it := range l.items {
-			if len(a.pos) > 0 && equal(it, a.pos[0]) {
-				return int64(i), nil
+			if same, err := e.equal(it, a.first()); same || err != nil {
+				return int64(i), err
 			}
 		}
 		return nil, errors.New("the list does not hold this value")
 	},
-	"count": func(l *list, a args) (value, error) {
+	"count": func(e *evaluator, l *list, a args) (value, error) {
 		n := int64(0)
 		for _, it := range l.items {
-			if len(a.pos) > 0 && equal(it, a.pos[0]) {
+			same, err := e.equal(it, a.first())
+			if err != nil {
+				return nil, err
+			}
+			if same {
 				n++
 			}
 		}
 		return n, nil
 	},
-	"copy": func(l *list, _ args) (value, error) { return l, nil },
+	"copy": func(_ *evaluator, l *list, _ args) (value, error) { return l, nil },
 }
 
 func plainMethod(f func(string) string) stringMethod {
@@ -152,7 +156,7 @@ func plainMethod(f func(string) string) stringMethod {
 }
 
 func every(f func(rune) bool) stringMethod {
-	return func(_ *evaluator, s string, _ args) (value, error) {
+	return func(e *evaluator, s string, _ args) (value, error) {
 		return s != "" && strings.IndexFunc(s, func(r rune) bool { return !f(r) }) < 0, nil
 	}
 }
@@ -192,7 +196,7 @@ func separator(a args) (sep string, given bool, limit int, err error) {
 	return sep, given, int(n), err
 }
 
-func split(_ *evaluator, s string, a args) (value, error) {
+func split(e *evaluator, s string, a args) (value, error) {
 	sep, given, limit, err := separator(a)
 	if err != nil {
 		return nil, err
@@ -245,7 +249,7 @@ func rsplit(e *evaluator, s string, a args) (value, error) {
 	return stringsList(parts), nil
 }
 
-func splitLines(_ *evaluator, s string, a args) (value, error) {
+func splitLines(e *evaluator, s string, a args) (value, error) {
 	keep, _ := a.get(0, "keepends")
 	var parts []string
 	for s != "" {
@@ -431,7 +435,7 @@ func (e *evaluator) format(s string, a args) (value, error) {
 			field = strconv.Itoa(next)
 			next++
 		}
-		v, err := formatField(field, a)
+		v, err := e.formatField(field, a)
 		if err != nil {
 			return nil, err
 		}
@@ -443,18 +447,18 @@ func (e *evaluator) format(s string, a args) (value, error) {
 	return b.String(), nil
 }
 
-func formatField(field string, a args) (string, error) {
+func (e *evaluator) formatField(field string, a args) (string, error) {
 	if n, err := strconv.Atoi(field); err == nil {
 		if n < 0 || n >= len(a.pos) {
 			return "", fmt.Errorf("format field %d has no argument", n)
 		}
-		return text(a.pos[n])
+		return e.text(a.pos[n])
 	}
 	v, ok := a.named[field]
 	if !ok {
 		return "", fmt.Errorf("format field %q is not supported or has no argument", field)
 	}
-	return text(v)
+	return e.text(v)
 }
 
 // printf is Python's % on strings with %s, %d, %i, %r, %f, %x and %%.
@@ -486,7 +490,7 @@ func (e *evaluator) printf(format string, v value) (value, error) {
 		if len(operands) == 0 {
 			return nil, errors.New("not enough arguments for the format")
 		}
-		s, err := printfField(format[i:n], format[n], operands[0])
+		s, err := e.printfField(format[i:n], format[n], operands[0])
 		if err != nil {
 			return nil, err
 		}
@@ -508,17 +512,17 @@ func isMapping(v value) bool {
 }
 
 // printfField prints one operand; spec is "%" with flags and width, at most 7 bytes.
-func printfField(spec string, verb byte, v value) (string, error) {
+func (e *evaluator) printfField(spec string, verb byte, v value) (string, error) {
 	if strings.IndexFunc(spec, unicode.IsDigit) >= 0 && len(strings.Trim(spec, "%-+ #0.")) > 3 {
 		return "", errors.New("width of the format is too large")
 	}
 	switch verb {
 	case 's':
-		s, err := text(v)
+		s, err := e.text(v)
 		return fmt.Sprintf(spec+"s", s), err
 	case 'r':
 		var b strings.Builder
-		err := repr(&b, v)
+		err := repr(&b, v, e.room())
 		return fmt.Sprintf(spec+"s", b.String()), err
 	case 'd', 'i':
 		if f, ok := v.(float64); ok {

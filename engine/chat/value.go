@@ -59,6 +59,12 @@ func (a args) get(i int, name string) (value, bool) {
 	return v, ok
 }
 
+// first is the first positional argument, none without one.
+func (a args) first() value {
+	v, _ := a.get(0, "")
+	return v
+}
+
 func (a args) str(i int, name, otherwise string) (string, error) {
 	v, ok := a.get(i, name)
 	if !ok || v == nil {
@@ -246,8 +252,12 @@ func asFloat(v value) (float64, bool) {
 	return f, ok
 }
 
-// equal is Python's ==.
-func equal(a, b value) bool {
+// equal is Python's ==. It visits at most left pairs of values; beyond, left is
+// negative and the result false.
+func equal(a, b value, left *int) bool {
+	if *left--; *left < 0 {
+		return false
+	}
 	if x, ok := asInt(a); ok {
 		if y, ok := asInt(b); ok {
 			return x == y
@@ -267,7 +277,7 @@ func equal(a, b value) bool {
 			return false
 		}
 		for i := range x.items {
-			if !equal(x.items[i], y.items[i]) {
+			if !equal(x.items[i], y.items[i], left) {
 				return false
 			}
 		}
@@ -278,7 +288,7 @@ func equal(a, b value) bool {
 			return false
 		}
 		for k, v := range x.vals {
-			if w, ok := y.vals[k]; !ok || !equal(v, w) {
+			if w, ok := y.vals[k]; !ok || !equal(v, w, left) {
 				return false
 			}
 		}
@@ -292,8 +302,8 @@ func equal(a, b value) bool {
 	return a == b
 }
 
-// compare orders numbers, strings and lists.
-func compare(a, b value) (int, error) {
+// order compares numbers, strings and lists.
+func (e *evaluator) order(a, b value) (int, error) {
 	if x, ok := asFloat(a); ok {
 		if y, ok := asFloat(b); ok {
 			switch {
@@ -316,15 +326,19 @@ func compare(a, b value) (int, error) {
 		return 0, fmt.Errorf("%s and %s cannot be ordered", typeName(a), typeName(b))
 	}
 	for i := range min(len(x.items), len(y.items)) {
-		if !equal(x.items[i], y.items[i]) {
-			return compare(x.items[i], y.items[i])
+		same, err := e.equal(x.items[i], y.items[i])
+		if err != nil {
+			return 0, err
+		}
+		if !same {
+			return e.order(x.items[i], y.items[i])
 		}
 	}
 	return len(x.items) - len(y.items), nil
 }
 
-// text is Python's str().
-func text(v value) (string, error) {
+// text is Python's str(), of at most about limit bytes.
+func text(v value, limit int) (string, error) {
 	switch v := v.(type) {
 	case string:
 		return v, nil
@@ -332,18 +346,16 @@ func text(v value) (string, error) {
 		return "", nil
 	}
 	var b strings.Builder
-	err := repr(&b, v)
+	err := repr(&b, v, limit)
 	return b.String(), err
 }
 
 var errTooLong = errors.New("a value prints too long")
 
-const maxTextBytes = 64 << 20
-
 // repr is Python's repr(). Shared parts can make the text exponentially longer
 // than the value, hence the limit.
-func repr(b *strings.Builder, v value) error {
-	if b.Len() > maxTextBytes {
+func repr(b *strings.Builder, v value, limit int) error {
+	if b.Len() > limit {
 		return errTooLong
 	}
 	switch v := v.(type) {
@@ -366,16 +378,16 @@ func repr(b *strings.Builder, v value) error {
 	case string:
 		reprString(b, v)
 	case *list:
-		return reprList(b, v)
+		return reprList(b, v, limit)
 	case *dict:
-		return reprDict(b, v)
+		return reprDict(b, v, limit)
 	default:
 		b.WriteString("<" + typeName(v) + ">")
 	}
 	return nil
 }
 
-func reprList(b *strings.Builder, v *list) error {
+func reprList(b *strings.Builder, v *list, limit int) error {
 	open, end := "[", "]"
 	if v.tuple {
 		open, end = "(", ")"
@@ -388,7 +400,7 @@ func reprList(b *strings.Builder, v *list) error {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		if err := repr(b, it); err != nil {
+		if err := repr(b, it, limit); err != nil {
 			return err
 		}
 	}
@@ -396,17 +408,17 @@ func reprList(b *strings.Builder, v *list) error {
 	return nil
 }
 
-func reprDict(b *strings.Builder, v *dict) error {
+func reprDict(b *strings.Builder, v *dict, limit int) error {
 	b.WriteByte('{')
 	for i, k := range v.keys {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		if err := repr(b, k); err != nil {
+		if err := repr(b, k, limit); err != nil {
 			return err
 		}
 		b.WriteString(": ")
-		if err := repr(b, v.vals[k]); err != nil {
+		if err := repr(b, v.vals[k], limit); err != nil {
 			return err
 		}
 	}
@@ -486,7 +498,7 @@ func iterate(v value) ([]value, error) {
 }
 
 // contains is Python's x in v.
-func contains(v, x value) (bool, error) {
+func (e *evaluator) contains(v, x value) (bool, error) {
 	switch v := v.(type) {
 	case string:
 		s, ok := x.(string)
@@ -503,8 +515,8 @@ func contains(v, x value) (bool, error) {
 		return false, err
 	}
 	for _, it := range items {
-		if equal(it, x) {
-			return true, nil
+		if same, err := e.equal(it, x); same || err != nil {
+			return same, err
 		}
 	}
 	return false, nil
