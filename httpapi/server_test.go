@@ -398,7 +398,7 @@ func TestClientGoneEndsTheRequest(t *testing.T) {
 }
 
 func TestSlowReaderIsCut(t *testing.T) {
-	fake := &enginetest.Fake{ContextLen: 4 << 20, Chunk: 1000}
+	fake := &enginetest.Fake{ContextLen: 100_000, Chunk: 500}
 	url, _ := serve(t, fake, Options{WriteTimeout: 200 * time.Millisecond})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
@@ -406,7 +406,7 @@ func TestSlowReaderIsCut(t *testing.T) {
 	}
 	defer conn.Close()
 	conn.(*net.TCPConn).SetReadBuffer(4096)
-	body := `{"prompt":"x","max_tokens":4000000,"ignore_eos":true,"stream":true,"logprobs":20}`
+	body := `{"prompt":"x","max_tokens":60000,"ignore_eos":true,"stream":true,"logprobs":20}`
 	fmt.Fprintf(conn, "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	eventually(t, "a running request", func() bool { return fake.Stats().Requests > 0 })
 	eventually(t, "the cut", func() bool { return fake.Stats().Running == 0 })

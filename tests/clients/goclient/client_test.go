@@ -1,4 +1,6 @@
-package httpapi
+// Package goclient_test drives httpapi with the official OpenAI client for Go. It stands
+// apart from httpapi because that client takes long to compile.
+package goclient_test
 
 import (
 	"context"
@@ -8,11 +10,36 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/engine/enginetest"
+	"github.com/godwit-ai/godwit/httpapi"
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
 	"github.com/openai/openai-go/v3/packages/param"
 )
+
+// serve starts a server on loopback and returns its root address.
+func serve(t *testing.T, eng engine.Engine, opt httpapi.Options) string {
+	t.Helper()
+	s, err := httpapi.New(eng, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := httpapi.Listen("127.0.0.1", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, ln) }() // waited for in the clean-up
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return "http://" + ln.Addr().String()
+}
 
 // client is the official Go client for a server on loopback.
 func client(url, key string) openai.Client {
@@ -27,7 +54,7 @@ func user(text string) []openai.ChatCompletionMessageParamUnion {
 func TestGoClientTutorial(t *testing.T) {
 	fake := &enginetest.Fake{Names: []string{"qwen/qwen2.5-0.5b-instruct"}, VocabSize: 151936,
 		Replies: map[string]string{"Write a short story about a space explorer.": " Once upon a time.\n\nTHE END"}}
-	url, _ := serve(t, fake, Options{})
+	url := serve(t, fake, httpapi.Options{})
 	c, ctx := client(url, "None"), context.Background()
 	const model = "Qwen/Qwen2.5-0.5B-Instruct"
 
@@ -133,7 +160,7 @@ func TestGoClientTutorial(t *testing.T) {
 
 func TestGoClientErrors(t *testing.T) {
 	fake := &enginetest.Fake{Names: []string{"m"}, MaxRunning: 1, TokenDelay: time.Millisecond}
-	url, _ := serve(t, fake, Options{APIKeys: []string{"key"}})
+	url := serve(t, fake, httpapi.Options{APIKeys: []string{"key"}})
 	c, ctx := client(url, "key"), context.Background()
 	ask := func(c openai.Client, p openai.ChatCompletionNewParams) error {
 		p.Messages = user("x")
@@ -156,14 +183,21 @@ func TestGoClientErrors(t *testing.T) {
 	}
 	check("full queue", ask(c, openai.ChatCompletionNewParams{Model: "m"}), 429, "queue_full", "")
 	s.Close()
-	eventually(t, "free pages after the client left", func() bool { st := fake.Stats(); return st.Running == 0 && st.PagesFree == st.PagesTotal })
+	for end := time.Now().Add(10 * time.Second); fake.Stats().Running > 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the request of a client that left still runs")
+		}
+	}
+	if st := fake.Stats(); st.PagesFree != st.PagesTotal {
+		t.Errorf("pages are not free: %+v", st)
+	}
 	if err := ask(c, openai.ChatCompletionNewParams{Model: "m"}); err != nil {
 		t.Errorf("after all that: %v", err)
 	}
 }
 
 func TestGoClientModels(t *testing.T) {
-	url, _ := serve(t, fakeEngine(), Options{})
+	url := serve(t, &enginetest.Fake{Names: []string{"org/fake"}}, httpapi.Options{})
 	c := client(url, "None")
 	page, err := c.Models.List(context.Background())
 	if err != nil || len(page.Data) != 1 || page.Data[0].ID != "org/fake" {
