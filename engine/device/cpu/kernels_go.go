@@ -40,7 +40,12 @@ func goS8(a *productArgs)       { goInteger(a, s8Half) }
 func goS8Float(a *productArgs)  { goInteger(a, s8Float) }
 func goS8Double(a *productArgs) { goInteger(a, s8Double) }
 
+// Inner loops carry go:norace: like assembly they touch only what their caller
+// owns, and the race detector would make them a hundred times slower.
+
 // goInteger unpacks each block of weights once and multiplies all columns with it.
+//
+//go:norace
 func goInteger(a *productArgs, l layout) {
 	size := blockBytes[l]
 	m := matrix{layout: l}
@@ -57,28 +62,26 @@ func goInteger(a *productArgs, l layout) {
 		aux := floatsAt(unsafe.Add(x, 64*a.n), 2*a.n)
 		for c := range a.n {
 			var v [blockElems]int32
-			hi, lo := unsafe.Slice((*int8)(unsafe.Add(x, 64*c)), 32), unsafe.Slice((*int8)(unsafe.Add(x, 64*c+32)), 32)
+			hi, lo := (*[32]int8)(unsafe.Add(x, 64*c)), (*[32]int8)(unsafe.Add(x, 64*c+32))
 			for k := range v {
 				v[k] = 128*int32(hi[k]) + int32(lo[k])
 			}
-			out := floatsAt(unsafe.Add(a.out, uintptr(c)*a.outStep), groupRows)
+			out := (*[groupRows]float32)(unsafe.Add(a.out, uintptr(c)*a.outStep))
 			scale, sum := aux[c], aux[a.n+c]
-			for r := range groupRows {
+			for r := range out {
 				s0, s1 := dot32(&q[r], &v)
 				if l == s8Double {
 					out[r] += d0[r] * (float32(s0) * scale)
 					out[r] += d1[r] * (float32(s1) * scale)
 					continue
 				}
-				out[r] += d0[r] * (float32(s0+s1) * scale)
-				if low[r] != 0 {
-					out[r] += low[r] * sum
-				}
+				out[r] += d0[r]*(float32(s0+s1)*scale) + low[r]*sum
 			}
 		}
 	}
 }
 
+//go:norace
 func dot32(q, v *[blockElems]int32) (s0, s1 int32) {
 	for k := range 16 {
 		s0 += q[k] * v[k]
@@ -87,6 +90,7 @@ func dot32(q, v *[blockElems]int32) (s0, s1 int32) {
 	return s0, s1
 }
 
+//go:norace
 func unpackLines(q *[groupRows][blockElems]int32, blk []byte, l layout) {
 	if l == u4Half || l == u4Float {
 		for i, b := range blk[:256] {
@@ -106,39 +110,47 @@ func goStart(a *productArgs) {
 	}
 }
 
+//go:norace
 func goF32(a *productArgs) {
-	goFloat(a, 64, func(line unsafe.Pointer, w *[groupRows]float32) { copy(w[:], floatsAt(line, groupRows)) })
-}
-
-func goF16(a *productArgs) {
-	goFloat(a, 32, func(line unsafe.Pointer, w *[groupRows]float32) {
-		for i, h := range unsafe.Slice((*uint16)(line), groupRows) {
-			w[i] = quant.F16ToF32(h)
-		}
-	})
-}
-
-func goBF16(a *productArgs) {
-	goFloat(a, 32, func(line unsafe.Pointer, w *[groupRows]float32) {
-		for i, h := range unsafe.Slice((*uint16)(line), groupRows) {
-			w[i] = quant.BF16ToF32(h)
-		}
-	})
-}
-
-// goFloat multiplies a float tile [blocks][n] with lines that widen makes float32.
-func goFloat(a *productArgs, lineBytes int, widen func(line unsafe.Pointer, w *[groupRows]float32)) {
 	goStart(a)
-	x := floatsAt(a.x, a.blocks*a.n)
+	for k := range a.blocks {
+		goLine(a, k, (*[groupRows]float32)(unsafe.Add(a.w, 64*k)))
+	}
+}
+
+//go:norace
+func goF16(a *productArgs) {
+	goStart(a)
 	var w [groupRows]float32
 	for k := range a.blocks {
-		widen(unsafe.Add(a.w, k*lineBytes), &w)
-		for c := range a.n {
-			v := x[k*a.n+c]
-			out := floatsAt(unsafe.Add(a.out, uintptr(c)*a.outStep), groupRows)
-			for r := range w {
-				out[r] += w[r] * v
-			}
+		for i, h := range (*[groupRows]uint16)(unsafe.Add(a.w, 32*k)) {
+			w[i] = quant.F16ToF32(h)
+		}
+		goLine(a, k, &w)
+	}
+}
+
+//go:norace
+func goBF16(a *productArgs) {
+	goStart(a)
+	var w [groupRows]float32
+	for k := range a.blocks {
+		for i, h := range (*[groupRows]uint16)(unsafe.Add(a.w, 32*k)) {
+			w[i] = quant.BF16ToF32(h)
+		}
+		goLine(a, k, &w)
+	}
+}
+
+// goLine adds column k of the weights, w, times row k of a float tile [blocks][n].
+//
+//go:norace
+func goLine(a *productArgs, k int, w *[groupRows]float32) {
+	for c := range a.n {
+		v := *(*float32)(unsafe.Add(a.x, 4*(k*a.n+c)))
+		out := (*[groupRows]float32)(unsafe.Add(a.out, uintptr(c)*a.outStep))
+		for r := range out {
+			out[r] += w[r] * v
 		}
 	}
 }
@@ -146,6 +158,7 @@ func goFloat(a *productArgs, lineBytes int, widen func(line unsafe.Pointer, w *[
 // tiny is where a block counts as zeros: its reciprocal would overflow.
 const tiny = 1e-30
 
+//go:norace
 func goQuantize(a *quantizeArgs) {
 	x := floatsAt(a.x, blockElems*a.blocks)
 	for b := range a.blocks {
@@ -174,6 +187,7 @@ func goQuantize(a *quantizeArgs) {
 	}
 }
 
+//go:norace
 func goSumSquares(x *float32, n int) float32 {
 	var s [16]float32
 	v := unsafe.Slice(x, n)
@@ -192,6 +206,7 @@ func sum16(s *[16]float32) float32 {
 	return s[0]
 }
 
+//go:norace
 func goScaleBy(dst, x, w *float32, s float32, n int) {
 	d, v, u := unsafe.Slice(dst, n), unsafe.Slice(x, n), unsafe.Slice(w, n)
 	for i := range d {
@@ -199,6 +214,7 @@ func goScaleBy(dst, x, w *float32, s float32, n int) {
 	}
 }
 
+//go:norace
 func goAdd(dst, x, y *float32, n int) {
 	d, v, u := unsafe.Slice(dst, n), unsafe.Slice(x, n), unsafe.Slice(y, n)
 	for i := range d {
@@ -206,6 +222,7 @@ func goAdd(dst, x, y *float32, n int) {
 	}
 }
 
+//go:norace
 func goSiluMul(dst, x, y *float32, n int) {
 	d, v, u := unsafe.Slice(dst, n), unsafe.Slice(x, n), unsafe.Slice(y, n)
 	for i := range d {
@@ -213,6 +230,7 @@ func goSiluMul(dst, x, y *float32, n int) {
 	}
 }
 
+//go:norace
 func goMax(x *float32, n int) float32 {
 	most := float32(math.Inf(-1))
 	for _, f := range unsafe.Slice(x, n) {
@@ -223,6 +241,7 @@ func goMax(x *float32, n int) float32 {
 	return most
 }
 
+//go:norace
 func goExpSum(x *float32, shift float32, n int) float32 {
 	var s [16]float32
 	v := unsafe.Slice(x, n)
@@ -233,36 +252,39 @@ func goExpSum(x *float32, shift float32, n int) float32 {
 	return sum16(&s)
 }
 
+//go:norace
 func goScores(a *scoresArgs) {
-	q := floatsAt(a.q, a.dim*a.n)
 	for b := range a.blocks {
-		k := floatsAt(unsafe.Add(a.k, 64*a.dim*b), 16*a.dim)
+		k := unsafe.Add(a.k, 64*a.dim*b)
 		for c := range a.n {
-			var s [16]float32
+			s := (*[16]float32)(unsafe.Add(a.out, uintptr(c)*a.outStep+uintptr(64*b)))
+			*s = [16]float32{}
 			for d := range a.dim {
-				f := q[d*a.n+c]
-				for t := range s {
-					s[t] += f * k[16*d+t]
+				f := *(*float32)(unsafe.Add(a.q, 4*(d*a.n+c)))
+				for t, key := range (*[16]float32)(unsafe.Add(k, 64*d)) {
+					s[t] += f * key
 				}
 			}
-			copy(floatsAt(unsafe.Add(a.out, uintptr(c)*a.outStep+uintptr(64*b)), 16), s[:])
 		}
 	}
 }
 
+//go:norace
 func goMix(a *mixArgs, width int) {
 	for c := range a.n {
-		out := floatsAt(unsafe.Add(a.out, uintptr(c)*a.outStep), width)
-		p := floatsAt(unsafe.Add(a.p, uintptr(c)*a.pStep), a.tokens)
-		for t, f := range p {
-			v := floatsAt(unsafe.Add(a.v, uintptr(t)*a.vStep), width)
-			for i := range out {
-				out[i] += f * v[i]
+		for t := range a.tokens {
+			f := *(*float32)(unsafe.Add(a.p, uintptr(c)*a.pStep+uintptr(4*t)))
+			for at := 0; at < width; at += 16 {
+				out := (*[16]float32)(unsafe.Add(a.out, uintptr(c)*a.outStep+uintptr(4*at)))
+				for i, v := range (*[16]float32)(unsafe.Add(a.v, uintptr(t)*a.vStep+uintptr(4*at))) {
+					out[i] += f * v
+				}
 			}
 		}
 	}
 }
 
+//go:norace
 func goArgmax(a *argmaxArgs) {
 	for i := range a.value {
 		a.value[i], a.index[i] = float32(math.Inf(-1)), -1

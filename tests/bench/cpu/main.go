@@ -1,0 +1,348 @@
+// Command cpu measures godwit's CPU device beside llama.cpp on one model file:
+// decode of one stream, eight streams together, and prefill of 512 tokens, with the
+// same token ids, greedy, in turns, and prints one table with medians.
+//
+//	go run ./tests/bench/cpu -model FILE.gguf -peer DIR
+//
+// DIR holds node_modules with node-llama-cpp; without it only godwit is measured.
+// First-token times are those of a new process each: open the file, load, prefill
+// 30 tokens.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/godwit-ai/godwit/engine/device"
+	"github.com/godwit-ai/godwit/engine/device/cpu"
+	"github.com/godwit-ai/godwit/engine/model"
+	"github.com/godwit-ai/godwit/engine/sample"
+	"github.com/godwit-ai/godwit/engine/weights"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// workload is what both sides do: prefill each prompt, then decode all together.
+type workload struct {
+	name    string
+	streams int
+	prompt  int
+	steps   int
+	goal    float64 // times the peer
+	prefill bool    // the figure is that of the prompts
+}
+
+var workloads = []workload{
+	{"decode, 1 stream (32 in, 64 out)", 1, 32, 64, 2, false},
+	{"prefill, 512 tokens", 1, 512, 0, 2, true},
+	{"decode, 8 streams (32 in, 32 out each)", 8, 32, 32, 3, false},
+}
+
+// request and result travel to and from the peer.
+type request struct {
+	Prompts [][]int32 `json:"prompts"`
+	Steps   int       `json:"steps"`
+	Flash   bool      `json:"flash"`
+}
+
+type result struct {
+	Prefill float64   `json:"prefill"` // seconds
+	Decode  float64   `json:"decode"`
+	Tokens  [][]int32 `json:"tokens"`
+}
+
+// rate is tokens per second.
+func (w *workload) rate(r result) float64 {
+	if w.prefill {
+		return float64(w.streams*w.prompt) / r.Prefill
+	}
+	return float64(w.streams*w.steps) / r.Decode
+}
+
+func run() error {
+	path := flag.String("model", defaultModel(), "GGUF file")
+	peerDir := flag.String("peer", "", "folder with node_modules/node-llama-cpp")
+	threads := flag.Int("threads", 2, "threads of each side")
+	rounds := flag.Int("rounds", 7, "measured rounds")
+	level := flag.String("level", "", "instruction set of the CPU device")
+	first := flag.Bool("first-token", false, "print the first token of a 30-token prompt and leave")
+	flag.Parse()
+	e, vocab, info, err := open(*path, *threads, *level)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	if *first {
+		out, err := measure(e, request{Prompts: prompts(vocab, 1, 30)})
+		if err == nil {
+			fmt.Println(out.Tokens[0][0])
+		}
+		return err
+	}
+	var p *peer
+	if *peerDir != "" {
+		if p, err = startPeer(*peerDir, *path, *threads); err != nil {
+			return err
+		}
+		defer p.close()
+	}
+	fmt.Printf("godwit: %s; peer: %s; %s; %d rounds in turns, medians (minimum to maximum), tokens/s\n\n", info, p.about(), filepath.Base(*path), *rounds)
+	if err := table(e, vocab, p, *rounds); err != nil {
+		return err
+	}
+	return firstTokens(*rounds)
+}
+
+func defaultModel() string {
+	if m := os.Getenv("GODWIT_TEST_MODEL"); m != "" {
+		return m
+	}
+	dir, _ := os.UserCacheDir()
+	return filepath.Join(dir, "godwit", "models", "SmolLM2-135M-Instruct.Q4_1.gguf")
+}
+
+const pagesPerStream = 1024 / 16
+
+func open(path string, threads int, level string) (device.Exec, int, string, error) {
+	c, err := weights.Open(path)
+	if err != nil {
+		return nil, 0, "", err
+	}
+	defer c.Close()
+	p, err := model.Build(c.Config())
+	if err != nil {
+		return nil, 0, "", err
+	}
+	dev, err := cpu.New(cpu.Options{Threads: threads, Level: level})
+	if err != nil {
+		return nil, 0, "", err
+	}
+	e, err := dev.Compile(context.Background(), p, c, device.Options{
+		Pages: 8 * pagesPerStream, PageTokens: 16, MaxRows: 512, MaxSeqs: 8, MaxOutputs: 8,
+	})
+	return e, p.Vocab, dev.Info(), err
+}
+
+// prompts are random ids, the same in every run.
+func prompts(vocab, n, tokens int) [][]int32 {
+	r := rand.New(rand.NewPCG(11, 13))
+	out := make([][]int32, n)
+	for i := range out {
+		for range tokens {
+			out[i] = append(out[i], int32(100+r.IntN(vocab-100)))
+		}
+	}
+	return out
+}
+
+// measure runs a request on the device, step by step as an engine would.
+func measure(e device.Exec, q request) (result, error) {
+	r := result{Tokens: make([][]int32, len(q.Prompts))}
+	decode := &device.Batch{}
+	greedy := &sample.Params{}
+	start := time.Now()
+	for i, prompt := range q.Prompts {
+		pages := make([]int32, pagesPerStream)
+		for j := range pages {
+			pages[j] = int32(i*pagesPerStream + j)
+		}
+		b := &device.Batch{
+			Tokens: prompt, Seqs: []device.Seq{{Rows: len(prompt), Pages: pages}},
+			Outputs: []device.OutputRow{{Row: len(prompt) - 1, Params: greedy}},
+		}
+		out, err := step(e, b)
+		if err != nil {
+			return r, err
+		}
+		r.Tokens[i] = append(r.Tokens[i], out[0].Token)
+		decode.Tokens = append(decode.Tokens, out[0].Token)
+		decode.Seqs = append(decode.Seqs, device.Seq{Row: i, Rows: 1, Past: len(prompt), Pages: pages})
+		decode.Outputs = append(decode.Outputs, device.OutputRow{Row: i, Params: greedy})
+	}
+	r.Prefill = time.Since(start).Seconds()
+	start = time.Now()
+	for range q.Steps {
+		out, err := step(e, decode)
+		if err != nil {
+			return r, err
+		}
+		for i := range out {
+			r.Tokens[i] = append(r.Tokens[i], out[i].Token)
+			decode.Tokens[i] = out[i].Token
+			decode.Seqs[i].Past++
+		}
+	}
+	r.Decode = time.Since(start).Seconds()
+	return r, nil
+}
+
+func step(e device.Exec, b *device.Batch) ([]device.Output, error) {
+	p, err := e.Launch(b)
+	if err != nil {
+		return nil, err
+	}
+	return p.Wait()
+}
+
+// table measures every workload in turns and prints a line for each.
+func table(e device.Exec, vocab int, p *peer, rounds int) error {
+	fmt.Printf("%-40s %26s %26s %26s %7s %6s\n", "", "godwit", "llama.cpp", "llama.cpp, flash attn.", "ratio", "goal")
+	for _, w := range workloads {
+		q := request{Prompts: prompts(vocab, w.streams, w.prompt), Steps: w.steps}
+		var rates [3][]float64
+		for i := -3; i < rounds; i++ { // three rounds to warm up
+			for side := range rates {
+				r, err := result{}, error(nil)
+				switch {
+				case side == 0:
+					r, err = measure(e, q)
+				case p == nil:
+					continue
+				default:
+					q.Flash = side == 2
+					r, err = p.measure(q)
+				}
+				if err != nil {
+					return err
+				}
+				if i >= 0 {
+					rates[side] = append(rates[side], w.rate(r))
+				}
+			}
+		}
+		best := max(median(rates[1]), median(rates[2]))
+		ratio := "-"
+		if best > 0 {
+			ratio = fmt.Sprintf("%.2f", median(rates[0])/best)
+		}
+		fmt.Printf("%-40s %26s %26s %26s %7s %6s\n", w.name, spread(rates[0]), spread(rates[1]), spread(rates[2]), ratio, fmt.Sprintf(">= %g", w.goal))
+	}
+	return nil
+}
+
+func median(x []float64) float64 {
+	if len(x) == 0 {
+		return 0
+	}
+	x = slices.Sorted(slices.Values(x))
+	return x[len(x)/2]
+}
+
+func spread(x []float64) string {
+	if len(x) == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f (%.0f to %.0f)", median(x), slices.Min(x), slices.Max(x))
+}
+
+// firstTokens times new processes of this program.
+func firstTokens(rounds int) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	var seconds []float64
+	for range rounds {
+		c := exec.Command(self, append([]string{"-first-token"}, os.Args[1:]...)...)
+		start := time.Now()
+		if out, err := c.Output(); err != nil {
+			return fmt.Errorf("first token: %w: %s", err, out)
+		}
+		seconds = append(seconds, time.Since(start).Seconds())
+	}
+	fmt.Printf("\nfirst token of a 30-token prompt from process start, file in the page cache: %.0f ms (%.0f to %.0f), goal < 1000\n",
+		1e3*median(seconds), 1e3*slices.Min(seconds), 1e3*slices.Max(seconds))
+	return nil
+}
+
+// peer is the llama.cpp process.
+type peer struct {
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	out   *bufio.Reader
+	hello string
+}
+
+// startPeer runs peer.mjs, which lies beside this file, in dir.
+func startPeer(dir, model string, threads int) (*peer, error) {
+	model, err := filepath.Abs(model)
+	if err != nil {
+		return nil, err
+	}
+	_, here, _, ok := runtime.Caller(0)
+	if !ok {
+		return nil, errors.New("no source path: build without -trimpath")
+	}
+	p := &peer{cmd: exec.Command("node", filepath.Join(filepath.Dir(here), "peer.mjs"), model, strconv.Itoa(threads))}
+	p.cmd.Dir, p.cmd.Stderr = dir, os.Stderr
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	p.out = bufio.NewReader(out)
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("peer: %w", err)
+	}
+	var hello struct{ System, Release string }
+	if err := p.read(&hello); err != nil {
+		return nil, err
+	}
+	p.hello = strings.TrimSpace("llama.cpp " + hello.Release)
+	return p, nil
+}
+
+func (p *peer) about() string {
+	if p == nil {
+		return "none"
+	}
+	return p.hello
+}
+
+func (p *peer) read(v any) error {
+	line, err := p.out.ReadBytes('\n')
+	if err != nil {
+		return fmt.Errorf("peer: %w", err)
+	}
+	if err := json.Unmarshal(line, v); err != nil {
+		return fmt.Errorf("peer: %w in %.200q", err, line)
+	}
+	return nil
+}
+
+func (p *peer) measure(q request) (r result, err error) {
+	line, err := json.Marshal(q)
+	if err != nil {
+		return r, err
+	}
+	if _, err := p.in.Write(append(line, '\n')); err != nil {
+		return r, fmt.Errorf("peer: %w", err)
+	}
+	return r, p.read(&r)
+}
+
+func (p *peer) close() {
+	p.in.Close()
+	_ = p.cmd.Wait() // it has answered all it was asked
+}
