@@ -153,6 +153,17 @@ func (s *Session) cancellableMethods() map[string]reflect.Value {
 // Values of built-in operations over any layout.
 
 func castValue(v reflect.Value, t reflect.Type) reflect.Value {
+	out := reflect.New(t).Elem()
+	switch {
+	case t.Kind() == reflect.UnsafePointer && v.Kind() == reflect.Pointer:
+		out.SetPointer(v.UnsafePointer())
+		return out
+	case v.Kind() == reflect.UnsafePointer && t.Kind() == reflect.Pointer:
+		return reflect.NewAt(t.Elem(), v.UnsafePointer()).Convert(t)
+	case v.Kind() == reflect.UnsafePointer && t.Kind() == reflect.Uintptr:
+		out.SetUint(uint64(uintptr(v.UnsafePointer())))
+		return out
+	}
 	return v.Convert(t)
 }
 

@@ -281,8 +281,9 @@ type body struct {
 	cells  map[types.Object]bool // variables kept behind a pointer
 	b      *strings.Builder
 	sig    *types.Signature
-	result []string // pointers to the results, when they must outlive a closure
-	defers string   // the function's list of deferred calls
+	result []string                      // pointers to the results, when they must outlive a closure
+	defers string                        // the function's list of deferred calls
+	inside map[types.Object]types.Object // range key -> the slice it indexes safely
 	stack  []target
 	label  string                                 // label of the statement being lowered
 	named  bool                                   // the results have names
@@ -304,7 +305,7 @@ type yield struct {
 
 func (l *lowerer) newBody(owner *unit, env environment, sig *types.Signature) *body {
 	return &body{lowerer: l, owner: owner, info: owner.info, env: env, names: map[types.Object]string{},
-		cells: map[types.Object]bool{}, b: &strings.Builder{}, sig: sig}
+		cells: map[types.Object]bool{}, inside: map[types.Object]types.Object{}, b: &strings.Builder{}, sig: sig}
 }
 
 // function writes a whole function declaration.

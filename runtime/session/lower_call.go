@@ -64,7 +64,7 @@ func rawArgs(fn *types.Func) bool {
 		return false
 	}
 	switch path := fn.Pkg().Path(); path {
-	case "reflect", "encoding/gob", "encoding/xml", "encoding/asn1", "encoding/binary", "sort", "text/template", "html/template", "database/sql":
+	case "reflect", "encoding/gob", "encoding/xml", "encoding/asn1", "encoding/binary", "sort", "text/template", "html/template", "database/sql", nativePath:
 		return true
 	case "encoding/json":
 		return strings.HasPrefix(fn.Name(), "Unmarshal") || fn.Name() == "Decode"

@@ -50,11 +50,8 @@ func (f *body) conv(x string, from, to types.Type, at ast.Node) string {
 		return f.between(source, target) + "(" + x + ")"
 	}
 	rt := f.s.types.of(from)
-	if !rt.boxes && source.Kind() != reflect.Func && source != osFileType {
-		if target.NumMethod() == 0 {
-			return "interface{}(" + x + ")"
-		}
-		return x
+	if !rt.boxes && source.Kind() != reflect.Func && source != osFileType && target.NumMethod() == 0 {
+		return "interface{}(" + x + ")"
 	}
 	f.needMethods(from)
 	return f.boxer(rt, target) + "(" + x + ")"
@@ -225,18 +222,9 @@ func (f *body) instance(e ast.Expr) string {
 		return ref
 	}
 	if len(args) > 0 {
-		return f.preludeInstance(obj, args, e)
+		f.fail(e, "the generic function %s.%s cannot be used in a cell", obj.Pkg().Path(), obj.Name())
 	}
 	return f.hostSymbol(obj, e)
-}
-
-// preludeInstance instantiates our own body for a generic function of the standard library.
-func (f *body) preludeInstance(obj *types.Func, args []types.Type, at ast.Expr) string {
-	own := f.s.prelude(obj)
-	if own == nil {
-		f.fail(at, "the generic function %s.%s cannot be used in a cell", obj.Pkg().Path(), obj.Name())
-	}
-	return f.reference(own, args)
 }
 
 // hostSymbol is a function or variable of a compiled package.
@@ -536,7 +524,68 @@ func (f *body) index(e *ast.IndexExpr) string {
 	if tv := f.info.Types[e.X]; tv.IsType() || isGenericFunc(tv.Type) {
 		return f.instance(e.X)
 	}
-	return f.expr(e.X) + "[" + f.indexText(e) + "]"
+	x, i := f.expr(e.X), f.indexText(e)
+	if f.provenIndex(e) {
+		return x + "[" + i + "]"
+	}
+	return x + "[" + f.bounds() + "(" + i + ", len(" + x + "))]"
+}
+
+// bounds checks an index and panics with Go's own words.
+func (f *body) bounds() string {
+	return f.once("bounds", "N", func() reflect.Value {
+		return reflect.ValueOf(func(i, n int) int {
+			if uint(i) >= uint(n) {
+				panic(indexError(i, n))
+			}
+			return i
+		})
+	})
+}
+
+func indexError(i, n int) error {
+	if i < 0 {
+		return runtimeError(fmt.Sprintf("runtime error: index out of range [%d]", i))
+	}
+	return runtimeError(fmt.Sprintf("runtime error: index out of range [%d] with length %d", i, n))
+}
+
+// provenIndex reports whether an index needs no check of ours: a map key, an index
+// that the checker or a range loop keeps inside, or an operand that must not be
+// evaluated twice (the interpreter checks that one).
+func (f *body) provenIndex(e *ast.IndexExpr) bool {
+	t := f.typeOf(e.X).Underlying()
+	if _, ok := t.(*types.Map); ok {
+		return true
+	}
+	if _, ok := t.(*types.Array); ok && f.info.Types[e.Index].Value != nil {
+		return true
+	}
+	if isPointer(t) || !pure(e.X) {
+		return true
+	}
+	x, ok := ast.Unparen(e.X).(*ast.Ident)
+	i, ok2 := ast.Unparen(e.Index).(*ast.Ident)
+	return ok && ok2 && f.inside[f.info.Uses[i]] != nil && f.inside[f.info.Uses[i]] == f.info.Uses[x]
+}
+
+// pure reports whether an operand may be evaluated twice.
+func pure(e ast.Expr) bool {
+	switch e := ast.Unparen(e).(type) {
+	case *ast.Ident:
+		return true
+	case *ast.SelectorExpr:
+		return pure(e.X)
+	case *ast.StarExpr:
+		return pure(e.X)
+	case *ast.IndexExpr:
+		if _, lit := ast.Unparen(e.Index).(*ast.BasicLit); lit {
+			return pure(e.X)
+		}
+		_, id := ast.Unparen(e.Index).(*ast.Ident)
+		return id && pure(e.X)
+	}
+	return false
 }
 
 func isGenericFunc(t types.Type) bool {

@@ -236,6 +236,9 @@ func (f *body) place(x ast.Expr) string {
 	case *ast.IndexExpr:
 		t := f.typeOf(x.X)
 		index := f.indexText(x)
+		if !f.provenIndex(x) {
+			index = f.bounds() + "(" + index + ", len(" + f.expr(x.X) + "))"
+		}
 		if f.info.Types[x.Index].Value == nil {
 			kind := types.Type(types.Typ[types.Int])
 			if m, ok := t.Underlying().(*types.Map); ok {
@@ -863,6 +866,11 @@ func (f *body) rangeValues(st *ast.RangeStmt, t types.Type, label string) {
 	case k != "_":
 		head = fmt.Sprintf("for %s := range %s", k, x)
 	}
+	if id, ok := st.Key.(*ast.Ident); ok && st.Tok == token.DEFINE && id.Name != "_" {
+		if src, ok := ast.Unparen(st.X).(*ast.Ident); ok && !assigns(f.info, st.Body, f.info.Uses[src], f.info.Defs[id]) {
+			f.inside[f.info.Defs[id]] = f.info.Uses[src]
+		}
+	}
 	f.loop(st, head, label, func() {
 		if k != "_" {
 			f.setLoopVar(st, st.Key, k, key)
@@ -872,6 +880,39 @@ func (f *body) rangeValues(st *ast.RangeStmt, t types.Type, label string) {
 		}
 	})
 	f.printf("}\n")
+}
+
+// assigns reports whether a block may change one of two variables.
+func assigns(info *types.Info, block *ast.BlockStmt, objs ...types.Object) bool {
+	is := func(e ast.Expr) bool {
+		id, ok := ast.Unparen(e).(*ast.Ident)
+		if !ok {
+			return false
+		}
+		for _, obj := range objs {
+			if info.Uses[id] == obj {
+				return true
+			}
+		}
+		return false
+	}
+	found := false
+	ast.Inspect(block, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.AssignStmt:
+			for _, l := range n.Lhs {
+				found = found || is(l)
+			}
+		case *ast.IncDecStmt:
+			found = found || is(n.X)
+		case *ast.UnaryExpr:
+			found = found || n.Op == token.AND && is(n.X)
+		case *ast.RangeStmt:
+			found = found || n.Key != nil && is(n.Key) || n.Value != nil && is(n.Value)
+		}
+		return !found
+	})
+	return found
 }
 
 // rangeFunc turns the loop's body into the function that the iterator calls.

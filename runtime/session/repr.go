@@ -274,6 +274,12 @@ func (tt *typeTable) named(t *types.Named, key string) reflect.Type {
 	if r := tt.host(t); r != nil {
 		return r
 	}
+	if tn := tt.s.preludeType(t); tn != nil && t.TypeArgs().Len() > 0 && !isPrelude(obj.Pkg().Path()) {
+		own, err := types.Instantiate(instanceContext, tn.Type(), typeArgs(t), false)
+		if err == nil {
+			return tt.repr(own)
+		}
+	}
 	switch u := t.Underlying().(type) {
 	case *types.Interface:
 		return anyType
@@ -334,6 +340,9 @@ func (tt *typeTable) host(t *types.Named) reflect.Type {
 		return nil
 	}
 	if t.TypeArgs().Len() > 0 {
+		if tt.s.preludeType(t) != nil {
+			return nil
+		}
 		if _, ok := t.Underlying().(*types.Struct); ok {
 			panic(&typeError{t, "generic types of compiled packages are not available"})
 		}

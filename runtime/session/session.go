@@ -61,7 +61,7 @@ type Session struct {
 // New makes an empty session.
 func New(opts Options) (*Session, error) {
 	s := &Session{
-		opts: opts, foreign: newForeign(opts.Exports), mainPkg: types.NewPackage("main", "main"),
+		opts: opts, foreign: newForeign(append([]map[string]map[string]reflect.Value{nativeExports()}, opts.Exports...)), mainPkg: types.NewPackage("main", "main"),
 		scope: map[string]types.Object{}, imports: map[string]string{}, funcs: map[*types.Func]*function{},
 		instances: map[string]*function{}, decls: map[string]*declared{}, broken: map[string]string{}, preludes: map[string]*unit{},
 		stop: make(chan struct{}, 1), runs: map[unsafe.Pointer]*run{},
@@ -559,8 +559,14 @@ func (s *Session) base(obj *types.Func) *function {
 		return fn
 	}
 	s.funcsMu.RLock()
-	defer s.funcsMu.RUnlock()
-	return s.funcs[obj]
+	fn := s.funcs[obj]
+	s.funcsMu.RUnlock()
+	if fn == nil && obj.Pkg() != nil && obj.Pkg() != s.mainPkg {
+		if own := s.prelude(obj); own != nil && own != obj {
+			return s.base(own)
+		}
+	}
+	return fn
 }
 
 func (s *Session) instance(key string) *function {
@@ -578,6 +584,11 @@ func (s *Session) implementation(fn *types.Func, recv types.Type) *function {
 	s.funcsMu.RLock()
 	defer s.funcsMu.RUnlock()
 	base := s.funcs[fn.Origin()]
+	if base == nil && fn.Pkg() != nil && fn.Pkg() != s.mainPkg {
+		s.funcsMu.RUnlock()
+		base = s.base(fn.Origin())
+		s.funcsMu.RLock()
+	}
 	if base == nil {
 		return nil
 	}
