@@ -122,7 +122,7 @@ func (t *Template) evaluate(messages []value, in Input, steps, bytes int) (strin
 		return "", err
 	}
 	e := &evaluator{
-		scope:   &scope{vars: vars},
+		scope:   vars,
 		out:     &strings.Builder{},
 		now:     t.options.Now,
 		steps:   steps + size/4, // long conversations may take longer
@@ -144,25 +144,30 @@ func (t *Template) evaluate(messages []value, in Input, steps, bytes int) (strin
 }
 
 // variables are the names a template starts with, and the size of the input.
-func (t *Template) variables(messages []value, in Input) (vars map[string]value, size int, err error) {
+func (t *Template) variables(messages []value, in Input) (vars *scope, size int, err error) {
 	all, err := newList(messages)
 	if err != nil {
 		return nil, 0, engine.Invalid("messages", "%v", err)
 	}
-	vars = map[string]value{"messages": all, "tools": nil, "documents": nil}
+	vars = &scope{}
+	vars.set("messages", all)
+	vars.set("tools", nil)
+	vars.set("documents", nil)
 	if t.options.BOS != "" {
-		vars["bos_token"] = t.options.BOS
+		vars.set("bos_token", t.options.BOS)
 	}
 	if t.options.EOS != "" {
-		vars["eos_token"] = t.options.EOS
+		vars.set("eos_token", t.options.EOS)
 	}
 	for name, v := range in.Args {
 		if name == "messages" || name == "tools" {
 			return nil, 0, engine.Invalid("chat_template_kwargs", "chat_template_kwargs cannot set %q", name)
 		}
-		if vars[name], err = fromGo(v, 0); err != nil {
+		arg, err := fromGo(v, 0)
+		if err != nil {
 			return nil, 0, engine.Invalid("chat_template_kwargs", "chat_template_kwargs.%s: %v", name, err)
 		}
+		vars.set(name, arg)
 	}
 	if len(in.Tools) > 0 {
 		tools := &list{depth: 1}
@@ -175,9 +180,9 @@ func (t *Template) variables(messages []value, in Input) (vars map[string]value,
 			tools.depth = max(tools.depth, depthOf(v)+1)
 			size += len(tool.JSON)
 		}
-		vars["tools"] = tools
+		vars.set("tools", tools)
 	}
-	vars["add_generation_prompt"] = in.AddGenerationPrompt
+	vars.set("add_generation_prompt", in.AddGenerationPrompt)
 	for _, m := range in.Messages {
 		size += len(m.Content) + len(m.Reasoning) + 64
 	}

@@ -163,7 +163,7 @@ func TestHostileTemplatesEndWithinTheirLimits(t *testing.T) {
 			if err == nil {
 				t.Errorf("rendered %.60q", got)
 			}
-			if d := time.Since(start); d > 20*time.Second {
+			if d := time.Since(start); d > 60*time.Second {
 				t.Errorf("took %v", d)
 			}
 			runtime.ReadMemStats(&after)

@@ -15,7 +15,7 @@ import (
 // far below.
 const (
 	maxSteps = 4_000_000 // nodes evaluated, plus the elements and bytes that filters touch
-	maxBytes = 64 << 20  // of all strings and lists made, plus 16 times the input
+	maxBytes = 32 << 20  // of all strings and lists made, plus 16 times the input
 	maxCalls = 150       // nested calls of macros and recursive loops
 )
 
@@ -32,18 +32,32 @@ type evaluator struct {
 	filters map[string]filterFunc
 }
 
-// scope holds variables; inner scopes see outer ones and do not write to them.
+// scope holds variables; inner scopes see outer ones and do not write to them. A
+// scope has a handful of names and loops make one per turn: slices beat a map.
 type scope struct {
-	vars   map[string]value
+	names  []string
+	vals   []value
 	parent *scope
 }
 
-func (s *scope) child() *scope { return &scope{vars: map[string]value{}, parent: s} }
+func (s *scope) child() *scope { return &scope{parent: s} }
+
+func (s *scope) set(name string, v value) {
+	for i := range s.names {
+		if s.names[i] == name {
+			s.vals[i] = v
+			return
+		}
+	}
+	s.names, s.vals = append(s.names, name), append(s.vals, v)
+}
 
 func (s *scope) lookup(name string) (value, bool) {
 	for ; s != nil; s = s.parent {
-		if v, ok := s.vars[name]; ok {
-			return v, true
+		for i := range s.names {
+			if s.names[i] == name {
+				return s.vals[i], true
+			}
 		}
 	}
 	return nil, false
@@ -82,11 +96,11 @@ func (e *evaluator) charge(n int) error {
 		return errors.New("the template makes too much text")
 	}
 	e.bytes -= n
-	return e.step(n / 64)
+	return e.step(n / 16)
 }
 
 // room is how long a text can still be made.
-func (e *evaluator) room() int { return min(e.bytes, 64*e.steps) }
+func (e *evaluator) room() int { return min(e.bytes, 8*e.steps) }
 
 // text is what v prints; making it costs as much as its length.
 func (e *evaluator) text(v value) (string, error) {
@@ -192,7 +206,7 @@ func (e *evaluator) execOne(n node) error {
 		}
 		return e.write(s)
 	case *macroNode:
-		e.scope.vars[n.name] = &macro{n, e.scope, nil}
+		e.scope.set(n.name, &macro{n, e.scope, nil})
 		return nil
 	case *callNode:
 		v, err := e.callWith(n.call, &macro{n.macro, e.scope, nil})
@@ -275,7 +289,7 @@ func (e *evaluator) assign(t target, v value) error {
 		return nil
 	}
 	if t.attr == "" {
-		e.scope.vars[t.name] = v
+		e.scope.set(t.name, v)
 		return nil
 	}
 	target, _ := e.scope.lookup(t.name)
@@ -325,7 +339,7 @@ func (e *evaluator) loop(n *forNode, over value, depth int) error {
 		}
 		e.scope = outer.child()
 		l.i = i
-		e.scope.vars["loop"] = l
+		e.scope.set("loop", l)
 		if err := e.assign(n.target, it); err != nil {
 			return at(n.line, err)
 		}
@@ -448,13 +462,13 @@ func (e *evaluator) callMacro(m *macro, a args, caller value) (value, error) {
 		default:
 			v = undefined{name}
 		}
-		s.vars[name] = v
+		s.set(name, v)
 	}
 	if err := macroExtras(n, s, a, used); err != nil {
 		return nil, err
 	}
 	if caller != nil {
-		s.vars["caller"] = caller
+		s.set("caller", caller)
 	}
 	return e.capture(n.body, s)
 }
@@ -477,7 +491,8 @@ func macroExtras(n *macroNode, s *scope, a args, used map[string]bool) error {
 	if len(extra.keys) > 0 && !mentions(n.body, "kwargs") {
 		return fmt.Errorf("macro %q takes no argument %q", n.name, extra.keys[0])
 	}
-	s.vars["varargs"], s.vars["kwargs"] = rest, extra
+	s.set("varargs", rest)
+	s.set("kwargs", extra)
 	return nil
 }
 

@@ -100,7 +100,7 @@ func (t *Template) toolCall(c engine.ToolCall) *dict {
 const (
 	probeText  = "godwit-probe-text"
 	probeSteps = 200_000 // a probe is one short turn
-	probeBytes = 8 << 20
+	probeBytes = 1 << 20
 )
 
 // probe finds the roles whose content can be a list of parts (the probe's text is
