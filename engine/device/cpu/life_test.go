@@ -131,3 +131,27 @@ func TestMemoryIsBackAfterFiftyLaunches(t *testing.T) {
 		t.Errorf("goroutines went from %d to %d", goroutines, now)
 	}
 }
+
+// BenchmarkOutput is the cost of what follows the logits of one row.
+func BenchmarkOutput(b *testing.B) {
+	e := tinyExec(b, Options{Threads: 1}).(*exec)
+	batch := streams(b, e, 1, 8, 100)
+	for _, c := range []struct {
+		name string
+		row  device.OutputRow
+	}{
+		{"greedy", device.OutputRow{Params: &sample.Params{}}},
+		{"temperature", device.OutputRow{Params: &sample.Params{Temperature: 0.8, Seed: 3}}},
+		{"top-p", device.OutputRow{Params: &sample.Params{Temperature: 0.8, TopP: 0.95, Seed: 3}}},
+		{"log-probabilities", device.OutputRow{Params: &sample.Params{}, Top: 5, Logprob: true}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			batch.Outputs[0] = c.row
+			e.batch = batch
+			for range b.N {
+				e.output(&e.pending[0])
+			}
+			e.batch = nil
+		})
+	}
+}

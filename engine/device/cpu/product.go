@@ -18,11 +18,11 @@ type productStep struct {
 }
 
 type productOut struct {
-	m, up            *matrix   // up: the other half of a gated unit
-	bias, upBias     []float32 // nil: none
-	residual         *buffer   // nil: none
-	out              *buffer
-	firstChunk, size int
+	m, up        *matrix   // up: the other half of a gated unit
+	bias, upBias []float32 // nil: none
+	residual     *buffer   // nil: none
+	out          *buffer
+	firstChunk   int
 }
 
 // panelBytes is how much of the activations should stay in a core's second cache.
