@@ -92,21 +92,37 @@ func newSessionID() (string, error) {
 	return hex.EncodeToString(b), err
 }
 
+// What a peer may send in one message, per socket: code may be large, the rest is
+// not. Any local user can connect, so that the limits hold before a signature is seen.
+const (
+	maxCodeBytes    = 256 << 20
+	maxControlBytes = 16 << 20
+	maxPingBytes    = 64 << 10
+)
+
 func (s *server) bind() (err error) {
-	network, opts := s.conn.Transport, zmtp.Options{Logger: s.log, Keys: s.conn.keys}
+	network := s.conn.Transport
+	limit := func(bytes int64) zmtp.Options {
+		return zmtp.Options{MaxFrame: bytes, MaxMessage: bytes, Logger: s.log, Keys: s.conn.keys}
+	}
 	for _, r := range []struct {
 		socket **zmtp.Router
 		port   int
-	}{{&s.shell, s.conn.Shell}, {&s.control, s.conn.Control}, {&s.stdin, s.conn.Stdin}} {
-		if *r.socket, err = zmtp.NewRouter(network, s.conn.address(r.port), opts); err != nil {
+		opts   zmtp.Options
+	}{
+		{&s.shell, s.conn.Shell, limit(maxCodeBytes)},
+		{&s.control, s.conn.Control, limit(maxControlBytes)},
+		{&s.stdin, s.conn.Stdin, limit(maxControlBytes)},
+	} {
+		if *r.socket, err = zmtp.NewRouter(network, s.conn.address(r.port), r.opts); err != nil {
 			return err
 		}
 	}
-	if s.iopub, err = zmtp.NewXPub(network, s.conn.address(s.conn.IOPub), opts, s.welcome); err != nil {
+	if s.iopub, err = zmtp.NewXPub(network, s.conn.address(s.conn.IOPub), limit(maxPingBytes), s.welcome); err != nil {
 		return err
 	}
 	echo := func(body [][]byte) [][]byte { return body }
-	s.heartbeat, err = zmtp.NewRep(network, s.conn.address(s.conn.Heartbeat), opts, echo)
+	s.heartbeat, err = zmtp.NewRep(network, s.conn.address(s.conn.Heartbeat), limit(maxPingBytes), echo)
 	return err
 }
 
@@ -250,8 +266,10 @@ func (s *server) receive(r *zmtp.Router, handle func(wire.Message)) {
 		}
 		m, err := s.codec.Decode(frames)
 		if err != nil {
-			n := s.dropped.Add(1)
-			s.log.Warn("message dropped", "err", err, "dropped", n)
+			// A flood of bad messages must not become a flood of lines.
+			if n := s.dropped.Add(1); n&(n-1) == 0 {
+				s.log.Warn("message dropped", "err", err, "dropped", n)
+			}
 			continue
 		}
 		handle(m)
