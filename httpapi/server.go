@@ -231,8 +231,11 @@ func (s *Server) checkExposure(a net.Addr) error {
 	if s.opt.RequireAuth {
 		return fmt.Errorf("refusing to serve %s without API keys: --require-auth is set; give --api-key or a loopback --host", a)
 	}
-	s.log.Warn("anyone who can reach this address can use the model and read the traffic: no API key is set; "+
-		"set --api-key, and --ssl-certfile and --ssl-keyfile for TLS, or use --host 127.0.0.1", "address", a.String())
+	advice := "set --api-key and put TLS in front of it, or use --host 127.0.0.1"
+	if s.opt.TLS != nil {
+		advice = "set --api-key, or use --host 127.0.0.1"
+	}
+	s.log.Warn("anyone who can reach this address can use the model: no API key is set; "+advice, "address", a.String())
 	return nil
 }
 

@@ -547,7 +547,7 @@ func TestOpenAddressWarnsOrRefuses(t *testing.T) {
 		return logs.String(), err
 	}
 	logs, err := run(Options{})
-	for _, want := range []string{"level=WARN", "--api-key", "--ssl-certfile"} {
+	for _, want := range []string{"level=WARN", "--api-key", "TLS"} {
 		if err != nil || strings.Count(logs, want) != 1 {
 			t.Errorf("%v: the log %q has %q not once", err, logs, want)
 		}

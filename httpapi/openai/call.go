@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"strconv"
 	"time"
 
 	"github.com/godwit-ai/godwit/engine"
@@ -89,6 +88,7 @@ type Call struct {
 	TopLogprobs int
 
 	echoes        []string // prompt texts, filled by Prepare
+	lengthParam   string   // the field that set the limit of tokens
 	weightVersion string
 	cacheReport   bool
 }
@@ -138,11 +138,17 @@ func (c *Call) Start(ctx context.Context, eng engine.Engine) ([]*engine.Stream, 
 	return streams, nil
 }
 
-// promptError names the prompt in a list that was refused.
+// promptError gives the engine's parameter the name that the client used: the place in
+// a list of prompts, input_ids, max_completion_tokens.
 func (c *Call) promptError(i int, err error) error {
 	e := *ErrorFrom(err)
-	if len(c.Requests) > 1 && e.Param == "prompt" {
-		e.Param = "prompt[" + strconv.Itoa(i) + "]"
+	switch {
+	case e.Param == "prompt" && c.Kind == Chat:
+		e.Param = "input_ids"
+	case e.Param == "prompt" && len(c.Requests) > 1:
+		e.Param = elem("prompt", i)
+	case e.Param == "max_tokens" && c.lengthParam != "":
+		e.Param = c.lengthParam
 	}
 	return &e
 }

@@ -206,6 +206,9 @@ func (r *request) call() *Call {
 	if c.Model == "" {
 		c.Model = DefaultModel
 	}
+	if r.maxCompletionTokens > 0 {
+		c.lengthParam = "max_completion_tokens"
+	}
 	if c.weightVersion == "" {
 		c.weightVersion = "default"
 	}

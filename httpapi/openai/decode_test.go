@@ -243,6 +243,47 @@ func checkRefusal(t *testing.T, what string, err error, param string) {
 	}
 }
 
+// TestHostileNumbers puts values of all kinds into every field: each is either refused
+// with the field's name or gives a request that the engine accepts.
+func TestHostileNumbers(t *testing.T) {
+	values := []string{"-1", "0", "-0", "2147483648", "9223372036854775807", "9223372036854775808", "1e308", "1e-308", "1e999", "1.5",
+		`"1"`, `""`, "true", "null", "[]", "{}", "[[]]", `{"1":1e999}`, "[1e999]"}
+	accepted := 0
+	for name, f := range fields {
+		for _, v := range values {
+			for kind, decode := range map[int]func([]byte, Options) (*Call, error){inChat: DecodeChat, inCompletion: DecodeCompletion} {
+				if f.in&kind == 0 {
+					continue
+				}
+				body := `{"` + name + `":` + v
+				switch {
+				case kind == inChat && name != "messages":
+					body += "," + hi
+				case kind == inCompletion && name != "prompt":
+					body += `,"prompt":"x"`
+				}
+				call, err := decode([]byte(body+"}"), testOptions())
+				if err == nil {
+					accepted++
+					for _, r := range call.Requests {
+						if err := r.Check(testModels[0].VocabSize); err != nil {
+							t.Errorf("%s = %s passes the decoder and not the engine: %v", name, v, err)
+						}
+					}
+					continue
+				}
+				var e *Error
+				if !errors.As(err, &e) || e.Status != 400 && e.Status != 404 || e.Param != name && !strings.HasPrefix(e.Param, name+"[") && !strings.HasPrefix(e.Param, name+".") {
+					t.Errorf("%s = %s: %+v", name, v, err)
+				}
+			}
+		}
+	}
+	if accepted < len(fields) {
+		t.Errorf("only %d accepted", accepted)
+	}
+}
+
 func TestNeutralValuesPass(t *testing.T) {
 	for name, f := range fields {
 		if f.in&inChat != 0 && name != "messages" {

@@ -324,6 +324,25 @@ func TestStartClosesWhatItBegan(t *testing.T) {
 	}
 }
 
+func TestEngineRefusalsNameTheClientsField(t *testing.T) {
+	fake := &enginetest.Fake{Names: []string{"m"}, ContextLen: 100}
+	for _, c := range []struct{ body, param string }{
+		{`{"messages":[{"role":"user","content":"x"}],"max_completion_tokens":99}`, "max_completion_tokens"},
+		{`{"messages":[{"role":"user","content":"x"}],"max_tokens":99}`, "max_tokens"},
+		{`{"input_ids":[` + strings.Repeat("1,", 200) + `1]}`, "input_ids"},
+		{`{"messages":[{"role":"user","content":"` + strings.Repeat("x", 200) + `"}]}`, "messages"},
+	} {
+		call, err := DecodeChat([]byte(c.body), Options{Models: fake.Models()})
+		if err != nil {
+			t.Fatalf("%s: %v", c.body, err)
+		}
+		_, _, err = call.Do(context.Background(), fake, nil)
+		if e := ErrorFrom(err); e.Param != c.param || e.Code != CodeContextLength || e.Status != 400 {
+			t.Errorf("%.60s: %+v", c.body, e)
+		}
+	}
+}
+
 // BenchmarkStreamedToken is the cost of turning one event into one chunk.
 func BenchmarkStreamedToken(b *testing.B) {
 	models := []engine.ModelInfo{{ID: "HuggingFaceTB/SmolLM2-135M-Instruct"}}
