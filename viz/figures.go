@@ -58,7 +58,7 @@ func Latency(name string, ds []time.Duration) *charts.Bar {
 	}
 	labels, counts := histogram(sorted, unit)
 	c := charts.NewBar()
-	c.SetGlobalOptions(common(name, percentiles(sorted, unit, unitName), unitName, "requests")...)
+	c.SetGlobalOptions(append(common(name, percentiles(sorted, unit, unitName), unitName, "requests"), noLegend())...)
 	c.SetXAxis(labels).AddSeries("requests", counts, charts.WithBarChartOpts(opts.BarChart{BarCategoryGap: "4%"}))
 	return c
 }
@@ -116,7 +116,7 @@ func Logprobs(tokens []Logprob) *charts.Bar {
 			len(tokens), sum/float64(len(tokens)), math.Exp(-sum/float64(len(tokens))))
 	}
 	c := charts.NewBar()
-	c.SetGlobalOptions(append(common("Token probabilities", sub, "", "p"),
+	c.SetGlobalOptions(append(common("Token probabilities", sub, "", "p"), noLegend(),
 		charts.WithXAxisOpts(opts.XAxis{AxisLabel: &opts.AxisLabel{Rotate: 60, Interval: "0"}}),
 		charts.WithYAxisOpts(opts.YAxis{Name: "p", Max: 1}))...)
 	c.SetXAxis(labels).AddSeries("p", data)
@@ -151,11 +151,14 @@ func common(title, sub, x, y string) []charts.GlobalOpts {
 		charts.WithTitleOpts(opts.Title{Title: title, Subtitle: sub}),
 		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "axis"}),
 		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(true), Right: "10"}),
-		charts.WithGridOpts(opts.Grid{Top: "80", Bottom: "70", Left: "60", Right: "30"}),
+		charts.WithGridOpts(opts.Grid{Top: "80", Bottom: "70", Left: "60", Right: "44"}),
 		charts.WithXAxisOpts(opts.XAxis{Name: x}),
 		charts.WithYAxisOpts(opts.YAxis{Name: y}),
 	}
 }
+
+// noLegend is for figures with one series: the axis names it already.
+func noLegend() charts.GlobalOpts { return charts.WithLegendOpts(opts.Legend{Show: opts.Bool(false)}) }
 
 func round(v float64, digits int) float64 {
 	if math.IsNaN(v) || math.IsInf(v, 0) {

@@ -760,7 +760,8 @@ func TestSymbolsHaveBothSpellings(t *testing.T) {
 	n := newNotebook(t)
 	table := n.Symbols()[Path+"/nb"]
 	for _, name := range []string{"LaunchServer", "launch_server_cmd", "wait_for_server", "terminate_process", "print_highlight",
-		"execute_shell_command", "Generate", "RunBatch", "Params", "GenerateOptions", "HTML"} {
+		"execute_shell_command", "Generate", "RunBatch", "Params", "GenerateOptions", "HTML",
+		"ThroughputChart", "LatencyChart", "LogprobChart", "Finished", "Logprob"} {
 		if !table[name].IsValid() {
 			t.Errorf("cells cannot see %s", name)
 		}

@@ -2,6 +2,8 @@ package nb
 
 import (
 	"reflect"
+
+	"github.com/godwit-ai/godwit/viz"
 )
 
 // Path is the import path under which cells see this package.
@@ -17,6 +19,7 @@ func (e *Env) Symbols() map[string]map[string]reflect.Value {
 		"Chat": e.Chat, "ChatStream": e.ChatStream, "RunBatch": e.RunBatch, "OpenAI": e.OpenAI,
 		"Display": e.Display, "DisplayHTML": e.DisplayHTML, "DisplayMarkdown": e.DisplayMarkdown, "DisplaySVG": e.DisplaySVG,
 		"DisplayPNG": e.DisplayPNG, "DisplayJPEG": e.DisplayJPEG, "ClearOutput": e.ClearOutput,
+		"ThroughputChart": viz.Throughput, "LatencyChart": viz.Latency, "LogprobChart": viz.Logprobs,
 		"PrintHighlight": e.PrintHighlight, "Input": e.Input, "Password": e.Password,
 
 		"launch_server": e.LaunchServer, "launch_server_cmd": e.LaunchServerCmd, "wait_for_server": e.WaitForServer,
@@ -33,6 +36,7 @@ func (e *Env) Symbols() map[string]map[string]reflect.Value {
 		(*Messages)(nil), (*Params)(nil), (*Client)(nil), (*Completion)(nil), (*Choice)(nil), (*ResponseMessage)(nil),
 		(*Usage)(nil), (*ModelCard)(nil), (*APIError)(nil), (*BatchOptions)(nil), (*BatchResult)(nil), (*Failure)(nil),
 		(*HTML)(nil), (*Markdown)(nil), (*Latex)(nil), (*SVG)(nil), (*JavaScript)(nil), (*PNG)(nil), (*JPEG)(nil),
+		(*viz.Finished)(nil), (*viz.Logprob)(nil), // what the charts draw
 	} {
 		v := reflect.ValueOf(t) // a nil pointer to the type is how the interpreter takes types
 		table[v.Type().Elem().Name()] = v
