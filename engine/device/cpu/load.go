@@ -26,6 +26,7 @@ func (e *exec) load(ctx context.Context, w device.Weights, threads int) error {
 	e.matrices, e.vectors = map[op.WeightID]*matrix{}, map[op.WeightID][]float32{}
 	wide := e.matrixWeights()
 	var tasks []packTask
+	var all []*matrix
 	var total int64
 	byName := map[string]*matrix{}
 	for id, info := range e.p.Weights {
@@ -45,17 +46,41 @@ func (e *exec) load(ctx context.Context, w device.Weights, threads int) error {
 		}
 		m := byName[info.Name]
 		if m == nil {
-			if m, err = e.newMatrix(t); err != nil {
+			if m, err = describe(t); err != nil {
 				return fmt.Errorf("weight %s: %w", info.Name, err)
 			}
 			byName[info.Name] = m
+			all = append(all, m)
 			for g := 0; g < m.groups; g += packGroups {
 				tasks = append(tasks, packTask{m, t, g, min(g+packGroups, m.groups)})
 			}
 		}
 		e.matrices[op.WeightID(id)] = m
 	}
+	if err := e.place(all); err != nil {
+		return err
+	}
 	return e.pack(ctx, tasks, total, threads)
+}
+
+// place gives all matrices their memory, in one piece so that it can have large
+// pages.
+func (e *exec) place(all []*matrix) error {
+	n := 0
+	for _, m := range all {
+		if n += (m.bytes() + 63) &^ 63; n > maxBlock {
+			return fmt.Errorf("the weights need more than %d bytes", maxBlock)
+		}
+	}
+	data, err := e.arena.alloc(n, true)
+	if err != nil {
+		return err
+	}
+	for _, m := range all {
+		m.data = data[:m.bytes():m.bytes()]
+		data = data[(m.bytes()+63)&^63:]
+	}
+	return nil
 }
 
 // pack runs the tasks and reports progress, one call at a time and the whole at
@@ -106,16 +131,12 @@ func checkWeight(t quant.Tensor, info op.WeightInfo) error {
 	return nil
 }
 
-func (e *exec) newMatrix(t quant.Tensor) (*matrix, error) {
-	m, err := newMatrix(t)
-	if err != nil {
-		return nil, err
-	}
+// describe is newMatrix for what can be repacked without loss.
+func describe(t quant.Tensor) (*matrix, error) {
 	if err := packable(t); err != nil {
 		return nil, err
 	}
-	m.data, err = e.arena.alloc(m.bytes(), true)
-	return m, err
+	return newMatrix(t)
 }
 
 // loadVector keeps a norm's weight or a bias as float32, filled up with zeros.
