@@ -199,6 +199,9 @@ func TestOutputIsCappedWithANotice(t *testing.T) {
 	if len(lines) < 5 || !strings.Contains(lines[len(lines)-3], "more than 1000 bytes") || lines[len(lines)-2] != "out[1]:1" {
 		t.Errorf("%q", lines)
 	}
+	if got := strings.Count(strings.Join(lines, ""), "\x00"); got != 1000 {
+		t.Errorf("%d bytes were shown", got)
+	}
 	_, lines = h.run("print fresh", nil)
 	want(t, "the next cell", join(lines), "busy in[2] stdout:fresh$ idle")
 }

@@ -55,7 +55,11 @@ func (o *output) write(name string, p []byte) {
 	if o.silent || len(p) == 0 || o.total > o.s.opts.MaxCellOutput {
 		return
 	}
-	o.total += int64(len(p))
+	if room := o.s.opts.MaxCellOutput - o.total; int64(len(p)) > room {
+		p, o.total = p[:room], o.s.opts.MaxCellOutput+1
+	} else {
+		o.total += int64(len(p))
+	}
 	if o.name != name {
 		o.publishText(true)
 		o.name = name
@@ -101,17 +105,22 @@ func (o *output) publishText(all bool) {
 	if n == 0 {
 		return
 	}
-	ctx := o.cellCtx
-	if o.finished {
-		ctx = o.s.ctx
-	}
-	o.s.iopub.Throttle(ctx)
+	o.throttle()
 	o.s.publish("stream", o.request.RawHeader, wire.Stream{Name: o.name, Text: string(o.text[:n])})
 	o.text = append(o.text[:0], o.text[n:]...)
 	if cap(o.text) > 4*gatherBytes {
 		o.text = append([]byte(nil), o.text...)
 	}
 	o.held = false
+}
+
+// throttle waits while a front end that reads is far behind.
+func (o *output) throttle() {
+	ctx := o.cellCtx
+	if o.finished {
+		ctx = o.s.ctx
+	}
+	o.s.iopub.Throttle(ctx) // an error means that nobody waits for the cell any more
 }
 
 // incomplete returns the length of an unfinished code point at the end of b.
@@ -144,6 +153,7 @@ func (o *output) Display(b session.Bundle) {
 		return
 	}
 	o.publishText(true)
+	o.throttle()
 	msgType := "display_data"
 	if b.Update && b.ID != "" {
 		msgType = "update_display_data"
@@ -161,6 +171,7 @@ func (o *output) ClearOutput(wait bool) {
 		return
 	}
 	o.publishText(true)
+	o.throttle()
 	o.s.publish("clear_output", o.request.RawHeader, wire.ClearOutput{Wait: wait})
 }
 

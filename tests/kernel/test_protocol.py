@@ -454,10 +454,20 @@ class Refusals(unittest.TestCase):
 class Front(KernelCase):
     """Front ends that come, go, stall or are many."""
 
-    def test_200_reconnects(self):
+    def test_200_reconnects_leave_no_file_descriptor(self):
+        import psutil
+        kernel = psutil.Process(self.km.provisioner.pid)
+        before = kernel.num_fds()
+        self.reconnect(200)
+        deadline = time.time() + 10
+        while kernel.num_fds() > before and time.time() < deadline:
+            time.sleep(0.05)
+        self.assertLessEqual(kernel.num_fds(), before)
+
+    def reconnect(self, times):
         ctx = zmq.Context.instance()
         url = f"tcp://{self.km.ip}:{self.km.shell_port}"
-        for i in range(200):
+        for _ in range(times):
             s = ctx.socket(zmq.DEALER)
             s.linger = 0
             s.identity = b"returning"
