@@ -1,6 +1,12 @@
 package cpu
 
-import "golang.org/x/sys/unix"
+import (
+	"bytes"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
 
 func mapMemory(n int, huge bool) ([]byte, error) {
 	b, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
@@ -12,12 +18,24 @@ func mapMemory(n int, huge bool) ([]byte, error) {
 
 func unmapMemory(b []byte) { _ = unix.Munmap(b) } // fails only for a slice that Mmap did not return
 
-// memory reports the machine's total and free memory.
+// memory reports the machine's total memory and what can be had without swapping.
 func memory() (total, free uint64) {
-	var s unix.Sysinfo_t
-	if unix.Sysinfo(&s) != nil {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
 		return 0, 0
 	}
-	unit := uint64(s.Unit)
-	return uint64(s.Totalram) * unit, (uint64(s.Freeram) + uint64(s.Bufferram)) * unit
+	for line := range bytes.Lines(text) {
+		f := bytes.Fields(line)
+		if len(f) < 2 {
+			continue
+		}
+		kib, _ := strconv.ParseUint(string(f[1]), 10, 54)
+		switch string(f[0]) {
+		case "MemTotal:":
+			total = kib << 10
+		case "MemAvailable:":
+			free = kib << 10
+		}
+	}
+	return total, free
 }
