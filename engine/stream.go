@@ -5,7 +5,8 @@ import (
 	"errors"
 	"io"
 	"iter"
-	"sort"
+	"slices"
+	"strings"
 )
 
 // FinishReason tells why a choice ended.
@@ -146,17 +147,21 @@ type Result struct {
 
 // Collect reads a stream to its end and returns the choices in order.
 func Collect(s *Stream) ([]Result, error) {
-	byChoice := map[int]*Result{}
+	type building struct {
+		Result
+		text strings.Builder
+	}
+	byChoice := map[int]*building{}
 	for ev, err := range s.All() {
 		if err != nil {
 			return nil, err
 		}
 		r := byChoice[ev.Choice]
 		if r == nil {
-			r = &Result{Choice: ev.Choice, Finish: Finish{MatchedToken: -1}}
+			r = &building{Result: Result{Choice: ev.Choice, Finish: Finish{MatchedToken: -1}}}
 			byChoice[ev.Choice] = r
 		}
-		r.Text += ev.Text
+		r.text.WriteString(ev.Text)
 		r.Tokens = append(r.Tokens, ev.Tokens...)
 		r.Prompt = append(r.Prompt, ev.Prompt...)
 		if ev.Finish != nil {
@@ -165,9 +170,10 @@ func Collect(s *Stream) ([]Result, error) {
 	}
 	out := make([]Result, 0, len(byChoice))
 	for _, r := range byChoice {
-		out = append(out, *r)
+		r.Text = r.text.String()
+		out = append(out, r.Result)
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Choice < out[j].Choice })
+	slices.SortFunc(out, func(a, b Result) int { return a.Choice - b.Choice })
 	return out, nil
 }
 
