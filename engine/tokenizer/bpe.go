@@ -4,6 +4,8 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync/atomic"
 )
 
@@ -119,7 +121,7 @@ const (
 	scanPieceLen  = 160 // below, a linear scan for the best pair beats a heap
 )
 
-// pieceCache remembers the ids of recent pieces: direct-mapped, so its size is
+// pieceCache remembers the ids of recent pieces: each has two places, so its size is
 // bounded; entries are immutable and swapped atomically, so readers need no lock.
 type pieceCache struct {
 	seed  maphash.Seed
@@ -139,18 +141,30 @@ func (b *bpe) encode(ids []int32, piece string) []int32 {
 	if len(piece) > cachePieceLen {
 		return b.merge(ids, piece)
 	}
-	slot := &b.cache.slots[maphash.String(b.cache.seed, piece)%cacheSlots]
-	if e := slot.Load(); e != nil && e.piece == piece {
-		if len(e.ids) == 1 {
-			return append(ids, e.ids[0])
+	hash := maphash.String(b.cache.seed, piece)
+	slot := &b.cache.slots[hash%cacheSlots]
+	e := slot.Load()
+	if e == nil || e.piece != piece {
+		if e2 := b.cache.slots[hash%cacheSlots^1].Load(); e2 != nil && e2.piece == piece {
+			e = e2
+		} else {
+			if e != nil && hash>>63 != 0 {
+				slot = &b.cache.slots[hash%cacheSlots^1]
+			}
+			e = b.remember(slot, piece)
 		}
-		return append(ids, e.ids...)
 	}
-	start := len(ids)
-	ids = b.merge(ids, piece)
-	e := &cacheEntry{piece: string([]byte(piece)), ids: append([]int32(nil), ids[start:]...)}
+	if len(e.ids) == 1 {
+		return append(ids, e.ids[0])
+	}
+	return append(ids, e.ids...)
+}
+
+func (b *bpe) remember(slot *atomic.Pointer[cacheEntry], piece string) *cacheEntry {
+	var buf [cachePieceLen]int32
+	e := &cacheEntry{piece: strings.Clone(piece), ids: slices.Clone(b.merge(buf[:0], piece))}
 	slot.Store(e)
-	return ids
+	return e
 }
 
 func (b *bpe) merge(ids []int32, piece string) []int32 {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -477,6 +478,25 @@ func TestLongRunsOfMarksAreNotBroken(t *testing.T) {
 	if nfcUnbounded("e\u0301\u1100\u1161 \u212B") != "é가 Å" {
 		t.Errorf("%+q", nfcUnbounded("e\u0301\u1100\u1161 \u212B"))
 	}
+}
+
+func TestOneTokenizerServesManyGoroutines(t *testing.T) {
+	tok := tinyTokenizer(t)
+	text := strings.Repeat("the aaaa heaath é <s> 12 word ", 200)
+	want := tok.Encode(text, false)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for j := range 20 {
+				tok.Encode(fmt.Sprintf("%d %d the", i, j*7919), false)
+				if got := tok.Encode(text, false); !slices.Equal(got, want) {
+					t.Error("other ids than alone")
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func FuzzFromJSON(f *testing.F) {

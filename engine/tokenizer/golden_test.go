@@ -55,3 +55,34 @@ func TestVocabularyTestsOfGGML(t *testing.T) {
 		})
 	}
 }
+
+func TestSpecialTokensAreAddedAsTheFamilyDoes(t *testing.T) {
+	for _, c := range []struct {
+		family   string
+		prefix   []int32
+		bos, eos string
+	}{
+		{"qwen3", nil, "", "<|im_end|>"},
+		{"llama3_1", []int32{128000}, "<|begin_of_text|>", "<|eot_id|>"},
+		{"gptoss", nil, "<|startoftext|>", "<|return|>"},
+		{"deepseek_v3", []int32{0}, "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"},
+	} {
+		t.Run(c.family, func(t *testing.T) {
+			tok := family(t, c.family)
+			want := append(slices.Clone(c.prefix), tok.Encode("Hello", false)...)
+			if got := tok.Encode("Hello", true); !slices.Equal(got, want) {
+				t.Errorf("ids %v, want %v", got, want)
+			}
+			bos, ok := tok.BOS()
+			if ok != (c.bos != "") || tok.TokenString(bos) != c.bos {
+				t.Errorf("BOS %q, want %q", tok.TokenString(bos), c.bos)
+			}
+			if eos := tok.EOS(); len(eos) != 1 || tok.TokenString(eos[0]) != c.eos {
+				t.Errorf("EOS %v, want %q", eos, c.eos)
+			}
+			if got := tok.Decode([]int32{int32(tok.VocabSize()), int32(tok.VocabSize()) + 100}, false); got != "" {
+				t.Errorf("rows beyond the vocabulary decode to %q", got)
+			}
+		})
+	}
+}

@@ -416,12 +416,12 @@ func (m *pieceModel) addStage(p *jsonPart, byteLevel *bool) error {
 		return m.addSplit(p)
 	case "Digits":
 		if !p.Individual {
-			return errors.New("Digits with individual_digits false is not supported")
+			return errors.New("type Digits with individual_digits false is not supported")
 		}
 		m.stages = append(m.stages, splitDigits1)
 	case "ByteLevel":
 		if p.AddPrefixSpace && len(m.stages) > 0 {
-			return errors.New("ByteLevel with add_prefix_space after another splitter is not supported")
+			return errors.New("type ByteLevel with add_prefix_space after another splitter is not supported")
 		}
 		m.prefixBlank = p.AddPrefixSpace
 		if p.UseRegex == nil || *p.UseRegex {
@@ -436,10 +436,10 @@ func (m *pieceModel) addStage(p *jsonPart, byteLevel *bool) error {
 
 func (m *pieceModel) addSplit(p *jsonPart) error {
 	if p.Pattern.Regex == nil {
-		return errors.New("Split by a plain string is not supported")
+		return errors.New("type Split by a plain string is not supported")
 	}
 	if p.Behavior != "Isolated" || p.Invert {
-		return fmt.Errorf("Split with behavior %q, invert %v is not supported (Isolated, false is)", p.Behavior, p.Invert)
+		return fmt.Errorf("type Split with behavior %q, invert %v is not supported (Isolated, false is)", p.Behavior, p.Invert)
 	}
 	next, ok := splitterOf(*p.Pattern.Regex)
 	if !ok {
