@@ -205,7 +205,7 @@ func withFunctions(js string) string {
 func (r *Renderer) html(f *figure, svg string) string {
 	id := fmt.Sprintf("gw-chart-%016x", rand.Uint64())
 	var b strings.Builder
-	fmt.Fprintf(&b, `<div id="%s" class="godwit-chart" style="width:%dpx;height:%dpx;max-width:100%%">`, id, f.width, f.height)
+	fmt.Fprintf(&b, `<div id="%s" class="godwit-chart" style="width:%dpx;height:%dpx;max-width:100%%;background:#fff">`, id, f.width, f.height)
 	fmt.Fprintf(&b, `<img alt="%s" width="%d" height="%d" style="max-width:100%%" src="data:image/svg+xml;base64,%s"></div>`,
 		html.EscapeString(f.name), f.width, f.height, base64.StdEncoding.EncodeToString([]byte(svg)))
 	if r.mode == Static {
