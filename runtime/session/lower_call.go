@@ -27,11 +27,60 @@ func (f *body) call(e *ast.CallExpr) string {
 			return f.methodCall(e, sel)
 		}
 	}
+	if fn := f.special(fun); fn != nil && fn.FullName() == "errors.As" && len(e.Args) == 2 {
+		return f.errorsAs(e)
+	}
 	sig := f.typeOf(e.Fun).Underlying().(*types.Signature)
 	callee := f.operand(e.Fun, fun)
 	return f.apply(e, sig, f.special(fun), nil, func(args []string) string {
 		return callee + "(" + strings.Join(args, ", ") + ")"
 	})
+}
+
+// errorsAs is errors.As with the target's static type, which the layout does not tell.
+func (f *body) errorsAs(e *ast.CallExpr) string {
+	t := f.typeOf(e.Args[1])
+	p, ok := t.Underlying().(*types.Pointer)
+	if !ok {
+		f.fail(e.Args[1], "the second argument of errors.As must be a pointer to a variable")
+	}
+	try := f.asserter(p.Elem())
+	r := f.repr(t)
+	name := f.native("as|"+f.s.types.key(t), []reflect.Type{errorType, r}, []reflect.Type{basicTypes[types.Bool]}, false, func(args []reflect.Value) []reflect.Value {
+		err, _ := args[0].Interface().(error)
+		if args[1].IsNil() {
+			panic("errors: target cannot be nil")
+		}
+		return []reflect.Value{reflect.ValueOf(findError(err, args[1], try))}
+	})
+	return name + "(" + f.exprTo(e.Args[0], types.Universe.Lookup("error").Type()) + ", " + f.exprTo(e.Args[1], t) + ")"
+}
+
+// findError walks an error's tree and sets target to the first that fits.
+func findError(err error, target reflect.Value, try func(any) (reflect.Value, *assertError)) bool {
+	for err != nil {
+		if v, e := try(err); e == nil {
+			target.Elem().Set(v)
+			return true
+		}
+		if x, ok := err.(interface{ As(any) bool }); ok && x.As(target.Interface()) {
+			return true
+		}
+		switch x := err.(type) {
+		case interface{ Unwrap() error }:
+			err = x.Unwrap()
+		case interface{ Unwrap() []error }:
+			for _, inner := range x.Unwrap() {
+				if findError(inner, target, try) {
+					return true
+				}
+			}
+			return false
+		default:
+			return false
+		}
+	}
+	return false
 }
 
 // operand lowers the function of a call; a delayed call holds one that is not a name.
@@ -221,7 +270,6 @@ func (f *body) methodCall(e *ast.CallExpr, sel *ast.SelectorExpr) string {
 	first := []piece{{recv, t}}
 	list := func(args []string) string { return strings.Join(args, ", ") }
 	if isInterface(t) {
-		f.needInterface(t)
 		return f.apply(e, sig, fn, first, func(args []string) string {
 			return f.dispatcher(t, fn, sig) + "(" + list(args) + ")"
 		})
@@ -235,12 +283,20 @@ func (f *body) methodCall(e *ast.CallExpr, sel *ast.SelectorExpr) string {
 			return f.apply(e, sig, fn, first, func(args []string) string { return name + "(" + list(args) + ")" })
 		}
 	}
-	return f.apply(e, sig, fn, first, func(args []string) string {
-		return args[0] + "." + fn.Name() + "(" + list(args[1:]) + ")"
-	})
+	callee := f.hostMethod(t, fn, sel)
+	return f.apply(e, sig, fn, first, func(args []string) string { return callee + "(" + list(args) + ")" })
 }
 
-func (f *body) needInterface(types.Type) {}
+// hostMethod is a method of a compiled type as a function whose first parameter is
+// the receiver.
+func (f *body) hostMethod(t types.Type, fn *types.Func, at ast.Node) string {
+	r := f.repr(t)
+	m, ok := r.MethodByName(fn.Name())
+	if !ok {
+		f.fail(at, "method %s of %s is not available in a cell", fn.Name(), typeString(t))
+	}
+	return f.once("method|"+f.hostKey(r)+"."+fn.Name(), "M", func() reflect.Value { return m.Func })
+}
 
 // dispatcher calls a method of an interface value.
 func (f *body) dispatcher(t types.Type, fn *types.Func, sig *types.Signature) string {

@@ -39,7 +39,7 @@ func (f *body) conv(x string, from, to types.Type, at ast.Node) string {
 		return x
 	}
 	if isNilType(from) {
-		return "nil"
+		return f.zero(to)
 	}
 	target := f.repr(to)
 	source := f.repr(from)

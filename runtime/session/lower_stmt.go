@@ -155,7 +155,7 @@ func (f *body) define(id *ast.Ident, value string) {
 			f.printf("*%s = %s\n", name, f.zero(t))
 			return
 		}
-		f.printf("*%s = %s\n", name, value)
+		f.set("*"+name, value, t)
 		return
 	}
 	name := f.temp(identifierOf(id.Name))
@@ -379,13 +379,24 @@ func (f *body) assignOne(l, e ast.Expr, define bool) {
 		return
 	}
 	if isIdent {
-		f.printf("%s = %s\n", f.expr(id), f.exprTo(e, t))
+		f.set(f.expr(id), f.exprTo(e, t), t)
 		return
 	}
 	f.printf("{\n")
 	place := f.place(l)
-	f.printf("%s = %s\n", place, f.exprTo(e, t))
+	f.set(place, f.exprTo(e, t), t)
 	f.printf("}\n")
+}
+
+// set assigns. Functions go through a variable: the interpreter loses one that a
+// compiled call returns straight into a pointer's target.
+func (f *body) set(place, value string, t types.Type) {
+	if _, ok := t.Underlying().(*types.Signature); ok && value != "nil" {
+		name := f.temp("t")
+		f.printf("var %s %s = %s\n", name, f.text(t), value)
+		value = name
+	}
+	f.printf("%s = %s\n", place, value)
 }
 
 // multi evaluates an expression with several values into temporaries.
