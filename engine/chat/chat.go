@@ -7,8 +7,8 @@
 // with Python's semantics where they show. The two Go implementations that exist
 // (ardanlabs/jinja 1.8.0, nikolalohinski/gonja 2) have no limits and no place to add
 // them: a macro that calls itself overflows the goroutine's stack, which ends the
-// process and cannot be recovered, and 'a' * 10**9 or range(10**12) take the
-// memory. A template comes with a model, so it is foreign input. ardanlabs/jinja
+// process and cannot be recovered (tried on both), and 'a' * 10**9 or range(10**12)
+// take the memory. A template comes with a model, so it is foreign input. ardanlabs/jinja
 // further has no line in its errors, ignores the maximum of split, sorts the keys
 // of indented JSON and reads the clock itself. Here every render counts steps,
 // bytes and calls, and all of its errors name the line.
@@ -39,7 +39,6 @@ type Options struct {
 type Template struct {
 	nodes   []node
 	options Options
-	source  string
 
 	probeOnce sync.Once
 	listRoles map[string]bool // roles whose content may be a list of parts
@@ -87,7 +86,7 @@ func Compile(source string, options Options) (*Template, error) {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	return &Template{nodes: nodes, options: options, source: source}, nil
+	return &Template{nodes: nodes, options: options}, nil
 }
 
 // Render makes the prompt of a conversation. It fails rather than give an empty or

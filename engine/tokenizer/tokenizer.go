@@ -37,8 +37,8 @@ type Tokenizer struct {
 	dropFirstBlank bool // decoding drops the blank that encoding put in front
 }
 
-// segmenter encodes normalised text without added tokens. first tells that the
-// text begins the input or follows an added token.
+// segmenter appends the ids of normalised text without added tokens; the text is
+// not empty and begins the input or follows an added token.
 type segmenter interface {
 	segment(ids []int32, text string) []int32
 }
