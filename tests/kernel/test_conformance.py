@@ -14,8 +14,8 @@ class Conformance(jupyter_kernel_test.KernelTests):
     code_hello_world = 'fmt.Println("hello, world")'
     code_stderr = 'fmt.Fprintln(os.Stderr, "to stderr")'
     completion_samples = [
-        {"text": "strings.TrimSp", "matches": {"strings.TrimSpace"}},
-        {"text": "fmt.Fprintl", "matches": {"fmt.Fprintln"}},
+        {"text": "strings.TrimSp", "matches": {"TrimSpace"}},
+        {"text": "fmt.Fprintl", "matches": {"Fprintln"}},
         {"text": "noSuchName"},
     ]
     complete_code_samples = ["x := 1", "1 + 2", 'fmt.Println("a")', "func f() int { return 1 }", "// comment"]
