@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/godwit-ai/godwit/cmd/internal/cli"
+	"github.com/godwit-ai/godwit/runtime/session"
+)
+
+func runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run SCRIPT.go",
+		Short: "Run a Go script with the notebook's functions",
+		Long: `Run a Go script in the notebook's session: statements at top level, standard packages
+without an import, LaunchServer, Generate, RunBatch and the others. A program with
+package main and func main runs too. - reads standard input.`,
+		Example: "  godwit run script.go\n  echo 'fmt.Println(6*7)' | godwit run -",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := cli.Interruptible(cmd.Context(), "interrupted")
+			defer cancel()
+			return cli.Failed(runScript(ctx, args[0]))
+		},
+	}
+}
+
+func runScript(ctx context.Context, name string) error {
+	code, err := readScript(name)
+	if err != nil {
+		return err
+	}
+	w, err := newWorkstation()
+	if err != nil {
+		return err
+	}
+	defer w.session.Close()
+	defer w.env.Close()
+	out := &terminal{in: bufio.NewReader(os.Stdin)}
+	res, err := w.session.Exec(ctx, session.Cell{Code: code, Number: 1, Name: name}, out)
+	if err != nil {
+		return errors.New(describe(err))
+	}
+	if res.HasValue {
+		out.Display(res.Bundle)
+	}
+	return nil
+}
+
+func readScript(name string) (string, error) {
+	var b []byte
+	var err error
+	if name == "-" {
+		b, err = io.ReadAll(os.Stdin)
+	} else {
+		b, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return "", err
+	}
+	code := string(b)
+	if strings.HasPrefix(code, "#!") { // an executable script: keep line numbers
+		code = "//" + code
+	}
+	if isProgram(code) {
+		code += "\nmain()\n"
+	}
+	return code, nil
+}
+
+// isProgram reports a whole Go program: package main with func main.
+func isProgram(code string) bool {
+	f, err := parser.ParseFile(token.NewFileSet(), "", code, parser.SkipObjectResolution)
+	if err != nil || f.Name.Name != "main" {
+		return false
+	}
+	return slices.ContainsFunc(f.Decls, func(d ast.Decl) bool {
+		fd, ok := d.(*ast.FuncDecl)
+		return ok && fd.Recv == nil && fd.Name.Name == "main"
+	})
+}
+
+// terminal shows a session's output on the terminal: text as it is, of rich values
+// the plain form.
+type terminal struct {
+	mu sync.Mutex
+	in *bufio.Reader
+}
+
+func (t *terminal) Stdout(p []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	os.Stdout.Write(p) //nolint:errcheck // a closed pipe ends the program by SIGPIPE
+}
+
+func (t *terminal) Stderr(p []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	os.Stderr.Write(p) //nolint:errcheck // as above
+}
+
+func (t *terminal) Display(b session.Bundle) {
+	if b.Update && !cli.IsTerminal(os.Stdout) {
+		return
+	}
+	text, ok := b.Data["text/plain"].(string)
+	if !ok {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case b.Update:
+		fmt.Fprintf(os.Stdout, "\x1b[1A\x1b[2K%s\n", text)
+	case b.Data["text/html"] != nil && strings.HasPrefix(fmt.Sprint(b.Data["text/html"]), "<strong"):
+		fmt.Fprintf(os.Stdout, "%s%s%s\n", cli.Blue(os.Stdout), text, cli.Reset(os.Stdout))
+	default:
+		fmt.Fprintln(os.Stdout, text)
+	}
+}
+
+func (t *terminal) ClearOutput(bool) {}
+
+func (t *terminal) Input(prompt string, password bool) (string, error) {
+	fmt.Fprint(os.Stdout, prompt)
+	if password && cli.IsTerminal(os.Stdin) {
+		b, err := term.ReadPassword(int(os.Stdin.Fd()))
+		fmt.Fprintln(os.Stdout)
+		return string(b), err
+	}
+	line, err := t.in.ReadString('\n')
+	if err != nil && line == "" {
+		return "", err
+	}
+	return strings.TrimRight(line, "\r\n"), nil
+}
