@@ -65,17 +65,21 @@ type request struct {
 }
 
 type result struct {
-	Prefill float64   `json:"prefill"` // seconds
-	Decode  float64   `json:"decode"`
-	Tokens  [][]int32 `json:"tokens"`
+	Prefill    float64   `json:"prefill"` // seconds
+	Decode     float64   `json:"decode"`
+	PrefillCPU float64   `json:"prefillCPU"` // seconds of processor time, all threads
+	DecodeCPU  float64   `json:"decodeCPU"`
+	Tokens     [][]int32 `json:"tokens"`
 }
 
-// rate is tokens per second.
-func (w *workload) rate(r result) float64 {
+// rate is tokens per second, and per second of processor time.
+func (w *workload) rate(r result) (wall, cpu float64) {
 	if w.prefill {
-		return float64(w.streams*w.prompt) / r.Prefill
+		n := float64(w.streams * w.prompt)
+		return n / r.Prefill, n / r.PrefillCPU
 	}
-	return float64(w.streams*w.steps) / r.Decode
+	n := float64(w.streams * w.steps)
+	return n / r.Decode, n / r.DecodeCPU
 }
 
 func run() error {
@@ -159,7 +163,7 @@ func measure(e device.Exec, q request) (result, error) {
 	r := result{Tokens: make([][]int32, len(q.Prompts))}
 	decode := &device.Batch{}
 	greedy := &sample.Params{}
-	start := time.Now()
+	start, busy := time.Now(), cpuSeconds()
 	for i, prompt := range q.Prompts {
 		pages := make([]int32, pagesPerStream)
 		for j := range pages {
@@ -178,8 +182,8 @@ func measure(e device.Exec, q request) (result, error) {
 		decode.Seqs = append(decode.Seqs, device.Seq{Row: i, Rows: 1, Past: len(prompt), Pages: pages})
 		decode.Outputs = append(decode.Outputs, device.OutputRow{Row: i, Params: greedy})
 	}
-	r.Prefill = time.Since(start).Seconds()
-	start = time.Now()
+	r.Prefill, r.PrefillCPU = time.Since(start).Seconds(), cpuSeconds()-busy
+	start, busy = time.Now(), cpuSeconds()
 	for range q.Steps {
 		out, err := step(e, decode)
 		if err != nil {
@@ -191,7 +195,7 @@ func measure(e device.Exec, q request) (result, error) {
 			decode.Seqs[i].Past++
 		}
 	}
-	r.Decode = time.Since(start).Seconds()
+	r.Decode, r.DecodeCPU = time.Since(start).Seconds(), cpuSeconds()-busy
 	return r, nil
 }
 
@@ -208,7 +212,7 @@ func table(e device.Exec, vocab int, p *peer, rounds int) error {
 	fmt.Printf("%-40s %26s %26s %26s %7s %6s\n", "", "godwit", "llama.cpp", "llama.cpp, flash attn.", "ratio", "goal")
 	for _, w := range workloads {
 		q := request{Prompts: prompts(vocab, w.streams, w.prompt), Steps: w.steps}
-		var rates [3][]float64
+		var rates, busy [3][]float64
 		for i := -3; i < rounds; i++ { // three rounds to warm up
 			for side := range rates {
 				r, err := result{}, error(nil)
@@ -225,18 +229,24 @@ func table(e device.Exec, vocab int, p *peer, rounds int) error {
 					return err
 				}
 				if i >= 0 {
-					rates[side] = append(rates[side], w.rate(r))
+					wall, cpu := w.rate(r)
+					rates[side], busy[side] = append(rates[side], wall), append(busy[side], cpu)
 				}
 			}
 		}
-		best := max(median(rates[1]), median(rates[2]))
-		ratio := "-"
-		if best > 0 {
-			ratio = fmt.Sprintf("%.2f", median(rates[0])/best)
-		}
-		fmt.Printf("%-40s %26s %26s %26s %7s %6s\n", w.name, spread(rates[0]), spread(rates[1]), spread(rates[2]), ratio, fmt.Sprintf(">= %g", w.goal))
+		row(w.name, rates, fmt.Sprintf(">= %g", w.goal))
+		row("    the same per second of CPU time", busy, "")
 	}
 	return nil
+}
+
+// row prints one line: godwit, the peer twice, and godwit against the better peer.
+func row(name string, rates [3][]float64, goal string) {
+	ratio := "-"
+	if best := max(median(rates[1]), median(rates[2])); best > 0 {
+		ratio = fmt.Sprintf("%.2f", median(rates[0])/best)
+	}
+	fmt.Printf("%-40s %26s %26s %26s %7s %6s\n", name, spread(rates[0]), spread(rates[1]), spread(rates[2]), ratio, goal)
 }
 
 func median(x []float64) float64 {

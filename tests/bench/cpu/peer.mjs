@@ -34,21 +34,24 @@ async function step(ctx, rows) {
   return out;
 }
 
+const seconds = ({user, system}) => (user + system) / 1e6;
+
 async function run({prompts, steps, flash}) {
   const ctx = contexts[flash]._ctx;
   ctx.setThreads(threads);
   for (let i = 0; i < 8; i++) ctx.disposeSequence(i);
   const tokens = prompts.map(() => []);
-  let start = process.hrtime.bigint();
+  let start = process.hrtime.bigint(), busy = process.cpuUsage();
   for (const [i, p] of prompts.entries()) tokens[i].push(...await step(ctx, [[i, 0, p]]));
-  const prefill = Number(process.hrtime.bigint() - start) / 1e9;
+  const prefill = Number(process.hrtime.bigint() - start) / 1e9, prefillCPU = seconds(process.cpuUsage(busy));
   start = process.hrtime.bigint();
+  busy = process.cpuUsage();
   for (let s = 0; s < steps; s++) {
     const out = await step(ctx, prompts.map((p, i) => [i, p.length + s, [tokens[i].at(-1)]]));
     out.forEach((t, i) => tokens[i].push(t));
   }
-  const decode = Number(process.hrtime.bigint() - start) / 1e9;
-  return {prefill, decode, tokens};
+  const decode = Number(process.hrtime.bigint() - start) / 1e9, decodeCPU = seconds(process.cpuUsage(busy));
+  return {prefill, decode, prefillCPU, decodeCPU, tokens};
 }
 
 console.log(JSON.stringify({system: llama.systemInfo ?? "", release: llama.llamaCppRelease?.release ?? ""}));
