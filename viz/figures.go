@@ -25,7 +25,7 @@ func Throughput(done []Finished) *charts.Line {
 	}
 	n := min(60, max(1, len(done)))
 	width := max(end/time.Duration(n), time.Millisecond)
-	n = int(end/width) + 1
+	n = int((end + width - 1) / width) // the last one has the end
 	sums := make([]float64, n)
 	for _, d := range done {
 		sums[min(n-1, max(0, int(d.At/width)))] += float64(d.Tokens)
@@ -115,9 +115,13 @@ func Logprobs(tokens []Logprob) *charts.Bar {
 		sub = fmt.Sprintf("%d tokens · mean log-probability %.3f · perplexity %.2f",
 			len(tokens), sum/float64(len(tokens)), math.Exp(-sum/float64(len(tokens))))
 	}
+	interval := "0" // every label, as long as they fit beside each other
+	if len(tokens) > 44 {
+		interval = "auto"
+	}
 	c := charts.NewBar()
 	c.SetGlobalOptions(append(common("Token probabilities", sub, "", "p"), noLegend(),
-		charts.WithXAxisOpts(opts.XAxis{AxisLabel: &opts.AxisLabel{Rotate: 60, Interval: "0"}}),
+		charts.WithXAxisOpts(opts.XAxis{AxisLabel: &opts.AxisLabel{Rotate: 60, Interval: interval}}),
 		charts.WithYAxisOpts(opts.YAxis{Name: "p", Max: 1}))...)
 	c.SetXAxis(labels).AddSeries("p", data)
 	return c

@@ -175,7 +175,7 @@ def test_serve_answers_refuses_and_ends_with_ctrl_c():
         ran = server.end()
     assert ran.code == OK and "stopping" in ran.err, ran
     with socket.socket() as s:
-        s.bind(("127.0.0.1", port))
+        assert s.connect_ex(("127.0.0.1", port)) != 0, "the port still answers"
 
 
 @needs_model

@@ -22,6 +22,22 @@ def test_a_program_with_package_main_runs(tmp_path):
     assert ran.code == 0 and ran.text == "from main\n", ran
 
 
+def test_loops_of_every_form(tmp_path):
+    source = """
+n := 0
+for i := 0; ; i++ {
+	if i == 3 { break }
+	n += i
+}
+for i := 0; i < 2; { i++; n += i }
+for ; n < 10; { n++ }
+if m := n; m > 5 { n = m + 1 }
+fmt.Println(n)
+"""
+    ran = run(GODWIT, "run", "-", stdin=source)
+    assert ran.code == 0 and ran.text == "11\n", ran
+
+
 def test_a_first_line_for_the_shell_is_skipped(tmp_path):
     script = tmp_path / "script.go"
     script.write_text("#!/usr/bin/env -S godwit run\nfmt.Println(1)\nnope\n")
@@ -61,7 +77,7 @@ def test_a_helper_that_fails_says_why(tmp_path):
 
 
 def test_an_endless_loop_ends_with_ctrl_c(tmp_path):
-    (tmp_path / "loop.go").write_text('fmt.Println("started")\nfor i := 0; ; i++ {\n}\n')
+    (tmp_path / "loop.go").write_text('fmt.Println("started")\nfor {\n}\n')
     with Running(GODWIT, "run", "loop.go", cwd=tmp_path) as script:
         script.wait_for("started", where="out")
         time.sleep(0.2)
