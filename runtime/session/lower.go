@@ -23,6 +23,8 @@ type lowerer struct {
 	queue []func()
 	fresh []*function // functions compiled by this unit
 	n     int
+
+	placed []int64 // numbers of the places of this unit's functions
 }
 
 // function is a compiled function, method or instance: other units call it through
@@ -274,20 +276,22 @@ func typeDepth(args []types.Type) int {
 // body is the state while one function is lowered.
 type body struct {
 	*lowerer
-	owner  *unit
-	info   *types.Info
-	env    environment
-	names  map[types.Object]string
-	cells  map[types.Object]bool // variables kept behind a pointer
-	b      *strings.Builder
-	sig    *types.Signature
-	result []string                      // pointers to the results, when they must outlive a closure
-	defers string                        // the function's list of deferred calls
-	inside map[types.Object]types.Object // range key -> the slice it indexes safely
-	stack  []target
-	label  string                                 // label of the statement being lowered
-	named  bool                                   // the results have names
-	hold   func(text string, t types.Type) string // evaluates an operand of a delayed call now
+	owner   *unit
+	info    *types.Info
+	env     environment
+	names   map[types.Object]string
+	cells   map[types.Object]bool // variables kept behind a pointer
+	b       *strings.Builder
+	sig     *types.Signature
+	result  []string                      // pointers to the results, when they must outlive a closure
+	defers  string                        // the function's list of deferred calls
+	inside  map[types.Object]types.Object // range key -> the slice it indexes safely
+	stack   []target
+	where   string // symbol of the function's place
+	whereFn string
+	label   string                                 // label of the statement being lowered
+	named   bool                                   // the results have names
+	hold    func(text string, t types.Type) string // evaluates an operand of a delayed call now
 }
 
 // target is a statement that break or continue can name.
@@ -316,12 +320,24 @@ func (l *lowerer) function(fn *function, sig *types.Signature, recv types.Type) 
 		fields = append(fields, fn.decl.Recv.List...)
 	}
 	fields = append(fields, fn.decl.Type.Params.List...)
-	text := f.funcText(fields, fn.decl.Type.Results, fn.decl.Body, sig, recv)
+	text := f.funcText(fields, fn.decl.Type.Results, fn.decl.Body, sig, recv, displayName(fn))
 	fmt.Fprintf(&l.out, "func %s%s\n", fn.name, text)
 }
 
+// displayName is a function's name in tracebacks.
+func displayName(fn *function) string {
+	name := fn.decl.Name.Name
+	if fn.recv == nil {
+		return strings.Replace(name, "·", ".", 1)
+	}
+	if n := namedOf(fn.recv); n != nil {
+		return n.Obj().Name() + "." + name
+	}
+	return name
+}
+
 // funcText writes parameters, results and body of a function or a literal.
-func (f *body) funcText(params []*ast.Field, results *ast.FieldList, block *ast.BlockStmt, sig *types.Signature, recv types.Type) string {
+func (f *body) funcText(params []*ast.Field, results *ast.FieldList, block *ast.BlockStmt, sig *types.Signature, recv types.Type, name string) string {
 	inner := *f
 	inner.b = &strings.Builder{}
 	inner.sig, inner.stack, inner.defers, inner.result, inner.label = sig, nil, "", nil, ""
@@ -329,7 +345,8 @@ func (f *body) funcText(params []*ast.Field, results *ast.FieldList, block *ast.
 	head := g.paramsText(params, sig, recv)
 	needs := hasDefer(block) || g.returnsFromYield(block)
 	head += g.resultsText(results, sig, needs)
-	g.b.WriteString("{\n" + g.check())
+	g.printf("{\n")
+	g.enterPlace(f.owner.fset.Position(block.Pos()).Filename, name)
 	if needs || g.named {
 		g.declareResults(results, sig, needs)
 	}

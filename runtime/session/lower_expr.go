@@ -143,7 +143,7 @@ func (f *body) expr(e ast.Expr) string {
 		return f.ident(e)
 	case *ast.FuncLit:
 		sig := f.typeOf(e).Underlying().(*types.Signature)
-		return "func" + f.funcText(e.Type.Params.List, e.Type.Results, e.Body, sig, nil)
+		return "func" + f.funcText(e.Type.Params.List, e.Type.Results, e.Body, sig, nil, strings.TrimSuffix(f.whereFn, ".func")+".func")
 	case *ast.CompositeLit:
 		return f.composite(e, f.typeOf(e))
 	case *ast.SelectorExpr:

@@ -24,6 +24,9 @@ func (f *body) mark(n ast.Node) {
 		return
 	}
 	f.printf("/*line %s:%d:%d*/", p.Filename+loweredFile, p.Line, p.Column)
+	if st, ok := n.(ast.Stmt); ok {
+		f.keepPlace(st, p)
+	}
 }
 
 func (f *body) stmt(st ast.Stmt) {

@@ -191,12 +191,16 @@ func (r *run) panicError(v any) *Error {
 	trace := r.trace
 	r.trace = nil
 	r.mu.Unlock()
-	for i, line := range trace {
-		place, fn := splitTrace(line)
-		if i == 0 {
-			_, e.Line, e.Col = splitPlace(place)
+	for _, line := range trace {
+		place, fn, _ := strings.Cut(line, "\t")
+		file, l, c := splitPlace(place)
+		if e.Line == 0 && file == r.src.name {
+			e.Line, e.Col = l, c
 		}
-		e.Traceback = append(e.Traceback, strings.TrimRight(fmt.Sprintf("%s: %s", place, fn), ": "))
+		if fn != "" {
+			place += ": " + fn
+		}
+		e.Traceback = append(e.Traceback, place)
 	}
 	return e
 }
@@ -226,23 +230,6 @@ func safeText(f func() string) (text string) {
 	return f()
 }
 
-// splitTrace takes "cell 3:12:5: panic: main.F_name_7(...)" apart.
-func splitTrace(line string) (place, fn string) {
-	place, fn, _ = strings.Cut(line, ": panic")
-	place = strings.Replace(place, loweredFile, "", 1)
-	fn = strings.TrimPrefix(fn, ": main.")
-	fn, _, _ = strings.Cut(fn, "(")
-	if fn == "" || fn == "Run" {
-		return place, ""
-	}
-	if rest, ok := strings.CutPrefix(fn, "F_"); ok {
-		if i := strings.LastIndexByte(rest, '_'); i > 0 {
-			return place, rest[:i]
-		}
-	}
-	return place, ""
-}
-
 func splitPlace(place string) (file string, line, col int) {
 	parts := strings.Split(place, ":")
 	if len(parts) < 3 {
@@ -266,10 +253,12 @@ func (w traceWriter) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, line := range strings.Split(strings.TrimSpace(string(p)), "\n") {
-		if strings.Contains(line, ": panic") && len(r.trace) < 60 {
-			if n := len(r.trace); n == 0 || r.trace[n-1] != line {
-				r.trace = append(r.trace, line)
-			}
+		name, _, ok := strings.Cut(line, ": panic")
+		if !ok || len(r.trace) >= 60 {
+			continue
+		}
+		if where, fn := w.s.locate(name); where != "" {
+			r.trace = append(r.trace, where+"\t"+fn)
 		}
 	}
 	return len(p), nil

@@ -54,6 +54,7 @@ type Session struct {
 	runsMu    sync.RWMutex
 	runs      map[unsafe.Pointer]*run
 	runOrder  []*run
+	places    sync.Map // number -> *place
 	running   *run
 	closed    bool
 }
@@ -716,6 +717,7 @@ func (s *Session) commit(u *unit, extra []*declared) {
 // mainText lowers the statements of the cell.
 func (f *body) mainText() string {
 	list := f.u.body.List
+	f.enterPlace(f.u.src.name, "")
 	if f.u.last != nil {
 		list = list[:len(list)-1]
 	}
@@ -726,7 +728,7 @@ func (f *body) mainText() string {
 	}
 	f.block(list)
 	if f.u.last != nil {
-		f.mark(f.u.last)
+		f.mark(&ast.ExprStmt{X: f.u.last})
 		f.setValue(f.u.last)
 	}
 	if f.defers != "" {
@@ -761,4 +763,21 @@ func (f *body) setValue(e ast.Expr) {
 	}
 	t = types.Default(t)
 	f.printf("%s(%s)\n", set, f.toAny(f.exprTo(e, t), t, e))
+}
+
+// valueText shows a variable's value, cut to a line.
+func (s *Session) valueText(t types.Type, p reflect.Value) string {
+	rt := s.types.of(t)
+	text := ""
+	s.compileMu.Unlock()
+	defer s.compileMu.Lock()
+	var x any = p.Elem().Interface()
+	if rt.boxes {
+		x = box(rt, p.Elem())
+	}
+	text = safeText(func() string { return fmt.Sprintf("%+v", x) })
+	if r := []rune(text); len(r) > 200 {
+		text = string(r[:200]) + "…"
+	}
+	return text
 }

@@ -55,7 +55,9 @@ func split(code string) []item {
 		case token.RPAREN, token.RBRACE, token.RBRACK:
 			depth--
 		}
-		end = offset + tokenLen(tok, lit)
+		if tok != token.SEMICOLON || lit != "\n" {
+			end = min(offset+tokenLen(tok, lit), len(code))
+		}
 	})
 	if start >= 0 {
 		// What the scanner could not read to its end belongs to the last piece.

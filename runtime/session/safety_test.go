@@ -1,0 +1,256 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// exec runs a cell and returns its error as *Error, nil if there is none.
+func exec(t *testing.T, s *Session, rec *recorder, code string) *Error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	_, err := s.Exec(ctx, Cell{Code: code, Number: 1}, rec)
+	var e *Error
+	if err != nil && !errors.As(err, &e) {
+		t.Fatalf("an error that is no *Error: %v", err)
+	}
+	return e
+}
+
+func TestInterruptsEndEveryWait(t *testing.T) {
+	for _, c := range []struct{ name, code string }{
+		{"an endless loop", "for {}"},
+		{"a counting loop", "x := 0\nfor { x++ }"},
+		{"an endless goto", "again:\ngoto again"},
+		{"a loop in a function", "func spin() { for i := 0; ; i++ { _ = i } }\nspin()"},
+		{"mutual recursion with work", "func a(n int) int { if n > 50 { return 0 }; return b(n+1) + b(n+1) }\nfunc b(n int) int { return a(n) }\na(0)"},
+		{"a sleep", "time.Sleep(time.Hour)"},
+		{"an empty select", "select {}"},
+		{"a receive", "<-make(chan int)"},
+		{"a receive from nil", "var c chan int\n<-c"},
+		{"a send", "make(chan int) <- 1"},
+		{"a range over a channel", "for range make(chan int) {}"},
+		{"a select", "c := make(chan int)\nselect { case <-c: case c <- 1: }"},
+		{"a mutex", "var mu sync.Mutex\nmu.Lock()\nmu.Lock()"},
+		{"a read lock", "var mu sync.RWMutex\nmu.Lock()\nmu.RLock()"},
+		{"a wait group", "var wg sync.WaitGroup\nwg.Add(1)\nwg.Wait()"},
+		{"an embedded mutex", "type T struct{ sync.Mutex }\nt := &T{}\nt.Lock()\nt.Lock()"},
+		{"a compiled read", "r, _ := io.Pipe()\nio.ReadAll(r)"},
+		{"a callback of sort", "s := make([]int, 1000)\nfor { sort.Slice(s, func(i, j int) bool { return s[i] < s[j] }) }"},
+		{"a recover in the loop", "for { func() { defer func() { recover() }(); for {} }() }"},
+		{"a range over func", "for i := range func(y func(int) bool) { for y(1) {} } { _ = i }"},
+		{"a WaitGroup of workers", "var wg sync.WaitGroup\nfor range 3 { wg.Go(func() { for {} }) }\nwg.Wait()"},
+		{"an accept", "l, _ := net.Listen(\"tcp\", \"127.0.0.1:0\")\nl.Accept()"},
+		{"a child process", "exec.Command(\"sleep\", \"3\").Run()"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSession(t, "kept := 7")
+			ctx, cancel := context.WithCancel(t.Context())
+			var at time.Time
+			time.AfterFunc(100*time.Millisecond, func() { at = time.Now(); cancel() })
+			_, err := s.Exec(ctx, Cell{Code: c.code, Number: 2}, &recorder{})
+			var e *Error
+			if !errors.As(err, &e) || e.Name != "Interrupted" {
+				t.Fatalf("got %v", err)
+			}
+			if took := time.Since(at); took > time.Second {
+				t.Errorf("the interrupt took %v", took)
+			}
+			rec := &recorder{}
+			if e := exec(t, s, rec, "fmt.Print(kept)"); e != nil || rec.stdout() != "7" {
+				t.Errorf("the state is lost: %v %q", e, rec.stdout())
+			}
+		})
+	}
+}
+
+func TestInterruptedCellsStayStill(t *testing.T) {
+	s := newSession(t)
+	rec := &recorder{}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	code := "for range 4 { go func() { for { fmt.Print(\"\"); runtime.Gosched() } }() }\ngo func() { time.Sleep(150*time.Millisecond); fmt.Print(\"LATE\") }()\nfor {}"
+	if _, err := s.Exec(ctx, Cell{Code: code, Number: 1}, rec); err == nil {
+		t.Fatal("not interrupted")
+	}
+	time.Sleep(300 * time.Millisecond)
+	if rec.stdout() != "" {
+		t.Errorf("it printed later: %q", rec.stdout())
+	}
+	s.runsMu.RLock()
+	defer s.runsMu.RUnlock()
+	for _, r := range s.runOrder {
+		if n := r.alive.Load(); n != 0 {
+			t.Errorf("%d goroutines of %s go on", n, r.src.name)
+		}
+	}
+}
+
+func TestFaultsKeepTheSession(t *testing.T) {
+	for _, c := range []struct{ name, code, kind, message string }{
+		{"a panic", "panic(\"boom\")", "Panic", "boom"},
+		{"a panic with an error", "panic(errors.New(\"bad\"))", "Panic", "bad"},
+		{"a nil map", "var m map[string]int\nm[\"a\"] = 1", "Panic", "assignment to entry in nil map"},
+		{"a nil pointer", "var p *struct{ a int }\np.a = 1", "Panic", "invalid memory address or nil pointer dereference"},
+		{"a nil function", "var f func()\nf()", "Panic", "invalid memory address or nil pointer dereference"},
+		{"a nil interface", "var e error\ne.Error()", "Panic", "invalid memory address or nil pointer dereference"},
+		{"an index", "a := []int{1}\ni := 4\n_ = a[i]", "Panic", "index out of range [4] with length 1"},
+		{"a slice bound", "a := []int{1}\ni := 4\n_ = a[i:]", "Panic", "slice bounds out of range"},
+		{"a division by zero", "z := 0\n_ = 1 / z", "Panic", "integer divide by zero"},
+		{"a failed assertion", "var x any = \"s\"\n_ = x.(int)", "Panic", "interface conversion: interface {} is string, not int"},
+		{"a closed channel", "c := make(chan int)\nclose(c)\nclose(c)", "Panic", "close of closed channel"},
+		{"a send on a closed channel", "c := make(chan int, 1)\nclose(c)\nc <- 1", "Panic", "send on closed channel"},
+		{"an unhashable key", "m := map[any]int{}\nm[[]int{1}] = 2", "Panic", "hash of unhashable type"},
+		{"a negative length", "n := -1\n_ = make([]int, n)", "Panic", "makeslice: len out of range"},
+		{"os.Exit", "os.Exit(3)", "ExitRequest", "exit status 3"},
+		{"os.Exit under a recover", "func() { defer func() { recover() }(); os.Exit(4) }()", "ExitRequest", "exit status 4"},
+		{"log.Fatal", "log.Fatal(\"bye\")", "ExitRequest", "exit status 1"},
+		{"Goexit", "runtime.Goexit()", "Panic", "Goexit"},
+		{"an undefined name", "x := nosuch", "CompileError", "undefined: nosuch"},
+		{"a missing return", "func f() int { }", "CompileError", "missing return"},
+		{"an unused variable in a function", "func f() { x := 1 }", "CompileError", "declared and not used: x"},
+		{"a syntax error", "x := (1", "CompileError", "expected"},
+		{"an unknown package", "import \"example.com/nosuch\"", "CompileError", "neither in std nor linked"},
+		{"a generic method of compiled code", "weak.Make(new(int))", "CompileError", "cannot be used in a cell"},
+		{"endless recursion", "func inf(n int) int { return inf(n+1) + 1 }\ninf(0)", "StackOverflow", "stack overflow"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.name == "endless recursion" && testing.Short() {
+				t.Skip("it fills a gigabyte of stack")
+			}
+			s := newSession(t, "kept := 7")
+			e := exec(t, s, &recorder{}, c.code)
+			if e == nil || e.Name != c.kind || !strings.Contains(e.Message, c.message) {
+				t.Fatalf("got %+v, want %s: %s", e, c.kind, c.message)
+			}
+			if e.Line == 0 && c.kind == "Panic" && c.name != "Goexit" {
+				t.Errorf("no line: %+v", e)
+			}
+			rec := &recorder{}
+			if e := exec(t, s, rec, "fmt.Print(kept)"); e != nil || rec.stdout() != "7" {
+				t.Errorf("the state is lost: %v %q", e, rec.stdout())
+			}
+		})
+	}
+}
+
+func TestGoroutinePanicsAreReported(t *testing.T) {
+	s := newSession(t)
+	for _, code := range []string{
+		"go func() { panic(\"gor\") }()",
+		"go func() { var m map[int]int; m[1] = 1 }()",
+		"time.AfterFunc(time.Millisecond, func() { panic(\"timer\") })",
+		"go runtime.Goexit()",
+		"go os.Exit(2)",
+		"var wg sync.WaitGroup\nwg.Go(func() { panic(\"in a group\") })\nwg.Wait()",
+	} {
+		rec := &recorder{}
+		if e := exec(t, s, rec, code+"\ntime.Sleep(30 * time.Millisecond)"); e != nil {
+			t.Fatalf("%s: %v", code, e)
+		}
+		want := "goroutine of cell 1"
+		if strings.Contains(code, "Goexit") {
+			want = ""
+		}
+		if !strings.Contains(rec.stderr(), want) {
+			t.Errorf("%s: the cell was told %q", code, rec.stderr())
+		}
+	}
+}
+
+func TestOutputGoesToItsOwnCell(t *testing.T) {
+	s := newSession(t)
+	first, second := &recorder{}, &recorder{}
+	exec(t, s, first, "go func() { time.Sleep(50 * time.Millisecond); fmt.Print(\"first\") }()")
+	exec(t, s, second, "fmt.Print(\"second\")\ntime.Sleep(150 * time.Millisecond)")
+	if first.stdout() != "first" || second.stdout() != "second" {
+		t.Errorf("got %q and %q", first.stdout(), second.stdout())
+	}
+}
+
+func TestPanicsPointAtTheCell(t *testing.T) {
+	s := newSession(t, "func inner(a []int) int {\n\treturn a[3]\n}")
+	_, err := s.Exec(t.Context(), Cell{Code: "x := 1\n_ = x\ninner(nil)", Number: 2}, &recorder{})
+	var e *Error
+	if !errors.As(err, &e) || e.Line != 3 || !strings.Contains(strings.Join(e.Traceback, "\n"), "cell 1:2:") || !strings.Contains(strings.Join(e.Traceback, "\n"), "cell 2:3:") {
+		t.Errorf("got %+v", *e)
+	}
+}
+
+func TestErrorsOfACellComeTogether(t *testing.T) {
+	s := newSession(t)
+	e := exec(t, s, &recorder{}, "a := nosuch1\nb := 1 + \"x\"\n\nc := nosuch2")
+	if e == nil || e.Line != 1 || e.Col != 6 || len(e.Traceback) != 3 || !strings.Contains(e.Traceback[2], "cell 1:4:6: undefined: nosuch2") {
+		t.Errorf("got %+v", e)
+	}
+}
+
+func TestAThousandCellsDoNotGrow(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	s := newSession(t)
+	measure := func(n int) (time.Duration, uint64) {
+		start := time.Now()
+		for range n {
+			if e := exec(t, s, &recorder{}, "x := 1\ny := x + 1\n_ = y"); e != nil {
+				t.Fatal(e)
+			}
+		}
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return time.Since(start) / time.Duration(n), m.HeapAlloc
+	}
+	measure(50)
+	before, heap := measure(200)
+	measure(1000)
+	after, grown := measure(200)
+	t.Logf("a cell takes %v, later %v; 1200 cells add %d KiB", before, after, (int64(grown)-int64(heap))/1024)
+	if int64(grown)-int64(heap) > 8<<20 {
+		t.Errorf("1200 cells added %d bytes", grown-heap)
+	}
+}
+
+func BenchmarkTrivialCell(b *testing.B) {
+	s := newSession(b)
+	for b.Loop() {
+		if _, err := s.Exec(b.Context(), Cell{Code: "1 + 1", Number: 1}, &recorder{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkPrintCell(b *testing.B) {
+	s := newSession(b)
+	for b.Loop() {
+		if _, err := s.Exec(b.Context(), Cell{Code: "x := 5\nfmt.Println(x)", Number: 1}, &recorder{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkFib(b *testing.B) {
+	s := newSession(b, "func fib(n int) int { if n < 2 { return n }; return fib(n-1) + fib(n-2) }")
+	for b.Loop() {
+		if _, err := s.Exec(b.Context(), Cell{Code: "fib(20)", Number: 1}, &recorder{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkNew(b *testing.B) {
+	for b.Loop() {
+		s, err := New(Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		_ = s.Close()
+	}
+}
