@@ -80,12 +80,33 @@ func renderImage(m image.Image) (data, metadata map[string]any, ok bool) {
 // form, everything else as fmt.Print shows it.
 func (e *Env) Display(values ...any) {
 	for _, v := range values {
-		data, meta, ok := e.Render(v)
-		if !ok {
-			data = map[string]any{"text/plain": fmt.Sprint(v)}
-		}
+		data, meta := e.bundle(v)
 		e.opt.Current().Display(data, meta, "", false)
 	}
+}
+
+// DisplayAs shows a value under a name of the caller's choice, so that UpdateDisplay
+// can replace it later, also from another cell.
+func (e *Env) DisplayAs(id string, v any) { e.displayAs(id, v, false) }
+
+// UpdateDisplay replaces what DisplayAs showed under the name, wherever it is.
+func (e *Env) UpdateDisplay(id string, v any) { e.displayAs(id, v, true) }
+
+func (e *Env) displayAs(id string, v any, update bool) {
+	if id == "" {
+		failf("a display needs a name: DisplayAs(\"plot\", value)")
+	}
+	data, meta := e.bundle(v)
+	e.opt.Current().Display(data, meta, id, update)
+}
+
+// bundle is Render with a plain form for everything else.
+func (e *Env) bundle(v any) (data, metadata map[string]any) {
+	data, metadata, ok := e.Render(v)
+	if !ok {
+		return map[string]any{"text/plain": fmt.Sprint(v)}, nil
+	}
+	return data, metadata
 }
 
 // DisplayHTML shows HTML. The text is not escaped: it is yours.
