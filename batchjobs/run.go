@@ -158,11 +158,10 @@ type run struct {
 	window *window
 	out    *sink
 
-	mu       sync.Mutex
-	prog     Progress
-	cached   int64
-	sources  []*source
-	finished bool
+	mu      sync.Mutex
+	prog    Progress
+	cached  int64
+	sources []*source
 }
 
 // Run executes a job. When ctx ends, requests under way are cancelled, what is done

@@ -45,6 +45,7 @@ type source struct {
 	codec  string // "zstd", "gzip", …, "plain"
 	size   int64  // compressed bytes; 0 if unknown (pipes)
 	read   *atomic.Int64
+	dict   uint32 // dictionary that the first zstd frame names; 0: none
 	text   *bufio.Reader
 	closer func() error
 	asText bool // every line is a prompt
@@ -161,6 +162,10 @@ func (s *source) decompress(r io.Reader, window uint64) error {
 	)
 	switch s.codec {
 	case "zstd":
+		var h zstd.Header
+		if first, _ := in.Peek(zstd.HeaderMaxSize); h.Decode(first) == nil {
+			s.dict = h.DictionaryID
+		}
 		var d *zstd.Decoder
 		d, err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(true))
 		if err == nil {
@@ -243,15 +248,25 @@ func (s *source) skipMark() error {
 	return nil
 }
 
+// named puts the codec before an error that does not name it itself.
+func (s *source) named(err error) error {
+	if strings.HasPrefix(err.Error(), s.codec+":") {
+		return err
+	}
+	return fmt.Errorf("%s: %w", s.codec, err)
+}
+
 // damage turns a decoder's error into an InputError at the current place.
 func (s *source) damage(err error) error {
-	e := &InputError{Name: s.name, Code: "input_corrupt", Offset: s.offset, Err: fmt.Errorf("%s: %w", s.codec, err)}
+	e := &InputError{Name: s.name, Code: "input_corrupt", Offset: s.offset, Err: s.named(err)}
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		e.Code = "input_truncated"
 		e.Err = fmt.Errorf("the %s stream ends too early; every whole line before was processed", s.codec)
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeTooSmall):
-		e.Err = fmt.Errorf("%s: %w: raise --max-window if you trust the file", s.codec, err)
+		e.Err = fmt.Errorf("%w: raise --max-window if you trust the file", s.named(err))
+	case errors.Is(err, zstd.ErrUnknownDictionary):
+		e.Err = fmt.Errorf("%w (id %d): decompress the file with it first", s.named(err), s.dict)
 	}
 	var pe *fs.PathError
 	if errors.As(err, &pe) {

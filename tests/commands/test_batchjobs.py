@@ -297,3 +297,30 @@ def test_help_and_completion(command):
 def test_completion_scripts(shell):
     ran = run(BATCHJOBS, "completion", shell)
     assert ran.code == 0 and b"batchjobs" in ran.out and len(ran.out) > 1000, ran
+
+
+def test_compressed_inputs_that_ask_for_too_much_are_refused(tmp_path):
+    lines = fake_lines(40).encode()
+    wide = zstandard.ZstdCompressor(compression_params=zstandard.ZstdCompressionParameters(window_log=30)).compressobj()
+    dictionary = zstandard.train_dictionary(1000, [lines[i : i + 80] for i in range(0, 3000, 7)] * 3)
+    cases = {
+        "wide.zst": (wide.compress(lines) + wide.flush(), "--max-window"),
+        "dictionary.zst": (zstandard.ZstdCompressor(dict_data=dictionary).compress(lines), f"id {dictionary.dict_id()}"),
+    }
+    for name, (data, want) in cases.items():
+        (tmp_path / name).write_bytes(data)
+        ran = run(BATCHJOBS, "run", name, FAKE, "-o", "-", cwd=tmp_path)
+        assert ran.code == PERMANENT and want in ran.err and name in ran.err and ran.out == b"", (name, ran)
+    ran = run(BATCHJOBS, "run", "wide.zst", FAKE, "-o", "-", "--max-window", 1 << 30, cwd=tmp_path)
+    assert ran.code == DONE and len(answers(ran.out)) == 40, ran
+
+
+def test_a_bomb_is_one_line_that_is_too_long(tmp_path):
+    lines = fake_lines(3).encode()
+    bomb = zstandard.ZstdCompressor().compressobj()
+    packed = b"".join(bomb.compress(bytes(1 << 20)) for _ in range(300)) + bomb.flush()  # 300 MB in some 10 KB
+    (tmp_path / "bomb.zst").write_bytes(zstandard.compress(lines) + packed + zstandard.compress(b"\n" + lines))
+    ran = run(BATCHJOBS, "run", "bomb.zst", FAKE, "-o", "-", cwd=tmp_path)
+    assert ran.code == ERROR_LINES, ran
+    out = answers(ran.out)
+    assert len(out) == 7 and out[3]["error"]["code"] == "line_too_long" and out[3]["line"] == 4
