@@ -28,6 +28,7 @@ type loop struct {
 	sched    *sched.Scheduler
 	cache    *kvcache.Cache
 	batch    device.Batch
+	pace     pacer
 	jobs     map[*job]struct{}
 	done     chan struct{} // closed when the goroutine is gone
 
@@ -204,6 +205,7 @@ func (l *loop) turn() (busy bool) {
 	start := time.Now()
 	l.fill(runs)
 	outs, err := l.compute()
+	computed := time.Since(start)
 	if err != nil {
 		l.log.Error("step failed", "error", err, "sequences", len(runs))
 		l.sched.Abort()
@@ -214,6 +216,7 @@ func (l *loop) turn() (busy bool) {
 	}
 	l.sched.Commit()
 	l.deliver(runs, outs)
+	l.sched.LimitPrefill(l.pace.measure(len(l.batch.Tokens)-len(runs), computed))
 	if l.log.Enabled(context.Background(), slog.LevelDebug) {
 		l.log.Debug("step", "sequences", len(runs), "rows", len(l.batch.Tokens), "duration", time.Since(start))
 	}

@@ -57,6 +57,7 @@ type Scheduler struct {
 	steps   uint64
 	open    bool // Next was called, Commit was not
 	others  []*Sequence
+	most    int // prompt rows, from LimitPrefill; 0: PrefillRows alone limits
 
 	blocked   bool // nothing waiting fitted, and nothing has changed since
 	blockedAt int  // pages available then
@@ -69,6 +70,10 @@ func New(o Options, cache *kvcache.Cache) *Scheduler {
 	o.TargetRows = max(1, o.TargetRows)
 	return &Scheduler{o: o, cache: cache}
 }
+
+// LimitPrefill lowers the prompt rows of the coming steps below PrefillRows, for a
+// caller that sees them take too long; 0 takes the limit away.
+func (s *Scheduler) LimitPrefill(rows int) { s.most = max(0, rows) }
 
 // Running is the number of sequences in the batch.
 func (s *Scheduler) Running() int { return len(s.running) }
@@ -301,6 +306,9 @@ func (s *Scheduler) prefills() {
 		return
 	}
 	rows, targets := s.o.PrefillRows, s.o.TargetRows
+	if s.most > 0 {
+		rows = min(rows, s.most)
+	}
 	share := max(rows-(wanted-oldest.remaining()), (rows+1)/2)
 	rows -= s.prefill(oldest, share, &targets)
 	slices.SortFunc(s.others, func(a, b *Sequence) int {

@@ -229,6 +229,21 @@ func TestALongPromptDoesNotBlockShortOnes(t *testing.T) {
 	}
 }
 
+func TestLimitPrefillLowersTheRowsOfAStep(t *testing.T) {
+	s := New(Options{MaxRunning: 2, PrefillRows: 8}, kvcache.New(16, 4))
+	if err := s.Add(&Sequence{Tokens: make([]int32, 30), Limit: 31}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ limit, rows int }{{0, 8}, {3, 3}, {1, 1}, {100, 8}, {-1, 8}} {
+		s.LimitPrefill(c.limit)
+		runs := s.Next()
+		if len(runs) != 1 || runs[0].Rows != c.rows {
+			t.Errorf("limit %d gave the runs %+v, want %d rows", c.limit, runs, c.rows)
+		}
+		s.Commit()
+	}
+}
+
 func TestAStreamOfShortPromptsDoesNotStarveALongOne(t *testing.T) {
 	p := newPlayer(t, Options{MaxRunning: 8, PrefillRows: 64}, 600, 16)
 	long := p.addNew("long", 4000, 4, 0)
