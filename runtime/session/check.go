@@ -109,6 +109,7 @@ func plan(src *source, items []item) (units []*unit, imports []item, errs []loca
 			delete(defined, n)
 		}
 	}
+	stmts = orderVars(src, stmts, decls, defined)
 	after := declAfter(decls, defined)
 	cur := &unit{src: src}
 	for i := -1; i < len(stmts); i++ {
@@ -129,6 +130,67 @@ func plan(src *source, items []item) (units []*unit, imports []item, errs []loca
 	}
 	cur.wants = true
 	return append(units, cur), imports, errs
+}
+
+// orderVars puts the variables of a cell that has only declarations into the order
+// in which they need each other, as Go initialises a package.
+func orderVars(src *source, stmts []item, decls []*declared, defined map[string]int) []item {
+	free := make([]map[string]bool, len(stmts))
+	for i, it := range stmts {
+		if it.kind != itemVar {
+			return stmts
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), "", "package p;"+src.code[it.start:it.end]+"\n", parser.SkipObjectResolution)
+		if err != nil {
+			return stmts
+		}
+		free[i] = map[string]bool{}
+		for _, d := range f.Decls {
+			for name := range freeNames(d) {
+				free[i][name] = true
+			}
+		}
+	}
+	through := map[string]*declared{}
+	for _, d := range decls {
+		for _, n := range d.names {
+			through[n] = d
+		}
+	}
+	var order []item
+	state := make([]int, len(stmts))
+	var visit func(i int)
+	var follow func(names map[string]bool, seen map[*declared]bool)
+	follow = func(names map[string]bool, seen map[*declared]bool) {
+		for name := range names {
+			if j, ok := defined[name]; ok {
+				visit(j)
+			}
+			if d := through[name]; d != nil && !seen[d] {
+				seen[d] = true
+				follow(d.free, seen)
+			}
+		}
+	}
+	visit = func(i int) {
+		if state[i] != 0 {
+			return
+		}
+		state[i] = 1
+		follow(free[i], map[*declared]bool{})
+		order = append(order, stmts[i])
+	}
+	for i := range stmts {
+		visit(i)
+	}
+	for i, it := range order {
+		for _, name := range definedNames(src.code[it.start:it.end]) {
+			if _, ok := defined[name]; ok {
+				defined[name] = i
+			}
+		}
+	}
+	return order
 }
 
 // declAfter says after which statement (-1: before all) each declaration can be
@@ -381,6 +443,8 @@ func (u *unit) report(err error) {
 		return
 	case strings.HasPrefix(te.Msg, "declared and not used") && u.atTop(te.Pos):
 		return
+	case strings.HasPrefix(te.Msg, "too many return values") && u.topReturn(te.Pos):
+		return
 	case strings.HasSuffix(te.Msg, "is not used") && u.inLast(te.Pos):
 		return
 	case strings.HasPrefix(te.Msg, "missing function body"), strings.HasPrefix(te.Msg, "func "+cellFunc):
@@ -424,6 +488,22 @@ func (u *unit) atTop(pos token.Pos) bool {
 		}
 	}
 	return false
+}
+
+// topReturn reports whether pos is in a return statement of the cell itself, whose
+// values are evaluated and dropped.
+func (u *unit) topReturn(pos token.Pos) bool {
+	found := false
+	ast.Inspect(u.body, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncLit:
+			return false
+		case *ast.ReturnStmt:
+			found = found || n.Pos() <= pos && pos < n.End()
+		}
+		return !found
+	})
+	return found
 }
 
 func (u *unit) lastExpr() *ast.ExprStmt {

@@ -232,11 +232,6 @@ func addImports(own map[string]string, text string, s *Session) map[string]strin
 	return own
 }
 
-func parses(text string) bool {
-	_, err := parser.ParseFile(token.NewFileSet(), "", "package p; func _() {"+text+"\n}", parser.SkipObjectResolution)
-	return err == nil
-}
-
 // lookup resolves a name: the cell's own, the session's, an imported or a standard package.
 func (s *Session) lookupName(name string, local map[string]types.Object) types.Object {
 	if obj := local[name]; obj != nil {
@@ -587,4 +582,10 @@ func shape(code string) (depth int, last token.Token, open bool) {
 			last = tok
 		}
 	}
+}
+
+// parses reports whether text is a list of statements.
+func parses(text string) bool {
+	_, err := parser.ParseFile(token.NewFileSet(), "", "package p; func _() {"+text+"\n}", parser.SkipObjectResolution)
+	return err == nil
 }

@@ -98,7 +98,7 @@ func (f *foreign) object(pkg *types.Package, name string, v reflect.Value) types
 		return types.NewConst(token.NoPos, pkg, name, constType(c), c)
 	}
 	switch {
-	case isTypeSymbol(name, v):
+	case isTypeSymbol(v):
 		t := f.typ(v.Type().Elem())
 		if n, ok := types.Unalias(t).(*types.Named); ok && n.Obj().Pkg() == pkg && n.Obj().Name() == name {
 			return n.Obj()
@@ -120,7 +120,7 @@ func (f *foreign) object(pkg *types.Package, name string, v reflect.Value) types
 }
 
 // isTypeSymbol reports whether a symbol stands for a type: a nil pointer.
-func isTypeSymbol(_ string, v reflect.Value) bool {
+func isTypeSymbol(v reflect.Value) bool {
 	return v.Kind() == reflect.Pointer && v.IsNil() && !v.CanAddr()
 }
 

@@ -47,8 +47,10 @@ func (f *body) stmt(st ast.Stmt) {
 		f.labeled(st)
 	case *ast.ExprStmt:
 		f.exprStmt(st)
+		f.checkAfter(st)
 	case *ast.AssignStmt:
 		f.assign(st)
+		f.checkAfter(st)
 	case *ast.IncDecStmt:
 		f.update(st.X, st.Tok.String()[:1], "1", st)
 	case *ast.DeclStmt:
@@ -79,6 +81,29 @@ func (f *body) stmt(st ast.Stmt) {
 		f.fail(st, "this statement is not supported in a cell")
 	}
 }
+
+// checkAfter ends an interrupted cell behind a compiled call that may have waited.
+func (f *body) checkAfter(st ast.Stmt) {
+	waits := false
+	ast.Inspect(st, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncLit:
+			return false
+		case *ast.SelectorExpr:
+			fn, ok := f.info.Uses[n.Sel].(*types.Func)
+			if ok && fn.Pkg() != nil && mayWait[strings.Split(fn.Pkg().Path(), "/")[0]] {
+				waits = true
+			}
+		}
+		return !waits
+	})
+	if waits {
+		f.printf("%s", f.check())
+	}
+}
+
+// mayWait are the first elements of packages whose functions may block.
+var mayWait = map[string]bool{"net": true, "os": true, "io": true, "bufio": true, "database": true, "context": true, "github.com": true}
 
 func (f *body) labeled(st *ast.LabeledStmt) {
 	switch st.Stmt.(type) {
@@ -475,6 +500,13 @@ func (f *body) returnStmt(st *ast.ReturnStmt) {
 // plainReturn is a return whose results need no variables.
 func (f *body) plainReturn(st *ast.ReturnStmt, kinds []types.Type) {
 	if len(st.Results) == 0 {
+		f.leave()
+		return
+	}
+	if len(kinds) == 0 {
+		for _, e := range st.Results { // of a cell's top level
+			f.exprStmt(&ast.ExprStmt{X: e})
+		}
 		f.leave()
 		return
 	}

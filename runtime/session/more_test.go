@@ -60,6 +60,22 @@ var snippets = []struct{ name, cells, want string }{
 	{"matrix of slices", "m := make([][]float64, 2)\nfor i := range m { m[i] = make([]float64, 2); for j := range m[i] { m[i][j] = float64(i*2 + j) } }\nm[1][0] += 10\nm[0][1]++\nfmt.Println(m)", "[[0 2] [12 3]]\n"},
 	{"closures over loop variables in goroutines", "ch := make(chan int, 5)\nfor i := 0; i < 5; i++ { go func() { ch <- i * i }() }\ns := 0\nfor range 5 { s += <-ch }\nfmt.Println(s)", "30\n"},
 	{"division and shifts of every kind", "var a int8 = -128\nvar b uint16 = 65535\nx := 7\nfmt.Println(-a, b+1, x/2, -x/2, x%3, -x%3, 1<<x, uint32(1)<<31, x&^5, ^x)", "-128 0 3 -3 1 -1 128 2147483648 2 -8\n"},
+	{"package variables in any order", "package main\nvar a = b + f()\nvar b = 2\nfunc f() int { return c }\nvar c = 5\nfunc main() { fmt.Println(a, b, c) }\n---\nmain()", "7 2 5\n"},
+	{"a top-level return with a value", "fmt.Print(\"a \")\nif true { return fmt.Errorf(\"x\") }\nfmt.Print(\"b\")", "a "},
+	{"a top-level defer runs at the end of the cell", "defer fmt.Print(\"deferred\")\nfmt.Print(\"body \")", "body deferred"},
+	{"a cell that only comments", "// nothing here\n/* at all */\n---\nfmt.Print(1)", "1"},
+	{"resp, err := again and again", "a, err := strconv.Atoi(\"1\")\nb, err := strconv.Atoi(\"x\")\n_ = a\nfmt.Println(b, err != nil)\n---\na, err := strconv.Atoi(\"3\")\nfmt.Println(a, err)", "0 true\n3 <nil>\n"},
+	{"a package shadowed and imported again", "bytes := 3\nfmt.Print(bytes)\n---\nimport \"bytes\"\nfmt.Print(bytes.Contains([]byte(\"a\"), nil))", "3true"},
+	{"method set of a value in an interface", "type N struct{ v int }\nfunc (n N) Get() int { return n.v }\ntype G interface{ Get() int }\n---\nn := N{1}\nvar g G = n\nn.v = 5\nvar p G = &n\nn.v = 6\nfmt.Println(g.Get(), p.Get(), g == G(N{1}), g == p)", "1 6 true false\n"},
+	{"range over a map while deleting", "m := map[int]bool{}\nfor i := range 100 { m[i] = true }\nfor k := range m { if k%2 == 0 { delete(m, k) } }\nfmt.Println(len(m))", "50\n"},
+	{"nil slices, maps and any", "var s []int\nvar m map[string]int\nvar x any\nvar e error\nfmt.Println(s == nil, m == nil, x == nil, e == nil, len(s), m[\"a\"], nil, x)", "true true true true 0 0 <nil> <nil>\n"},
+	{"sorting with a compare chain", "type P struct { N string; A int }\n---\nps := []P{{\"b\", 2}, {\"a\", 2}, {\"c\", 1}}\nslices.SortFunc(ps, func(x, y P) int { return cmp.Or(cmp.Compare(x.A, y.A), strings.Compare(x.N, y.N)) })\nfmt.Println(ps)", "[{c 1} {a 2} {b 2}]\n"},
+	{"a state machine of functions in a struct", "type S struct { next func(*S) bool; n int }\n---\ns := &S{}\nvar step func(*S) bool\nstep = func(s *S) bool { s.n++; s.next = step; return s.n < 3 }\ns.next = step\nfor s.next(s) { }\nfmt.Println(s.n)", "3\n"},
+	{"local types and constants", "func f() string { type pair struct { a, b int }; const k = 3; p := []pair{{1, k}}; return fmt.Sprint(p, len(p)) }\n---\nfmt.Println(f())", "[{1 3}] 1\n"},
+	{"anonymous structs and nested literals", "cfg := struct { Name string; Opts map[string][]int }{\"x\", map[string][]int{\"a\": {1, 2}}}\ncfg.Opts[\"a\"][0]++\nfmt.Printf(\"%+v\\n\", cfg)", "{Name:x Opts:map[a:[2 2]]}\n"},
+	{"pointers to everything", "x := 1\np := &x\npp := &p\n**pp = 5\na := []int{1, 2}\nq := &a[1]\n*q = 9\nf := struct{ v int }{3}\nr := &f.v\n*r++\nfmt.Println(x, a, f.v)", "5 [1 9] 4\n"},
+	{"bufio reads what was written", "sc := bufio.NewScanner(strings.NewReader(\"a b\\nc\"))\nsc.Split(bufio.ScanWords)\nn := 0\nfor sc.Scan() { n++; fmt.Print(sc.Text()) }\nfmt.Println(n)", "abc3\n"},
+	{"errors.Is through an own Is", "type E struct{}\nfunc (E) Error() string { return \"e\" }\nfunc (E) Is(t error) bool { return t == io.EOF }\n---\nfmt.Println(errors.Is(fmt.Errorf(\"w: %w\", E{}), io.EOF), errors.Is(E{}, io.ErrNoProgress))", "true false\n"},
 }
 
 func TestNotebookHabits(t *testing.T) {

@@ -447,13 +447,6 @@ func (tt *typeTable) tupleContains(t *types.Tuple, seen map[types.Type]bool) boo
 	return false
 }
 
-// isHostInterface reports whether a type is an interface whose layout is itself
-// (error, io.Reader …) and not the empty interface.
-func (tt *typeTable) isHostInterface(t types.Type) bool {
-	r := tt.repr(t)
-	return r.Kind() == reflect.Interface && r.NumMethod() > 0
-}
-
 func isInterface(t types.Type) bool {
 	_, ok := t.Underlying().(*types.Interface)
 	if _, param := types.Unalias(t).(*types.TypeParam); param {

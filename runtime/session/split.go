@@ -66,7 +66,27 @@ func split(code string) []item {
 		}
 		flush()
 	}
-	return items
+	return joinHeads(code, items)
+}
+
+// joinHeads puts statements together that were cut at a semicolon of their head:
+// for i := 0; ; i++ {…}, if x := f(); x > 0 {…}. A piece is the shortest run that parses.
+func joinHeads(code string, items []item) []item {
+	var out []item
+	for len(items) > 0 {
+		n := 1
+		if it := items[0]; it.kind == itemStmt && !parses(code[it.start:it.end]) {
+			for k := 1; k < len(items) && strings.Contains(code[items[k-1].end:items[k].start], ";"); k++ {
+				if parses(code[it.start:items[k].end]) {
+					n = k + 1
+					break
+				}
+			}
+		}
+		out = append(out, item{items[0].kind, items[0].start, items[n-1].end})
+		items = items[n:]
+	}
+	return out
 }
 
 // scanTokens calls f for every token but comments and the end of file.

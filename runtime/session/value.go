@@ -316,13 +316,16 @@ func (s *Session) toHost(x any, target reflect.Type) (reflect.Value, error) {
 
 // wrapperOf finds the struct of functions for a compiled interface, nil if none.
 func (s *Session) wrapperOf(target reflect.Type) reflect.Type {
-	var table map[string]reflect.Value
-	if t := s.foreign.tables[target.PkgPath()]; t != nil {
-		table = t.symbols
-	} else if symbols.Has(target.PkgPath()) {
-		table = stdTables.get(target.PkgPath())
+	for _, t := range s.foreign.tables {
+		sym, ok := t.symbols[target.Name()]
+		if w, has := t.symbols["_"+target.Name()]; ok && has && isTypeSymbol(sym) && isTypeSymbol(w) && sym.Type().Elem() == target {
+			return w.Type().Elem()
+		}
 	}
-	v, ok := table["_"+target.Name()]
+	if !symbols.Has(target.PkgPath()) {
+		return nil
+	}
+	v, ok := stdTables.get(target.PkgPath())["_"+target.Name()]
 	if !ok || v.Kind() != reflect.Pointer {
 		return nil
 	}
