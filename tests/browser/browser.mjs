@@ -5,6 +5,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { inflateSync } from "node:zlib";
 
 const cache = process.env.BROWSER_CACHE;
@@ -20,7 +21,7 @@ async function executable() {
     if (tmpdir() !== tmp) throw new Error("the folder for temporary files cannot be set");
     const { default: chromium, inflate } = await import("@sparticuz/chromium");
     await chromium.executablePath();
-    await inflate(join(import.meta.dirname, "node_modules/@sparticuz/chromium/bin/al2023.tar.br"));
+    await inflate(fileURLToPath(new URL("node_modules/@sparticuz/chromium/bin/al2023.tar.br", import.meta.url)));
     delete process.env.TMPDIR;
     if (existsSync(done)) rmSync(tmp, { recursive: true });
     else renameSync(tmp, done);
