@@ -204,7 +204,7 @@ func makeValue(t reflect.Type, args []reflect.Value) reflect.Value {
 		if n[0] < 0 {
 			panic(runtimeError("makechan: size out of range"))
 		}
-		return reflect.MakeChan(t, n[0])
+		return reflect.MakeChan(reflect.ChanOf(reflect.BothDir, t.Elem()), n[0]).Convert(t)
 	}
 	if len(args) == 1 {
 		n[1] = n[0]

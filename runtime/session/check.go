@@ -52,6 +52,7 @@ type unit struct {
 	info  *types.Info
 	body  *ast.BlockStmt // of cellFunc
 	decls []*declared
+	vars  []item // variables of a cell that has only declarations
 	stmts []item
 	last  ast.Expr // the cell's value, nil if it has none
 	wants bool     // the last statement of this unit is the last of the cell
@@ -109,7 +110,9 @@ func plan(src *source, items []item) (units []*unit, imports []item, errs []loca
 			delete(defined, n)
 		}
 	}
-	stmts = orderVars(src, stmts, decls, defined)
+	if onlyVars(stmts) {
+		return []*unit{{src: src, decls: decls, vars: stmts, wants: true}}, imports, errs
+	}
 	after := declAfter(decls, defined)
 	cur := &unit{src: src}
 	for i := -1; i < len(stmts); i++ {
@@ -132,65 +135,15 @@ func plan(src *source, items []item) (units []*unit, imports []item, errs []loca
 	return append(units, cur), imports, errs
 }
 
-// orderVars puts the variables of a cell that has only declarations into the order
-// in which they need each other, as Go initialises a package.
-func orderVars(src *source, stmts []item, decls []*declared, defined map[string]int) []item {
-	free := make([]map[string]bool, len(stmts))
-	for i, it := range stmts {
+// onlyVars reports whether a cell has declarations only: its variables are then
+// initialised in the order in which they need each other, as in a package.
+func onlyVars(stmts []item) bool {
+	for _, it := range stmts {
 		if it.kind != itemVar {
-			return stmts
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), "", "package p;"+src.code[it.start:it.end]+"\n", parser.SkipObjectResolution)
-		if err != nil {
-			return stmts
-		}
-		free[i] = map[string]bool{}
-		for _, d := range f.Decls {
-			for name := range freeNames(d) {
-				free[i][name] = true
-			}
+			return false
 		}
 	}
-	through := map[string]*declared{}
-	for _, d := range decls {
-		for _, n := range d.names {
-			through[n] = d
-		}
-	}
-	var order []item
-	state := make([]int, len(stmts))
-	var visit func(i int)
-	var follow func(names map[string]bool, seen map[*declared]bool)
-	follow = func(names map[string]bool, seen map[*declared]bool) {
-		for name := range names {
-			if j, ok := defined[name]; ok {
-				visit(j)
-			}
-			if d := through[name]; d != nil && !seen[d] {
-				seen[d] = true
-				follow(d.free, seen)
-			}
-		}
-	}
-	visit = func(i int) {
-		if state[i] != 0 {
-			return
-		}
-		state[i] = 1
-		follow(free[i], map[*declared]bool{})
-		order = append(order, stmts[i])
-	}
-	for i := range stmts {
-		visit(i)
-	}
-	for i, it := range order {
-		for _, name := range definedNames(src.code[it.start:it.end]) {
-			if _, ok := defined[name]; ok {
-				defined[name] = i
-			}
-		}
-	}
-	return order
+	return true
 }
 
 // declAfter says after which statement (-1: before all) each declaration can be
@@ -352,6 +305,9 @@ func (u *unit) parse(imports []importSpec, explicit []item, extra []*declared) [
 	}
 	for _, d := range append(append([]*declared(nil), u.decls...), extra...) {
 		b.WriteString(lineMark(d.src, d.start) + d.text() + "\n")
+	}
+	for _, it := range u.vars {
+		b.WriteString(lineMark(u.src, it.start) + u.src.code[it.start:it.end] + "\n")
 	}
 	b.WriteString("func " + cellFunc + "() {\n")
 	for _, it := range u.stmts {

@@ -60,6 +60,7 @@ type Error struct {
 	Message   string
 	Line, Col int // 1-based position in the cell; 0 if unknown
 	Traceback []string
+	Status    int // what an ExitRequest gave to os.Exit
 }
 
 func (e *Error) Error() string { return e.Message }

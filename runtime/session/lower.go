@@ -289,9 +289,9 @@ type body struct {
 	stack   []target
 	where   string // symbol of the function's place
 	whereFn string
-	label   string                                 // label of the statement being lowered
-	named   bool                                   // the results have names
-	hold    func(text string, t types.Type) string // evaluates an operand of a delayed call now
+	label   string // label of the statement being lowered
+	named   bool   // the results have names
+	hold    holder // evaluates an operand of a delayed call now
 }
 
 // target is a statement that break or continue can name.
@@ -340,6 +340,7 @@ func displayName(fn *function) string {
 func (f *body) funcText(params []*ast.Field, results *ast.FieldList, block *ast.BlockStmt, sig *types.Signature, recv types.Type, name string) string {
 	inner := *f
 	inner.b = &strings.Builder{}
+	inner.hold = nil
 	inner.sig, inner.stack, inner.defers, inner.result, inner.label = sig, nil, "", nil, ""
 	g := &inner
 	head := g.paramsText(params, sig, recv)

@@ -10,29 +10,32 @@ import (
 
 // call lowers a call, conversion or use of a built-in.
 func (f *body) call(e *ast.CallExpr) string {
+	hold := f.hold
+	f.hold = nil // operands inside operands are evaluated with them
+	defer func() { f.hold = hold }()
 	fun := ast.Unparen(e.Fun)
 	if tv := f.info.Types[e.Fun]; tv.IsType() {
 		return f.conversion(e)
 	}
 	if id, ok := fun.(*ast.Ident); ok {
 		if b, ok := f.info.Uses[id].(*types.Builtin); ok {
-			return f.builtin(e, b.Name())
+			return f.builtin(e, b.Name(), hold)
 		}
 	}
 	if sel, ok := fun.(*ast.SelectorExpr); ok {
 		if b, ok := f.info.Uses[sel.Sel].(*types.Builtin); ok {
-			return f.builtin(e, b.Name())
+			return f.builtin(e, b.Name(), hold)
 		}
 		if s, ok := f.info.Selections[sel]; ok && s.Kind() == types.MethodVal {
-			return f.methodCall(e, sel)
+			return f.methodCall(e, sel, hold)
 		}
 	}
 	if fn := f.special(fun); fn != nil && fn.FullName() == "errors.As" && len(e.Args) == 2 {
 		return f.errorsAs(e)
 	}
 	sig := f.typeOf(e.Fun).Underlying().(*types.Signature)
-	callee := f.operand(e.Fun, fun)
-	return f.apply(e, sig, f.special(fun), nil, func(args []string) string {
+	callee := f.operand(e.Fun, fun, hold)
+	return f.apply(e, sig, f.special(fun), nil, hold, func(args []string) string {
 		return callee + "(" + strings.Join(args, ", ") + ")"
 	})
 }
@@ -84,9 +87,9 @@ func findError(err error, target reflect.Value, try func(any) (reflect.Value, *a
 }
 
 // operand lowers the function of a call; a delayed call holds one that is not a name.
-func (f *body) operand(e, fun ast.Expr) string {
+func (f *body) operand(e, fun ast.Expr, hold holder) string {
 	text := f.expr(fun)
-	if f.hold == nil {
+	if hold == nil {
 		return text
 	}
 	switch fun := fun.(type) {
@@ -103,7 +106,7 @@ func (f *body) operand(e, fun ast.Expr) string {
 			return text
 		}
 	}
-	return f.hold(text, f.typeOf(e))
+	return hold(text, f.typeOf(e))
 }
 
 // rawArgs are compiled functions that look into their arguments by reflection and
@@ -137,16 +140,14 @@ func (f *body) special(fun ast.Expr) *types.Func {
 }
 
 // apply lowers the arguments of a call and combines them.
-func (f *body) apply(e *ast.CallExpr, sig *types.Signature, host *types.Func, first []piece, combine func(args []string) string) string {
+func (f *body) apply(e *ast.CallExpr, sig *types.Signature, host *types.Func, first []piece, hold holder, combine func(args []string) string) string {
 	raw := rawArgs(host)
 	if len(e.Args) == 1 {
 		if tuple, ok := f.typeOf(e.Args[0]).(*types.Tuple); ok {
-			return f.spreadCall(e, sig, tuple, first, combine)
+			return f.spreadCall(e, sig, tuple, first, hold, combine)
 		}
 	}
 	var args []string
-	hold := f.hold
-	f.hold = nil
 	for _, p := range first {
 		args = append(args, f.held(hold, p.text, p.typ))
 	}
@@ -169,9 +170,11 @@ func (f *body) apply(e *ast.CallExpr, sig *types.Signature, host *types.Func, fi
 		}
 		args = append(args, text)
 	}
-	f.hold = hold
 	return combine(args)
 }
+
+// holder evaluates an operand of a delayed call now and names its value.
+type holder func(text string, t types.Type) string
 
 // piece is one operand of a call.
 type piece struct {
@@ -179,7 +182,7 @@ type piece struct {
 	typ  types.Type
 }
 
-func (f *body) held(hold func(string, types.Type) string, text string, t types.Type) string {
+func (f *body) held(hold holder, text string, t types.Type) string {
 	if hold == nil {
 		return text
 	}
@@ -230,10 +233,9 @@ func (f *body) rawArg(a ast.Expr) string {
 }
 
 // spreadCall is f(g()) where g has several values.
-func (f *body) spreadCall(e *ast.CallExpr, sig *types.Signature, tuple *types.Tuple, first []piece, combine func([]string) string) string {
+func (f *body) spreadCall(e *ast.CallExpr, sig *types.Signature, tuple *types.Tuple, first []piece, hold holder, combine func([]string) string) string {
 	inner := *f
 	inner.b = &strings.Builder{}
-	inner.hold = nil
 	g := &inner
 	var args []string
 	for _, p := range first {
@@ -245,7 +247,7 @@ func (f *body) spreadCall(e *ast.CallExpr, sig *types.Signature, tuple *types.Tu
 	for i, n := range names {
 		args = append(args, g.conv(n, kinds[i], paramType(sig, i, false), e))
 	}
-	if f.hold != nil {
+	if hold != nil {
 		// The operands are evaluated now, the call later.
 		f.b.WriteString(g.b.String())
 		return combine(args)
@@ -262,7 +264,7 @@ func (f *body) spreadCall(e *ast.CallExpr, sig *types.Signature, tuple *types.Tu
 }
 
 // methodCall lowers x.M(args).
-func (f *body) methodCall(e *ast.CallExpr, sel *ast.SelectorExpr) string {
+func (f *body) methodCall(e *ast.CallExpr, sel *ast.SelectorExpr, hold holder) string {
 	obj, path := f.selected(sel)
 	fn := obj.(*types.Func)
 	sig := f.typeOf(e.Fun).Underlying().(*types.Signature)
@@ -270,21 +272,21 @@ func (f *body) methodCall(e *ast.CallExpr, sel *ast.SelectorExpr) string {
 	first := []piece{{recv, t}}
 	list := func(args []string) string { return strings.Join(args, ", ") }
 	if isInterface(t) {
-		return f.apply(e, sig, fn, first, func(args []string) string {
+		return f.apply(e, sig, fn, first, hold, func(args []string) string {
 			return f.dispatcher(t, fn, sig) + "(" + list(args) + ")"
 		})
 	}
 	if n := namedOf(t); n != nil {
 		if ref := f.reference(fn.Origin(), typeArgs(n)); ref != "" {
-			return f.apply(e, sig, nil, first, func(args []string) string { return ref + "(" + list(args) + ")" })
+			return f.apply(e, sig, nil, first, hold, func(args []string) string { return ref + "(" + list(args) + ")" })
 		}
 		if own := f.s.cancellable(fn); own.IsValid() {
 			name := f.once("own|"+fn.FullName(), "N", func() reflect.Value { return own })
-			return f.apply(e, sig, fn, first, func(args []string) string { return name + "(" + list(args) + ")" })
+			return f.apply(e, sig, fn, first, hold, func(args []string) string { return name + "(" + list(args) + ")" })
 		}
 	}
 	callee := f.hostMethod(t, fn, sel)
-	return f.apply(e, sig, fn, first, func(args []string) string { return callee + "(" + list(args) + ")" })
+	return f.apply(e, sig, fn, first, hold, func(args []string) string { return callee + "(" + list(args) + ")" })
 }
 
 // hostMethod is a method of a compiled type as a function whose first parameter is
@@ -373,17 +375,17 @@ func (f *body) caster(source, target reflect.Type) string {
 	})
 }
 
-func (f *body) builtin(e *ast.CallExpr, name string) string {
+func (f *body) builtin(e *ast.CallExpr, name string, hold holder) string {
 	if tv := f.info.Types[e]; tv.Value != nil {
 		return f.constant(e, tv.Value, f.typeOf(e))
 	}
-	hold := f.hold
-	f.hold = nil
-	defer func() { f.hold = hold }()
 	switch name {
 	case "len", "cap":
 		x := f.expr(e.Args[0])
-		if isPointer(f.typeOf(e.Args[0])) {
+		if p, ok := f.typeOf(e.Args[0]).Underlying().(*types.Pointer); ok {
+			if a, ok := p.Elem().Underlying().(*types.Array); ok && pure(e.Args[0]) {
+				return fmt.Sprint(a.Len())
+			}
 			x = "(*" + x + ")"
 		}
 		return name + "(" + x + ")"
@@ -499,7 +501,7 @@ func (f *body) minMax(e *ast.CallExpr, name string) string {
 	}) + "(" + strings.Join(args, ", ") + ")"
 }
 
-func (f *body) printCall(e *ast.CallExpr, name string, hold func(string, types.Type) string) string {
+func (f *body) printCall(e *ast.CallExpr, name string, hold holder) string {
 	args := make([]string, len(e.Args))
 	for i, a := range e.Args {
 		args[i] = f.held(hold, f.exprTo(a, anyInterface), anyInterface)

@@ -302,7 +302,19 @@ func (f *body) element(e ast.Expr, t types.Type) string {
 			return f.composite(lit, t)
 		}
 	}
+	if _, ok := t.Underlying().(*types.Signature); ok && !isNilType(f.typeOf(e)) {
+		return f.compiledFunc(t) + "(" + f.exprTo(e, t) + ")"
+	}
 	return f.exprTo(e, t)
+}
+
+// compiledFunc gives a function the form that compiled code has for it: inside
+// literals the interpreter may otherwise keep its own.
+func (f *body) compiledFunc(t types.Type) string {
+	r := f.repr(t)
+	return f.native("func|"+f.hostKey(r), []reflect.Type{r}, []reflect.Type{r}, false, func(args []reflect.Value) []reflect.Value {
+		return []reflect.Value{args[0]}
+	})
 }
 
 func fieldIndex(st *types.Struct, name string) int {
@@ -708,9 +720,48 @@ func (f *body) comparison(e *ast.BinaryExpr, xt, yt types.Type) string {
 // sameValue compares two values of a struct or array type.
 func (f *body) sameValue(t types.Type) string {
 	r := f.repr(t)
-	return f.native("same|"+f.hostKey(r), []reflect.Type{r, r}, []reflect.Type{basicTypes[types.Bool]}, false, func(args []reflect.Value) []reflect.Value {
+	blank := hasBlank(t)
+	return f.native("same|"+f.s.types.key(t), []reflect.Type{r, r}, []reflect.Type{basicTypes[types.Bool]}, false, func(args []reflect.Value) []reflect.Value {
+		if blank {
+			return []reflect.Value{reflect.ValueOf(equalFields(t, args[0], args[1]))}
+		}
 		return []reflect.Value{reflect.ValueOf(args[0].Interface() == args[1].Interface())}
 	})
+}
+
+// hasBlank reports whether a comparison must leave out fields named _.
+func hasBlank(t types.Type) bool {
+	switch u := t.Underlying().(type) {
+	case *types.Struct:
+		for i := range u.NumFields() {
+			if u.Field(i).Name() == "_" || hasBlank(u.Field(i).Type()) {
+				return true
+			}
+		}
+	case *types.Array:
+		return hasBlank(u.Elem())
+	}
+	return false
+}
+
+func equalFields(t types.Type, x, y reflect.Value) bool {
+	switch u := t.Underlying().(type) {
+	case *types.Struct:
+		for i := range u.NumFields() {
+			if u.Field(i).Name() != "_" && !equalFields(u.Field(i).Type(), x.Field(i), y.Field(i)) {
+				return false
+			}
+		}
+		return true
+	case *types.Array:
+		for i := range x.Len() {
+			if !equalFields(u.Elem(), x.Index(i), y.Index(i)) {
+				return false
+			}
+		}
+		return true
+	}
+	return x.Interface() == y.Interface()
 }
 
 // equality compares two interface values.

@@ -187,6 +187,9 @@ func (r *run) report() {
 func (r *run) panicError(v any) *Error {
 	v = goPanic(v)
 	e := &Error{Name: "Panic", Message: panicText(v)}
+	if named, ok := unwrap(v).(interface{ ErrorName() string }); ok {
+		e.Name = safeText(named.ErrorName) // a linked package's own kind of failure
+	}
 	r.mu.Lock()
 	trace := r.trace
 	r.trace = nil

@@ -192,7 +192,7 @@ func (r *run) failure(v any) *Error {
 	case stopSignal:
 		return r.reason.Load()
 	case exitSignal:
-		return &Error{Name: "ExitRequest", Message: fmt.Sprintf("exit status %d: the cell asked the process to exit; the session goes on", v.code)}
+		return &Error{Name: "ExitRequest", Status: v.code, Message: fmt.Sprintf("exit status %d: the cell asked the process to exit; the session goes on", v.code)}
 	default:
 		return r.panicError(v)
 	}
@@ -519,6 +519,12 @@ func (s *Session) setScope(name string, obj types.Object) {
 // bindVariables gives the variables of the cell's top level their storage.
 func (s *Session) bindVariables(u *unit) {
 	u.promoted = map[types.Object]*types.Var{}
+	for id, obj := range u.info.Defs {
+		if v, ok := obj.(*types.Var); ok && u.scope.Lookup(id.Name) == obj {
+			s.vars.Store(obj, reflect.New(s.types.repr(v.Type())))
+			u.promoted[v] = v
+		}
+	}
 	scope := u.info.Scopes[u.cellType()]
 	if scope == nil {
 		return
@@ -726,6 +732,9 @@ func (f *body) mainText() string {
 		f.defers = f.temp("d")
 		f.printf("%s(func(%s %s) {\n", f.protect(), f.defers, f.typeText(reflect.TypeFor[*Defers]()))
 	}
+	for _, init := range f.u.info.InitOrder {
+		f.initialise(init)
+	}
 	f.block(list)
 	if f.u.last != nil {
 		f.mark(&ast.ExprStmt{X: f.u.last})
@@ -735,6 +744,28 @@ func (f *body) mainText() string {
 		f.printf("})\n")
 	}
 	return f.b.String()
+}
+
+// initialise gives package variables their values.
+func (f *body) initialise(init *types.Initializer) {
+	f.mark(&ast.ExprStmt{X: init.Rhs})
+	target := func(v *types.Var) string {
+		if p, ok := f.s.storage(v); ok {
+			return "*" + f.variable(v, p)
+		}
+		return "_"
+	}
+	if len(init.Lhs) == 1 {
+		v := init.Lhs[0]
+		f.set(target(v), f.exprTo(init.Rhs, v.Type()), v.Type())
+		return
+	}
+	f.printf("{\n")
+	names, kinds := f.multi(init.Rhs, len(init.Lhs))
+	for i, v := range init.Lhs {
+		f.printf("%s = %s\n", target(v), f.conv(names[i], kinds[i], v.Type(), init.Rhs))
+	}
+	f.printf("}\n")
 }
 
 // setValue keeps the value of the cell.
