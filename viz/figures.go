@@ -24,7 +24,7 @@ func Throughput(done []Finished) *charts.Line {
 		end = max(end, d.At)
 	}
 	n := min(60, max(1, len(done)))
-	width := max(end/time.Duration(n), time.Millisecond)
+	width := max((end+time.Duration(n)-1)/time.Duration(n), time.Millisecond)
 	n = int((end + width - 1) / width) // the last one has the end
 	sums := make([]float64, n)
 	for _, d := range done {

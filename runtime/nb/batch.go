@@ -103,6 +103,9 @@ func (e *Env) RunBatch(input any, opts ...BatchOptions) *BatchResult {
 	sum, err := batchjobs.Run(e.opt.Context(), o.Server.Engine(), bo)
 	res.Summary = sum
 	if err != nil {
+		if e.opt.Context().Err() != nil { // the cell's own error says only that it was interrupted
+			fmt.Fprintf(stdout{e}, "interrupted: %d lines are done%s\n", sum.Lines, keptIn(sum))
+		}
 		failf("batch %s: %w (%d lines are done%s)", bo.Inputs[0], err, sum.Lines, keptIn(sum))
 	}
 	return res

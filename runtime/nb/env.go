@@ -14,7 +14,9 @@ package nb
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -36,6 +38,9 @@ type Options struct {
 	Current func() Output
 	// Context ends when the running cell is interrupted; nil means never.
 	Context func() context.Context
+	// Log is where servers log and report the loading of weights; nil means the
+	// running cell's output.
+	Log io.Writer
 }
 
 // Env holds the servers and settings of one session. Its methods may be called
@@ -58,7 +63,11 @@ func New(o Options) *Env {
 	if err != nil {
 		panic(err)
 	}
-	return &Env{opt: o, charts: r}
+	e := &Env{opt: o, charts: r}
+	if e.opt.Log == nil {
+		e.opt.Log = stdout{e}
+	}
+	return e
 }
 
 // Failure ends a cell with a message that says what went wrong and what to do.
@@ -66,6 +75,15 @@ type Failure struct{ Err error }
 
 func (f *Failure) Error() string { return f.Err.Error() }
 func (f *Failure) Unwrap() error { return f.Err }
+
+// ErrorName is the kind of failure that front ends show before the message.
+func (f *Failure) ErrorName() string {
+	var api *APIError
+	if errors.As(f.Err, &api) {
+		return "APIError"
+	}
+	return "Failure"
+}
 
 func fail(err error) {
 	panic(&Failure{err})
@@ -89,11 +107,11 @@ func (e *Env) Close() error {
 	return first
 }
 
-// Servers lists the running servers, the oldest first.
+// Servers lists the servers that run or load, the oldest first.
 func (e *Env) Servers() []*Process {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return slices.Clone(e.servers)
+	return slices.DeleteFunc(slices.Clone(e.servers), (*Process).ended)
 }
 
 // id makes a display id that no other display of this session has.

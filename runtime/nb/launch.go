@@ -33,13 +33,11 @@ type Process struct {
 // String shows the server as a cell's value.
 func (p *Process) String() string {
 	state := "running"
-	select {
-	case <-p.srv.Done():
+	if p.ended() {
 		state = "terminated"
 		if err := p.srv.Err(); err != nil {
 			state = "failed: " + err.Error()
 		}
-	default:
 	}
 	return fmt.Sprintf("server of %s at %s (%s)", p.srv.Config().Model, p.URL, state)
 }
@@ -111,7 +109,7 @@ func (e *Env) launch(c serve.Config, notes []string, anyPort bool) *Process {
 		fail(err)
 	}
 	h := serve.Hooks{
-		Logger:   slog.New(slog.NewTextHandler(stdout{e}, &slog.HandlerOptions{Level: level, ReplaceAttr: shortTime})),
+		Logger:   slog.New(slog.NewTextHandler(e.opt.Log, &slog.HandlerOptions{Level: level, ReplaceAttr: shortTime})),
 		Notes:    notes,
 		Progress: e.progressLine(),
 	}
@@ -191,7 +189,7 @@ func (e *Env) progressLine() func(stage string, done, total int64) {
 		if full {
 			end, shown = fmt.Sprintf(" in %.2f s\n", now.Sub(began).Seconds()), time.Unix(0, 0)
 		}
-		fmt.Fprintf(stdout{e}, "\r%s: %3.0f%% Completed | %.1f/%.1f MB%s", stage, percent, float64(done)/1e6, float64(total)/1e6, end)
+		fmt.Fprintf(e.opt.Log, "\r%s: %3.0f%% Completed | %.1f/%.1f MB%s", stage, percent, float64(done)/1e6, float64(total)/1e6, end)
 	}
 }
 
@@ -221,7 +219,9 @@ func (e *Env) WaitForServer(server any, timeout ...any) {
 	default:
 		failf("WaitForServer takes the process or the URL of a server, not %T", server)
 	}
-	fmt.Fprint(stdout{e}, note)
+	if _, cell := e.opt.Log.(stdout); cell {
+		fmt.Fprint(e.opt.Log, note)
+	}
 }
 
 const note = `
@@ -252,7 +252,9 @@ func (e *Env) byURL(base string) *Process {
 	if err != nil {
 		return nil
 	}
-	for _, p := range e.Servers() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, p := range slices.Backward(e.servers) { // a launch that failed too
 		if strconv.Itoa(p.Port) == u.Port() {
 			return p
 		}
@@ -341,10 +343,26 @@ func (p *Process) Engine() engine.Engine {
 	return eng
 }
 
-// last is the youngest running server.
+// ended reports whether a server is gone, by itself or terminated.
+func (p *Process) ended() bool {
+	select {
+	case <-p.srv.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// last is the youngest server that runs or loads; when none does, the youngest one
+// whose launch failed, which tells why.
 func (e *Env) last() *Process {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	for _, p := range slices.Backward(e.servers) {
+		if !p.ended() {
+			return p
+		}
+	}
 	if len(e.servers) == 0 {
 		failf("no server runs in this notebook: call LaunchServer(ServerOptions{Model: \"smollm2\"}) first")
 	}

@@ -253,8 +253,13 @@ func TestALaunchThatFails(t *testing.T) {
 	if err := failure(func() { n.TerminateProcess(p) }); err != nil {
 		t.Errorf("TerminateProcess of a failed launch: %v", err)
 	}
+	healthy := n.launchTiny(t)
 	q := n.LaunchServer(ServerOptions{Model: missing})
+	mustFail(t, func() { n.WaitForServer(q) }, missing)
 	mustFail(t, func() { n.WaitForServer(q.URL, 20) }, missing)
+	if a := n.Generate("x", GenerateOptions{MaxTokens: 1, IgnoreEOS: true}); len(a.Tokens) != 1 {
+		t.Errorf("a healthy server beside one that failed: %+v", a)
+	}
 
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -267,8 +272,8 @@ func TestALaunchThatFails(t *testing.T) {
 	mustFail(t, func() { n.LaunchServerCmd("python3 -m http.server") }, "expected a server command")
 	mustFail(t, func() { n.LaunchServerCmd("godwit serve --model m --lora-paths a=b") }, "LoRA")
 	for _, s := range n.Servers() {
-		if s != p && s != q {
-			t.Errorf("a launch that did not start is listed: %v", s)
+		if s != healthy {
+			t.Errorf("a launch that failed is listed: %v", s)
 		}
 	}
 }
@@ -589,6 +594,10 @@ func TestOpenAIClient(t *testing.T) {
 			var api *APIError
 			if err := failure(tc.run); !errors.As(err, &api) {
 				t.Fatalf("the cell ends with %v", err)
+			}
+			var f *Failure
+			if !errors.As(failure(tc.run), &f) || f.ErrorName() != "APIError" {
+				t.Errorf("the error's name is %q", f.ErrorName())
 			}
 			if api.Status != tc.status || api.Message == "" || tc.param != "" && !strings.HasPrefix(api.Param, tc.param) {
 				t.Errorf("%+v", api)
