@@ -230,7 +230,7 @@ func Remove(o InstallOptions) (dir string, err error) {
 		return "", fmt.Errorf("remove kernel: %w", err)
 	}
 	if _, err := readSpec(dir); err != nil {
-		return "", fmt.Errorf("remove kernel: %w", err)
+		return dir, fmt.Errorf("remove kernel: %w", err)
 	}
 	return dir, os.RemoveAll(dir)
 }

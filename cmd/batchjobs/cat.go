@@ -19,7 +19,7 @@ func catCommand() *cobra.Command {
 		Example: `  batchjobs cat prompts.out.jsonl.zst
   batchjobs cat -n 3 prompts.out.jsonl.zst
   batchjobs cat --raw prompts.out.jsonl.zst | jq .custom_id`,
-		Args: cobra.MinimumNArgs(1),
+		Args: cli.Args(1, -1, "name at least one file, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n := 0
 			err := batchjobs.Each(args, os.Stdin, func(line []byte) bool {
@@ -52,7 +52,7 @@ func checkCommand() *cobra.Command {
 		Use:     "check IN…",
 		Short:   "Read the inputs and list bad lines, without a model",
 		Example: `  batchjobs check prompts.jsonl.zst`,
-		Args:    cobra.MinimumNArgs(1),
+		Args:    cli.Args(1, -1, "name at least one file, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Inputs = args
 			lines, bad, err := batchjobs.Check(o, func(where string, e *batchjobs.LineError) {

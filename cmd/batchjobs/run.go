@@ -36,7 +36,7 @@ func runCommand() *cobra.Command {
 		Example: `  batchjobs run prompts.jsonl.zst                     answers go to prompts.out.jsonl.zst
   batchjobs run a.jsonl.gz b.jsonl -o answers.jsonl.zst --model-path models/qwen2.5-0.5b
   cat prompts.txt | batchjobs run - --text --chat --max-tokens 64 > answers.jsonl`,
-		Args: cobra.MinimumNArgs(1),
+		Args: cli.Args(1, -1, "name at least one file, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.Inputs = args
 			f.setDefaults(cmd)

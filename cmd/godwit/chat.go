@@ -22,12 +22,12 @@ func chatCommand() *cobra.Command {
 	var system string
 	s := engine.Sampling{MaxTokens: 512}
 	cmd := &cobra.Command{
-		Use:   "chat [QUESTION]",
+		Use:   "chat [QUESTION…]",
 		Short: "Talk to a model in the terminal",
 		Example: `  godwit chat
   godwit chat "List 3 countries and their capitals."
   godwit chat --model-path model.gguf --system "Answer in French."`,
-		Args: cobra.MaximumNArgs(1),
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := cli.Interruptible(cmd.Context(), "stopping")
 			defer cancel()
@@ -40,8 +40,8 @@ func chatCommand() *cobra.Command {
 			if system != "" {
 				t.turns = append(t.turns, engine.Message{Role: "system", Content: system})
 			}
-			if len(args) == 1 {
-				return cli.Failed(t.say(ctx, args[0]))
+			if len(args) > 0 {
+				return cli.Failed(t.say(ctx, strings.Join(args, " ")))
 			}
 			return cli.Failed(t.loop(ctx, os.Stdin))
 		},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
@@ -70,6 +72,9 @@ func kernelRemove() *cobra.Command {
 				o.User = true
 			}
 			dir, err := kernel.Remove(o)
+			if errors.Is(err, fs.ErrNotExist) {
+				return cli.Failed(fmt.Errorf("kernel %s is not installed in %s; `godwit kernel list` shows where it is", o.Name, dir))
+			}
 			if err != nil {
 				return cli.Failed(err)
 			}
@@ -90,6 +95,9 @@ func kernelList() *cobra.Command {
 			specs, err := kernel.List()
 			if err != nil {
 				return cli.Failed(err)
+			}
+			if len(specs) == 0 {
+				fmt.Fprintln(os.Stderr, "the kernel is installed nowhere; `godwit kernel install` does it")
 			}
 			for _, s := range specs {
 				fmt.Printf("%-14s %-20s %s\n", s.Name, s.DisplayName, s.Dir)
@@ -126,7 +134,7 @@ func kernelRun() *cobra.Command {
 }
 
 func runKernel(ctx context.Context, o kernel.Options) error {
-	w, err := newWorkstation()
+	w, err := newWorkstation(nil)
 	if err != nil {
 		return err
 	}
@@ -142,11 +150,12 @@ type workstation struct {
 	last    atomic.Pointer[cellOutput] // of the youngest cell; what servers log between cells goes there
 }
 
-// newWorkstation wires session and nb, which do not know each other.
-func newWorkstation() (*workstation, error) {
+// newWorkstation wires session and nb, which do not know each other. Servers log to
+// log, or to the running cell if it is nil.
+func newWorkstation(log io.Writer) (*workstation, error) {
 	w := &workstation{}
 	w.last.Store(&cellOutput{silent{}})
-	w.env = nb.New(nb.Options{Current: w.output, Context: w.context})
+	w.env = nb.New(nb.Options{Current: w.output, Context: w.context, Log: log})
 	s, err := session.New(session.Options{
 		Exports:    append(linked.Tables(), w.env.Symbols()),
 		DotImports: []string{nb.Path},

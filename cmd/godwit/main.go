@@ -3,9 +3,12 @@
 package main
 
 import (
+	"os"
+
 	"github.com/spf13/cobra"
 
 	"github.com/godwit-ai/godwit/cmd/internal/cli"
+	"github.com/godwit-ai/godwit/runtime/serve"
 )
 
 func main() {
@@ -19,6 +22,22 @@ answered by its sister command batchjobs.
 Exit codes: 0 done · 1 the work failed · 2 wrong flags or arguments · 130 stopped twice.`,
 		Args: cobra.NoArgs,
 	}
-	root.AddCommand(serveCommand(), chatCommand(), runCommand(), kernelCommand(), pullCommand(), modelCommand(), deviceCommand())
+	args, notes, refused := sglangFlags(os.Args[1:])
+	root.SetArgs(args)
+	root.AddCommand(serveCommand(notes, refused), chatCommand(), runCommand(), kernelCommand(), pullCommand(), modelCommand(), deviceCommand())
 	cli.Main(root, 2)
+}
+
+// sglangFlags prepares the command line of serve, which accepts the flags of SGLang's
+// server: those without effect become notes for the log, and a flag that asks for what
+// is not there is the error that serve reports.
+func sglangFlags(args []string) (rest, notes []string, refused error) {
+	if len(args) == 0 || args[0] != "serve" {
+		return args, nil, nil
+	}
+	rest, notes, refused = serve.Screen(args)
+	if refused != nil {
+		rest = args[:1]
+	}
+	return rest, notes, refused
 }

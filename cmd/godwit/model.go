@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +22,7 @@ func pullCommand() *cobra.Command {
 		Use:     "pull NAME",
 		Short:   "Fetch a model into the user's cache and print its path",
 		Example: "  godwit pull smollm2",
-		Args:    cobra.ExactArgs(1),
+		Args:    cli.Args(1, 1, "name one model, for example smollm2"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := resolve(cmd, args[0])
 			if err != nil {
@@ -44,7 +47,7 @@ func modelCommand() *cobra.Command {
 		Use:     "info MODEL",
 		Short:   "Show what a model file or folder holds",
 		Example: "  godwit model info smollm2\n  godwit model info --program model.gguf",
-		Args:    cobra.ExactArgs(1),
+		Args:    cli.Args(1, 1, "name one model, for example smollm2"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := resolve(cmd, args[0])
 			if err != nil {
@@ -92,9 +95,18 @@ func showModel(path string, program bool) error {
 		}
 		params += n
 	}
-	fmt.Printf("path        %s\narch        %s\nparameters  %.1f M in %d tensors (%v)\nbytes       %.1f MB\nlayers      %d, hidden %d, vocabulary %d\ncontext     %d tokens\nKV cache    %d bytes per token in float32\n",
-		path, p.Arch, float64(params)/1e6, len(ck.Names()), types, float64(ck.Bytes())/1e6, p.Layers, p.Hidden, p.Vocab, p.ContextLen, 4*p.KVFloats())
+	fmt.Printf("path        %s\narch        %s\nparameters  %.1f M in %d tensors (%s)\nbytes       %.1f MB\nlayers      %d, hidden %d, vocabulary %d\ncontext     %d tokens\nKV cache    %d bytes per token in float32\n",
+		path, p.Arch, float64(params)/1e6, len(ck.Names()), counts(types), float64(ck.Bytes())/1e6, p.Layers, p.Hidden, p.Vocab, p.ContextLen, 4*p.KVFloats())
 	return nil
+}
+
+// counts is "61 F32, 210 Q4_1".
+func counts(types map[string]int) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(types)) {
+		parts = append(parts, fmt.Sprintf("%d %s", types[name], name))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func deviceCommand() *cobra.Command {

@@ -29,11 +29,11 @@ func runCommand() *cobra.Command {
 without an import, LaunchServer, Generate, RunBatch and the others. A program with
 package main and func main runs too. - reads standard input.`,
 		Example: "  godwit run script.go\n  echo 'fmt.Println(6*7)' | godwit run -",
-		Args:    cobra.ExactArgs(1),
+		Args:    cli.Args(1, 1, "name one script, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := cli.Interruptible(cmd.Context(), "interrupted")
 			defer cancel()
-			return cli.Failed(runScript(ctx, args[0]))
+			return runScript(ctx, args[0])
 		},
 	}
 }
@@ -41,23 +41,35 @@ package main and func main runs too. - reads standard input.`,
 func runScript(ctx context.Context, name string) error {
 	code, err := readScript(name)
 	if err != nil {
-		return err
+		return cli.Failed(err)
 	}
-	w, err := newWorkstation()
+	w, err := newWorkstation(os.Stderr)
 	if err != nil {
-		return err
+		return cli.Failed(err)
 	}
 	defer w.session.Close()
 	defer w.env.Close()
 	out := &terminal{in: bufio.NewReader(os.Stdin)}
 	res, err := w.session.Exec(ctx, session.Cell{Code: code, Number: 1, Name: name}, out)
-	if err != nil {
-		return errors.New(describe(err))
+	var stop *session.Error
+	switch {
+	case errors.As(err, &stop) && stop.Name == "ExitRequest":
+		return exit(stop.Status)
+	case err != nil:
+		return cli.Failed(errors.New(describe(err)))
 	}
 	if res.HasValue {
 		out.Display(res.Bundle)
 	}
 	return nil
+}
+
+// exit is what os.Exit(status) of a script means.
+func exit(status int) error {
+	if status == 0 {
+		return nil
+	}
+	return &cli.ExitError{Code: status}
 }
 
 func readScript(name string) (string, error) {

@@ -11,7 +11,7 @@ import (
 	"github.com/godwit-ai/godwit/runtime/serve"
 )
 
-func serveCommand() *cobra.Command {
+func serveCommand(notes []string, refused error) *cobra.Command {
 	c := serve.Default()
 	cmd := &cobra.Command{
 		Use:   "serve --model-path MODEL",
@@ -19,15 +19,20 @@ func serveCommand() *cobra.Command {
 		Example: `  godwit serve --model-path smollm2
   godwit serve --model models/qwen2.5-0.5b --port 8000 --api-key SECRET
   godwit serve --model-path model.gguf --host 0.0.0.0 --api-key SECRET`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return serveModel(cmd, c) },
+		Args: cli.Args(0, 0, "the model goes behind --model-path"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if refused != nil {
+				return refused
+			}
+			return serveModel(cmd, c, notes)
+		},
 	}
 	c.EngineFlags.Register(cmd.Flags())
 	c.HTTPFlags.Register(cmd.Flags())
 	return cmd
 }
 
-func serveModel(cmd *cobra.Command, c serve.Config) error {
+func serveModel(cmd *cobra.Command, c serve.Config, notes []string) error {
 	if err := c.Check(); err != nil {
 		return err
 	}
@@ -37,7 +42,7 @@ func serveModel(cmd *cobra.Command, c serve.Config) error {
 	}
 	ctx, cancel := cli.Interruptible(cmd.Context(), "stopping: finishing requests under way")
 	defer cancel()
-	s, err := serve.Start(c, serve.Hooks{Logger: cli.Logger(os.Stderr, level), Progress: cli.LoadProgress(os.Stderr)})
+	s, err := serve.Start(c, serve.Hooks{Logger: cli.Logger(os.Stderr, level), Notes: notes, Progress: cli.LoadProgress(os.Stderr)})
 	if err != nil {
 		return cli.Failed(err)
 	}

@@ -79,7 +79,10 @@ func (f *Failure) Unwrap() error { return f.Err }
 // ErrorName is the kind of failure that front ends show before the message.
 func (f *Failure) ErrorName() string {
 	var api *APIError
-	if errors.As(f.Err, &api) {
+	switch {
+	case errors.Is(f.Err, context.Canceled):
+		return "Interrupted"
+	case errors.As(f.Err, &api):
 		return "APIError"
 	}
 	return "Failure"

@@ -151,7 +151,7 @@ var hints = map[string]bool{
 // no effect here.
 func ParseArgs(args []string) (c Config, notes []string, err error) {
 	c = Default()
-	args, notes, err = screen(args)
+	args, notes, err = Screen(args)
 	if err != nil {
 		return c, notes, err
 	}
@@ -173,8 +173,9 @@ type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
-// screen takes out hints and refuses what godwit does not have.
-func screen(args []string) (rest, notes []string, err error) {
+// Screen takes flags of SGLang's server out that have no effect in godwit, with a
+// note for the log about each, and refuses those that ask for what godwit does not have.
+func Screen(args []string) (rest, notes []string, err error) {
 	for i := 0; i < len(args); i++ {
 		name, isFlag := strings.CutPrefix(args[i], "--")
 		name, _, inline := strings.Cut(name, "=")
@@ -242,6 +243,9 @@ func (c *Config) Check() error {
 func (e *EngineFlags) Check() error {
 	if !slices.Contains([]string{"", "auto", "gguf", "safetensors", "dummy"}, e.LoadFormat) {
 		return fmt.Errorf("--load-format %q: use auto, gguf, safetensors or dummy", e.LoadFormat)
+	}
+	if !slices.Contains([]string{"", "auto", "cpu", "cuda"}, e.Device) {
+		return fmt.Errorf("--device %q: use auto, cpu or cuda", e.Device)
 	}
 	if !slices.Contains([]string{"", "auto"}, e.DType) && e.LoadFormat != "dummy" {
 		return fmt.Errorf("--dtype %q: weights keep the type of the file; use auto", e.DType)

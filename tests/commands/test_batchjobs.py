@@ -153,7 +153,7 @@ def test_empty_inputs_give_empty_outputs(tmp_path):
 @pytest.mark.parametrize(
     "args, want",
     [
-        ([], "requires at least 1 arg"),
+        ([], "name at least one file"),
         (["in.jsonl", "--no-such-flag"], "--no-such-flag"),
         (["in.jsonl", "--concurrency", "many"], "many"),
         (["in.jsonl", "--progress", "loud"], "loud"),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -66,13 +67,14 @@ func jsonProgress(w io.Writer) func(batchjobs.Progress) {
 
 // barProgress draws a bar over the bytes of the input; lines and rates beside it.
 func barProgress(f *os.File) (func(batchjobs.Progress), func()) {
-	var now batchjobs.Progress
+	var latest atomic.Pointer[batchjobs.Progress] // written by the batch, read by the drawing goroutine
+	latest.Store(&batchjobs.Progress{})
 	m := mpb.New(mpb.WithOutput(f), mpb.WithWidth(32), mpb.WithRefreshRate(120*time.Millisecond))
-	text := decor.Any(func(decor.Statistics) string { return " " + batchjobs.ProgressText(now) })
-	eta := decor.Any(func(decor.Statistics) string { return etaText(now) })
+	text := decor.Any(func(decor.Statistics) string { return " " + batchjobs.ProgressText(*latest.Load()) })
+	eta := decor.Any(func(decor.Statistics) string { return etaText(*latest.Load()) })
 	bar := m.AddBar(0, mpb.PrependDecorators(decor.Name("batch ")), mpb.AppendDecorators(text, eta))
 	report := func(p batchjobs.Progress) {
-		now = p
+		latest.Store(&p)
 		total, current := p.BytesTotal, finished(p)
 		if total == 0 {
 			total = current + 1

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 )
 
@@ -41,7 +42,8 @@ func Main(root *cobra.Command, usageCode int) {
 	root.Version = Version()
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	refuseUnknown(root)
-	err := root.Execute()
+	root.SetFlagErrorFunc(flagError)
+	cmd, err := root.ExecuteC()
 	if err == nil {
 		return
 	}
@@ -53,7 +55,7 @@ func Main(root *cobra.Command, usageCode int) {
 	if text := err.Error(); text != "" {
 		fmt.Fprintf(os.Stderr, "%s%s: %s%s\n", paint(os.Stderr, "\x1b[31m"), root.Name(), text, paint(os.Stderr, "\x1b[0m"))
 		if exit == nil {
-			fmt.Fprintf(os.Stderr, "Try '%s --help'.\n", root.Name())
+			fmt.Fprintf(os.Stderr, "Try '%s --help'.\n", cmd.CommandPath())
 		}
 	}
 	os.Exit(code)
@@ -79,6 +81,67 @@ func refuseUnknown(c *cobra.Command) {
 			text += ": did you mean " + strings.Join(near, " or ") + "?"
 		}
 		return errors.New(text)
+	}
+}
+
+// flagError names the flag that was probably meant, and leaves the number parser's
+// own words out.
+func flagError(cmd *cobra.Command, err error) error {
+	text := err.Error()
+	if before, after, ok := strings.Cut(text, " flag: strconv."); ok {
+		_, why, _ := strings.Cut(after, "\": ")
+		return fmt.Errorf("%s: %s", before, why)
+	}
+	if typed, ok := strings.CutPrefix(text, "unknown flag: --"); ok {
+		if near := nearest(cmd.Flags(), typed); near != "" {
+			return fmt.Errorf("%s: did you mean --%s?", text, near)
+		}
+	}
+	return err
+}
+
+// nearest is the flag that is at most two edits away from name, or "".
+func nearest(fs *pflag.FlagSet, name string) string {
+	best, found := 3, ""
+	fs.VisitAll(func(f *pflag.Flag) {
+		if d := edits(f.Name, name); d < best && !f.Hidden {
+			best, found = d, f.Name
+		}
+	})
+	return found
+}
+
+// edits is the Levenshtein distance of two short strings.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range a {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range b {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
+
+// Args checks the number of arguments: at least low, at most high (-1: any number).
+// what says which arguments the command takes.
+func Args(low, high int, what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < low:
+			return fmt.Errorf("an argument is missing: %s", what)
+		case high >= 0 && len(args) > high:
+			return fmt.Errorf("unexpected argument %q: %s", args[high], what)
+		}
+		return nil
 	}
 }
 
