@@ -125,8 +125,37 @@ func (e *Engine) load(path string) (err error) {
 	if e.o.LoadFormat == "gguf" && !gguf || e.o.LoadFormat == "safetensors" && gguf {
 		return fmt.Errorf("the load format is %s, but %s is not", e.o.LoadFormat, path)
 	}
-	e.program, err = model.Build(e.ckpt.Config())
-	return err
+	if e.program, err = model.Build(e.ckpt.Config()); err != nil {
+		return err
+	}
+	return e.unused(gguf)
+}
+
+// unused looks for tensors that the program does not read. A GGUF file's architecture
+// says all about its model, so one with more tensors is another model than it says; a
+// folder's configuration may leave some out, as transformers allows with a warning.
+func (e *Engine) unused(gguf bool) error {
+	known := make(map[string]bool, len(e.program.Weights))
+	for _, w := range e.program.Weights {
+		known[w.Name] = true
+	}
+	names := slices.DeleteFunc(e.ckpt.Names(), func(n string) bool { return known[n] || harmless(n) })
+	switch {
+	case len(names) == 0:
+		return nil
+	case gguf:
+		return fmt.Errorf("tensor %q has no place in a model of architecture %q (%d such tensors): this variant is not supported",
+			weights.GGUFName(names[0]), e.program.Arch, len(names))
+	}
+	e.log.Warn("the model has tensors that its config.json does not use", "count", len(names), "first", names[0])
+	return nil
+}
+
+// harmless names tensors that hold nothing of their own: rotations, which follow from
+// the configuration, and a head that repeats the embedding.
+func harmless(name string) bool {
+	return name == "lm_head.weight" || name == "rope_freqs.weight" ||
+		strings.HasSuffix(name, "rotary_emb.inv_freq") || strings.HasSuffix(name, "attn_rot_embd.weight")
 }
 
 // loadDummy makes random weights for a configuration.

@@ -125,7 +125,7 @@ func (c *config) checkSizes() error {
 	if n := *c.HeadDim; n <= 0 || n%2 != 0 || n > op.MaxWidth/c.Heads {
 		return fieldError("head_dim", "%d is not a positive even number, or too large for %d heads", n, c.Heads)
 	}
-	if !positive(c.Eps) || float32(c.Eps) == 0 {
+	if !positive(c.Eps) || !positive(float64(float32(c.Eps))) {
 		return fieldError("rms_norm_eps", "%v is not a positive number", c.Eps)
 	}
 	return nil

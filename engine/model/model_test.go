@@ -102,6 +102,7 @@ func TestBuildErrorsNameTheField(t *testing.T) {
 		{"a head dim that is too large for the heads", "llama", fields{"head_dim": 1 << 23}, []string{"head_dim"}},
 		{"an eps of zero", "llama", fields{"rms_norm_eps": 0}, []string{"rms_norm_eps"}},
 		{"an eps that float32 cannot hold", "llama", fields{"rms_norm_eps": 1e-60}, []string{"rms_norm_eps"}},
+		{"an eps that is infinite as float32", "llama", fields{"rms_norm_eps": 1e60}, []string{"rms_norm_eps"}},
 		{"another activation", "llama", fields{"hidden_act": "gelu"}, []string{"hidden_act", `"gelu"`, "silu"}},
 		{"quantised weights", "llama", fields{"quantization_config": fields{"quant_method": "gptq"}}, []string{"quantization_config", `"gptq"`}},
 		{"a rope scaling nobody knows", "llama", fields{"rope_scaling": fields{"type": "yarn", "factor": 4}}, []string{"rope_scaling", `"yarn"`, "default, linear, llama3"}},
@@ -169,6 +170,8 @@ func TestOldAndNewSpellingsOfRopeScalingAgree(t *testing.T) {
 		"type instead of rope_type":           {"rope_scaling": with(fields{"type": "llama3"})},
 		"rope_parameters with theta":          {"rope_theta": nil, "rope_parameters": with(fields{"rope_type": "llama3", "rope_theta": 10000.0})},
 		"rope_parameters and a theta outside": {"rope_parameters": with(fields{"rope_type": "llama3"})},
+		"rope_scaling over rope_parameters":   {"rope_scaling": with(fields{"rope_type": "llama3"}), "rope_parameters": fields{"rope_type": "linear", "factor": 3.0, "rope_theta": 5.0}},
+		"an empty rope_scaling beside them":   {"rope_scaling": fields{}, "rope_parameters": with(fields{"rope_type": "llama3"})},
 	} {
 		if got := build(t, "llama", changes).String(); got != want {
 			t.Errorf("%s: the program is\n%swant\n%s", name, got, want)

@@ -2,6 +2,7 @@ package model
 
 import (
 	"math"
+	"reflect"
 
 	"github.com/godwit-ai/godwit/engine/op"
 )
@@ -37,14 +38,15 @@ func (c *config) rope() (*op.Rope, error) {
 	return &op.Rope{InvFreq: freq, Interleaved: c.RopeInterleaved, Scale: 1}, nil
 }
 
-// ropeParameters merges the old and the new spelling and names the field used.
+// ropeParameters merges the old and the new spelling and names the field used. In a
+// file with both the old one counts, as in transformers: somebody added it by hand.
 func (c *config) ropeParameters() (ropeParameters, string) {
 	p, field := ropeParameters{}, "rope_scaling"
 	switch {
+	case c.RopeScaling != nil && !c.RopeScaling.empty():
+		p = *c.RopeScaling
 	case c.RopeParameters != nil:
 		p, field = *c.RopeParameters, "rope_parameters"
-	case c.RopeScaling != nil:
-		p = *c.RopeScaling
 	}
 	if p.Theta == 0 {
 		p.Theta = c.RopeTheta
@@ -54,6 +56,9 @@ func (c *config) ropeParameters() (ropeParameters, string) {
 	}
 	return p, field
 }
+
+// empty is a method-less object, as "rope_scaling": {}.
+func (p *ropeParameters) empty() bool { return reflect.ValueOf(*p).IsZero() }
 
 // scale changes freq in place by the method of p.
 func (p *ropeParameters) scale(freq []float64, field string, contextLen int) error {
