@@ -3,6 +3,7 @@ package nb
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -35,7 +36,7 @@ func (p *Process) String() string {
 	state := "running"
 	if p.ended() {
 		state = "terminated"
-		if err := p.srv.Err(); err != nil {
+		if err := p.srv.Err(); err != nil && !errors.Is(err, context.Canceled) {
 			state = "failed: " + err.Error()
 		}
 	}

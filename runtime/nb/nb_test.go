@@ -440,7 +440,8 @@ func TestAnInterruptStopsAGeneration(t *testing.T) {
 				}
 				interrupt()
 			}()
-			if err := failure(run); err == nil || !errors.Is(err, context.Canceled) {
+			var f *Failure
+			if err := failure(run); !errors.As(err, &f) || !errors.Is(err, context.Canceled) || f.ErrorName() != "Interrupted" {
 				t.Errorf("the cell ends with %v", err)
 			}
 			n.next(t.Context())

@@ -82,6 +82,9 @@ func (s *Server) live(ctx context.Context, h Hooks) {
 		return
 	}
 	err = s.serve(ctx, eng)
+	if ctx.Err() != nil && errors.Is(err, net.ErrClosed) {
+		err = nil // Close had closed the port already
+	}
 	cerr := eng.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
