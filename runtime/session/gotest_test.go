@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,7 +31,9 @@ func TestGoRunTests(t *testing.T) {
 				_, err := s.Exec(ctx, Cell{Code: cell, Number: i + 1}, rec)
 				cancel()
 				if err != nil {
-					t.Fatalf("%.300s", err)
+					var e *Error
+					errors.As(err, &e)
+					t.Fatalf("%.300s %v", err, e.Traceback)
 				}
 			}
 			if got := rec.stdout() + rec.stderr(); got != string(want) {

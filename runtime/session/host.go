@@ -8,6 +8,7 @@ import (
 	"log"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -184,7 +185,7 @@ func builtinText(args []any, sep string) string {
 		case !v.IsValid():
 			parts[i] = "nil"
 		case v.CanFloat():
-			parts[i] = fmt.Sprintf("%+e", v.Float())
+			parts[i] = strconv.FormatFloat(v.Float(), 'g', -1, v.Type().Bits())
 		default:
 			parts[i] = fmt.Sprint(a)
 		}

@@ -27,7 +27,24 @@ func (f *body) exprTo(e ast.Expr, t types.Type) string {
 			from = t
 		}
 	}
+	if f.namesFunction(e) {
+		return f.conv(f.compiledFunc(from)+"("+f.expr(e)+")", from, t, e)
+	}
 	return f.conv(f.expr(e), from, t, e)
+}
+
+// namesFunction reports whether an expression is the name of a declared function.
+func (f *body) namesFunction(e ast.Expr) bool {
+	switch x := ast.Unparen(e).(type) {
+	case *ast.Ident:
+		_, ok := f.info.Uses[x].(*types.Func)
+		return ok
+	case *ast.IndexExpr:
+		return f.namesFunction(x.X) && isGenericFunc(f.info.TypeOf(x.X))
+	case *ast.IndexListExpr:
+		return f.namesFunction(x.X)
+	}
+	return false
 }
 
 // conv converts text of type from to type to where Go does so implicitly.

@@ -7,6 +7,7 @@ import (
 	"go/types"
 	"reflect"
 	"strings"
+	"unicode/utf8"
 )
 
 func (f *body) block(list []ast.Stmt) {
@@ -891,8 +892,8 @@ func (f *body) rangeValues(st *ast.RangeStmt, t types.Type, label string) {
 	case *types.Array:
 		elem = u.Elem()
 	case *types.Basic:
-		elem = types.Typ[types.Rune]
-		t = types.Typ[types.String]
+		f.rangeString(st, x, label)
+		return
 	}
 	f.printf("var %s %s = %s\n", x, f.text(t), f.exprTo(st.X, t))
 	if isPointer(t) {
@@ -924,6 +925,22 @@ func (f *body) rangeValues(st *ast.RangeStmt, t types.Type, label string) {
 		if v != "_" {
 			f.setLoopVar(st, st.Value, v, elem)
 		}
+	})
+	f.printf("}\n")
+}
+
+// rangeString decodes a string rune by rune; invalid bytes count one each.
+func (f *body) rangeString(st *ast.RangeStmt, x, label string) {
+	str := types.Typ[types.String]
+	i, r, n := f.temp("i"), f.temp("r"), f.temp("n")
+	decode := f.once("decode", "N", func() reflect.Value {
+		return reflect.ValueOf(func(s string, i int) (rune, int) { return utf8.DecodeRuneInString(s[i:]) })
+	})
+	f.printf("var %s string = %s\nvar %s int32\nvar %s int\n_ = %s\n", x, f.exprTo(st.X, str), r, n, r)
+	f.loop(st, fmt.Sprintf("for %s := 0; %s < len(%s); %s = %s + %s", i, i, x, i, i, n), label, func() {
+		f.printf("%s, %s = %s(%s, %s)\n", r, n, decode, x, i)
+		f.setLoopVar(st, st.Key, i, types.Typ[types.Int])
+		f.setLoopVar(st, st.Value, r, types.Typ[types.Rune])
 	})
 	f.printf("}\n")
 }
