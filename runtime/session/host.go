@@ -165,12 +165,13 @@ func (s *Session) callback(r *run, f func()) {
 	}
 }
 
-func (s *Session) printBuiltin(args ...any) {
-	fmt.Fprint(stream{s, true}, builtinText(args, ""))
-}
-
-func (s *Session) printlnBuiltin(args ...any) {
-	fmt.Fprint(stream{s, true}, builtinText(args, " ")+"\n")
+// printer is the built-in print or println.
+func (s *Session) printer(name string) func(args ...any) {
+	w := stream{s, true}
+	if name == "print" {
+		return func(args ...any) { fmt.Fprint(w, builtinText(args, "")) }
+	}
+	return func(args ...any) { fmt.Fprint(w, builtinText(args, " ")+"\n") }
 }
 
 // builtinText formats as print and println do.

@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"go/ast"
+	"go/token"
 	"go/types"
 	"reflect"
 	"strings"
@@ -502,17 +503,20 @@ func (f *body) minMax(e *ast.CallExpr, name string) string {
 }
 
 func (f *body) printCall(e *ast.CallExpr, name string, hold holder) string {
+	s := f.s
+	if len(e.Args) == 1 {
+		if tuple, ok := f.typeOf(e.Args[0]).(*types.Tuple); ok {
+			params := types.NewTuple(types.NewParam(token.NoPos, nil, "", types.NewSlice(anyInterface)))
+			sig := types.NewSignatureType(nil, nil, nil, params, nil, true)
+			fn := f.once(name, "N", func() reflect.Value { return reflect.ValueOf(s.printer(name)) })
+			return f.spreadCall(e, sig, tuple, nil, hold, func(args []string) string { return fn + "(" + strings.Join(args, ", ") + ")" })
+		}
+	}
 	args := make([]string, len(e.Args))
 	for i, a := range e.Args {
 		args[i] = f.held(hold, f.exprTo(a, anyInterface), anyInterface)
 	}
-	s := f.s
-	fn := f.once(name, "N", func() reflect.Value {
-		if name == "print" {
-			return reflect.ValueOf(s.printBuiltin)
-		}
-		return reflect.ValueOf(s.printlnBuiltin)
-	})
+	fn := f.once(name, "N", func() reflect.Value { return reflect.ValueOf(s.printer(name)) })
 	return fn + "(" + strings.Join(args, ", ") + ")"
 }
 

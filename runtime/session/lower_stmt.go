@@ -1038,6 +1038,10 @@ func (f *body) switchStmt(st *ast.SwitchStmt, label string) {
 		} else {
 			var conds []string
 			for _, e := range clause.List {
+				if st.Tag == nil && isInterface(f.typeOf(e)) {
+					conds = append(conds, fmt.Sprintf("%s(interface{}(true), %s)", f.equality(), f.toAny(f.expr(e), f.typeOf(e), e)))
+					continue
+				}
 				if st.Tag == nil {
 					conds = append(conds, "("+f.expr(e)+")")
 					continue

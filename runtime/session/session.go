@@ -240,11 +240,44 @@ func (s *Session) result(r *run) Result {
 			return Result{HasValue: true, Bundle: b}
 		}
 	}
+	if len(values) == 1 {
+		if b, ok := asBox(values[0]); ok {
+			if bundle, ok := b.display(); ok {
+				return Result{HasValue: true, Bundle: bundle}
+			}
+		}
+	}
 	parts := make([]string, len(values))
 	for i, v := range values {
 		parts[i] = safeText(func() string { return fmt.Sprint(v) })
 	}
 	return Result{HasValue: true, Bundle: Bundle{Data: map[string]any{"text/plain": strings.Join(parts, " ")}}}
+}
+
+// displayMethods are methods by which a type of a cell says how it is shown.
+var displayMethods = map[string]string{
+	"HTML": "text/html", "Markdown": "text/markdown", "SVG": "image/svg+xml", "PNG": "image/png", "JPEG": "image/jpeg",
+	"PDF": "application/pdf", "JSON": "application/json", "JavaScript": "application/javascript", "Latex": "text/latex",
+}
+
+// display collects what the display methods of a value give; false if it has none.
+func (b boxed) display() (Bundle, bool) {
+	data := map[string]any{}
+	for name, mime := range displayMethods {
+		m := b.t.method(name)
+		if m == nil || m.sig.Params().Len() != 0 || m.sig.Results().Len() != 1 {
+			continue
+		}
+		func() {
+			defer func() { _ = recover() }() // a method that panics shows nothing
+			x := m.invoke(reflect.ValueOf(b.v), nil)[0].Interface()
+			switch x.(type) {
+			case string, []byte, map[string]any:
+				data[mime] = x
+			}
+		}()
+	}
+	return Bundle{Data: data}, len(data) > 0
 }
 
 func nilValue(v any) bool {
