@@ -3,30 +3,31 @@
 set shell := ["sh", "-eu", "-c"]
 
 export CGO_ENABLED := "0"
-python := justfile_directory() / ".venv/bin/python"
+export PIP_ROOT_USER_ACTION := "ignore"
+just := just_executable()
 staticcheck := "go run honnef.co/go/tools/cmd/staticcheck@v0.8.2"
 
 # List the recipes
 default:
-    @just --list --unsorted
+    @{{just}} --list --unsorted
 
 # Build godwit and batchjobs into bin/
 build:
     @echo "building bin/godwit and bin/batchjobs (the first time takes a few minutes)" >&2
-    go build -o bin/ ./cmd/godwit ./cmd/batchjobs
+    @go build -o bin/ ./cmd/godwit ./cmd/batchjobs
 
 # The main job on this machine: a batch, a server with the OpenAI client, a notebook
 demo: build model venv
-    tests/demo.sh
+    @tests/demo.sh
 
-# JupyterLab with the Go kernel and the notebooks
-lab: build venv
-    bin/godwit kernel install --prefix .venv
-    cd notebooks && exec ../.venv/bin/python -m jupyterlab
+# JupyterLab on loopback with the Go kernel and the notebooks; ARGS go to JupyterLab
+lab *ARGS: build venv
+    @bin/godwit kernel install --prefix .venv >/dev/null
+    @cd notebooks && exec ../.venv/bin/python -m jupyterlab --ip=127.0.0.1 $([ "$(id -u)" != 0 ] || echo --allow-root) --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate {{ARGS}}
 
 # Everything that must hold before a change lands, without a GPU
 test: build model tokenizers venv node
-    tests/all.sh
+    @JUST="{{just}}" tests/all.sh
 
 # A quick look before each commit: under a minute when nothing much changed
 check: lint
@@ -69,6 +70,10 @@ gen:
 # Golden files, from the code as it is now: look at the diff
 golden:
     go test ./engine/... ./httpapi/... -update
+
+# The CPU device beside llama.cpp, in turns, one table (installs the peer from npm into .cache)
+bench-cpu: model
+    tests/bench/cpu/run.sh
 
 # One million batch lines in constant memory
 bench-batch:
