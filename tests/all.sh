@@ -11,7 +11,7 @@ began=$(date +%s)
 step() { printf '\n== %s  (%d s)\n' "$1" "$(($(date +%s) - began))"; }
 
 step "format, vet, staticcheck"
-just lint
+"${JUST:-just}" lint
 step "Go tests"
 go test ./...
 step "Go tests under the race detector, short form"

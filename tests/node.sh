@@ -2,7 +2,7 @@
 # Installs the Node packages of the tests from their lock files, once.
 set -eu
 cd "$(dirname "$0")"
-command -v npm >/dev/null || { echo "Node.js with npm is missing: it runs the Node client and the browser in tests" >&2; exit 1; }
+command -v npm >/dev/null || { echo "Node.js with npm is missing: it runs the Node client and the browser of the tests" >&2; exit 1; }
 for dir in clients/node browser; do
 	stamp=$dir/node_modules/.installed-$(cksum <$dir/package-lock.json | tr ' ' '-')
 	[ -e "$stamp" ] && continue

@@ -4,7 +4,10 @@ set -eu
 cd "$(dirname "$0")/.."
 stamp=.venv/installed-$(cksum <tests/requirements.txt | tr ' ' '-')
 [ -e "$stamp" ] && exit 0
-command -v python3 >/dev/null || { echo "Python 3 is missing: it runs Jupyter and the Python client in tests and demo" >&2; exit 1; }
+if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+	echo "Python 3.10 or newer is missing (python3 on the PATH): it runs Jupyter and the Python client in tests and demo" >&2
+	exit 1
+fi
 echo "setting up .venv (JupyterLab, nbclient, the OpenAI client; pinned, with hashes)" >&2
 rm -rf .venv
 if ! python3 -m venv .venv 2>/dev/null; then
