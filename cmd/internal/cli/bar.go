@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -66,26 +66,48 @@ func jsonProgress(w io.Writer) func(batchjobs.Progress) {
 }
 
 // barProgress draws a bar over the bytes of the input; lines and rates beside it.
-func barProgress(f *os.File) (func(batchjobs.Progress), func()) {
-	var latest atomic.Pointer[batchjobs.Progress] // written by the batch, read by the drawing goroutine
-	latest.Store(&batchjobs.Progress{})
-	m := mpb.New(mpb.WithOutput(f), mpb.WithWidth(32), mpb.WithRefreshRate(120*time.Millisecond))
-	text := decor.Any(func(decor.Statistics) string { return " " + batchjobs.ProgressText(*latest.Load()) })
-	eta := decor.Any(func(decor.Statistics) string { return etaText(*latest.Load()) })
-	bar := m.AddBar(0, mpb.PrependDecorators(decor.Name("batch ")), mpb.AppendDecorators(text, eta))
-	report := func(p batchjobs.Progress) {
-		latest.Store(&p)
+// It appears with the first report.
+func barProgress(f *os.File) (report func(batchjobs.Progress), wait func()) {
+	var (
+		mu  sync.Mutex
+		now batchjobs.Progress
+		m   *mpb.Progress
+		bar *mpb.Bar
+	)
+	text := func(show func(batchjobs.Progress) string) decor.Decorator {
+		return decor.Any(func(decor.Statistics) string {
+			mu.Lock()
+			defer mu.Unlock()
+			return show(now)
+		})
+	}
+	draw := func() {
+		m = mpb.New(mpb.WithOutput(f), mpb.WithWidth(64), mpb.WithRefreshRate(120*time.Millisecond))
+		bar = m.AddBar(0, mpb.PrependDecorators(decor.Name("batch ")),
+			mpb.AppendDecorators(text(func(p batchjobs.Progress) string { return " " + batchjobs.ProgressText(p) }), text(etaText)))
+	}
+	report = func(p batchjobs.Progress) {
+		mu.Lock()
+		now = p
+		mu.Unlock()
+		if bar == nil {
+			draw()
+		}
 		total, current := p.BytesTotal, finished(p)
 		if total == 0 {
 			total = current + 1
 		}
-		bar.SetTotal(total, false)
+		bar.SetTotal(max(total, 1), false)
 		bar.SetCurrent(min(current, total))
 		if p.Final {
 			bar.SetTotal(-1, true)
 		}
 	}
-	return report, m.Wait
+	return report, func() {
+		if m != nil {
+			m.Wait()
+		}
+	}
 }
 
 // finished estimates the input bytes of the lines that are done: what was read, less
