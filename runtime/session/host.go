@@ -2,14 +2,17 @@ package session
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"go/types"
 	"io"
 	"log"
+	"log/slog"
 	"os"
 	"reflect"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -145,9 +148,33 @@ func (s *Session) makeOverrides() {
 			return time.AfterFunc(d, func() { s.callback(r, g) })
 		}),
 	}
+	s.structuredLog()
 	s.blocking = s.cancellableMethods()
 	s.blocking["(*os.File).Write"] = f(s.fileWrite)
 	s.blocking["(*os.File).WriteString"] = f(func(file *os.File, p string) (int, error) { return s.fileWrite(file, []byte(p)) })
+}
+
+// structuredLog gives log/slog a default logger that writes to the cell's stderr.
+func (s *Session) structuredLog() {
+	var current atomic.Pointer[slog.Logger]
+	current.Store(slog.New(slog.NewTextHandler(stream{s, true}, nil)))
+	f := reflect.ValueOf
+	at := func(level slog.Level) reflect.Value {
+		return f(func(msg string, args ...any) { current.Load().Log(context.Background(), level, msg, args...) })
+	}
+	atContext := func(level slog.Level) reflect.Value {
+		return f(func(ctx context.Context, msg string, args ...any) { current.Load().Log(ctx, level, msg, args...) })
+	}
+	for name, level := range map[string]slog.Level{"Debug": slog.LevelDebug, "Info": slog.LevelInfo, "Warn": slog.LevelWarn, "Error": slog.LevelError} {
+		s.overrides["log/slog."+name] = at(level)
+		s.overrides["log/slog."+name+"Context"] = atContext(level)
+	}
+	s.overrides["log/slog.Log"] = f(func(ctx context.Context, level slog.Level, msg string, args ...any) {
+		current.Load().Log(ctx, level, msg, args...)
+	})
+	s.overrides["log/slog.With"] = f(func(args ...any) *slog.Logger { return current.Load().With(args...) })
+	s.overrides["log/slog.Default"] = f(func() *slog.Logger { return current.Load() })
+	s.overrides["log/slog.SetDefault"] = f(func(l *slog.Logger) { current.Store(l) })
 }
 
 // callback runs a function on a goroutine that the runtime started for a cell.

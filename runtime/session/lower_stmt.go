@@ -1029,31 +1029,70 @@ func (f *body) switchStmt(st *ast.SwitchStmt, label string) {
 		tag = f.temp("tag")
 		f.printf("var %s %s = %s\n", tag, f.text(tagType), f.exprTo(st.Tag, tagType))
 	}
-	f.printf("%sswitch {\n", labelText(label))
-	pop := f.push(target{label: label})
-	for _, c := range st.Body.List {
+	conds := make([]string, len(st.Body.List))
+	fall := false
+	for i, c := range st.Body.List {
 		clause := c.(*ast.CaseClause)
-		if clause.List == nil {
-			f.printf("default:\n")
-		} else {
-			var conds []string
-			for _, e := range clause.List {
-				if st.Tag == nil && isInterface(f.typeOf(e)) {
-					conds = append(conds, fmt.Sprintf("%s(interface{}(true), %s)", f.equality(), f.toAny(f.expr(e), f.typeOf(e), e)))
-					continue
-				}
-				if st.Tag == nil {
-					conds = append(conds, "("+f.expr(e)+")")
-					continue
-				}
-				conds = append(conds, "("+f.equal(tag, tagType, e, st.Tag)+")")
-			}
-			f.printf("case %s:\n", strings.Join(conds, " || "))
+		var alts []string
+		for _, e := range clause.List {
+			alts = append(alts, "("+f.caseCond(st, tag, tagType, e)+")")
 		}
-		f.block(clause.Body)
+		conds[i] = strings.Join(alts, " || ")
+		if n := len(clause.Body); n > 0 {
+			br, ok := clause.Body[n-1].(*ast.BranchStmt)
+			fall = fall || ok && br.Tok == token.FALLTHROUGH
+		}
+	}
+	head := "switch"
+	if fall {
+		head = "switch " + f.clauseNumber(conds)
+	}
+	f.printf("%s%s {\n", labelText(label), head)
+	pop := f.push(target{label: label})
+	for i, c := range st.Body.List {
+		switch {
+		case fall:
+			f.printf("case %d:\n", i)
+		case conds[i] == "":
+			f.printf("default:\n")
+		default:
+			f.printf("case %s:\n", conds[i])
+		}
+		f.block(c.(*ast.CaseClause).Body)
 	}
 	pop()
 	f.printf("}\n}\n")
+}
+
+// clauseNumber decides before a switch which clause it takes: with fallthrough, the
+// interpreter would take the default clause out of the order.
+func (f *body) clauseNumber(conds []string) string {
+	k := f.temp("clause")
+	f.printf("%s := -1\n", k)
+	closing := ""
+	for i, c := range conds {
+		if c == "" {
+			f.printf("%s = %d\n", k, i)
+		}
+	}
+	for i, c := range conds {
+		if c != "" {
+			f.printf("if %s { %s = %d } else {\n", c, k, i)
+			closing += "}"
+		}
+	}
+	f.printf("%s\n", closing)
+	return k
+}
+
+func (f *body) caseCond(st *ast.SwitchStmt, tag string, tagType types.Type, e ast.Expr) string {
+	switch {
+	case st.Tag != nil:
+		return f.equal(tag, tagType, e, st.Tag)
+	case isInterface(f.typeOf(e)):
+		return fmt.Sprintf("%s(interface{}(true), %s)", f.equality(), f.toAny(f.expr(e), f.typeOf(e), e))
+	}
+	return f.expr(e)
 }
 
 // equal compares a held value with an expression.

@@ -62,6 +62,7 @@ var snippets = []struct{ name, cells, want string }{
 	{"division and shifts of every kind", "var a int8 = -128\nvar b uint16 = 65535\nx := 7\nfmt.Println(-a, b+1, x/2, -x/2, x%3, -x%3, 1<<x, uint32(1)<<31, x&^5, ^x)", "-128 0 3 -3 1 -1 128 2147483648 2 -8\n"},
 	{"a string with invalid bytes", "for i, r := range \"a\\xff\\xc3é\" { fmt.Print(i, \":\", r, \" \") }", "0:97 1:65533 2:65533 3:233 "},
 	{"a function name as a value", "func one() int { return 1 }\nfunc get() func() int { return one }\nfs := []func() int{one, get()}\nm := map[string]func() int{\"a\": one}\nfmt.Println(fs[0]()+fs[1]()+m[\"a\"]()+get()())", "4\n"},
+	{"fallthrough out of and into default", "for n := range 3 { switch n { default: fmt.Print(\"d\"); fallthrough; case 1: fmt.Print(\"1\"); case 2: fmt.Print(\"2\"); fallthrough; case 7: fmt.Print(\"7\") }; fmt.Print(\" \") }", "d1 1 27 "},
 	{"package variables in any order", "package main\nvar a = b + f()\nvar b = 2\nfunc f() int { return c }\nvar c = 5\nfunc main() { fmt.Println(a, b, c) }\n---\nmain()", "7 2 5\n"},
 	{"a top-level return with a value", "fmt.Print(\"a \")\nif true { return fmt.Errorf(\"x\") }\nfmt.Print(\"b\")", "a "},
 	{"a top-level defer runs at the end of the cell", "defer fmt.Print(\"deferred\")\nfmt.Print(\"body \")", "body deferred"},

@@ -174,6 +174,19 @@ func TestOutputGoesToItsOwnCell(t *testing.T) {
 	}
 }
 
+func TestLogsGoToTheCell(t *testing.T) {
+	s := newSession(t)
+	rec := &recorder{}
+	if e := exec(t, s, rec, "log.SetFlags(0)\nlog.Print(\"one\")\nslog.Info(\"two\", \"a\", 1)\nprintln(\"three\", 1.5)\nfmt.Fprintln(os.Stderr, \"four\")"); e != nil {
+		t.Fatal(e)
+	}
+	for _, want := range []string{"one\n", "msg=two a=1\n", "three 1.5\n", "four\n"} {
+		if !strings.Contains(rec.stderr(), want) {
+			t.Errorf("no %q in %q", want, rec.stderr())
+		}
+	}
+}
+
 func TestPanicsPointAtTheCell(t *testing.T) {
 	s := newSession(t, "func inner(a []int) int {\n\treturn a[3]\n}")
 	_, err := s.Exec(t.Context(), Cell{Code: "x := 1\n_ = x\ninner(nil)", Number: 2}, &recorder{})
