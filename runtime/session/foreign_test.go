@@ -16,7 +16,6 @@ import (
 type Server struct {
 	Port    int
 	Opts    ServerOptions
-	started time.Time
 	onClose func()
 }
 

@@ -107,7 +107,11 @@ func (l *lowerer) typeText(r reflect.Type) string {
 		return "map[" + l.typeText(r.Key()) + "]" + l.typeText(r.Elem())
 	case reflect.Chan:
 		dir := map[reflect.ChanDir]string{reflect.BothDir: "chan ", reflect.SendDir: "chan<- ", reflect.RecvDir: "<-chan "}
-		return dir[r.ChanDir()] + "(" + l.typeText(r.Elem()) + ")"
+		elem := l.typeText(r.Elem())
+		if strings.HasPrefix(elem, "<-") {
+			elem = "(" + elem + ")"
+		}
+		return dir[r.ChanDir()] + elem
 	case reflect.Func:
 		return "func" + l.signatureText(r)
 	}

@@ -540,6 +540,9 @@ func (f *body) complexCall(e *ast.CallExpr, name string) string {
 }
 
 func (f *body) unsafeCall(e *ast.CallExpr, name string) string {
+	if name == "Sizeof" {
+		return fmt.Sprintf("uintptr(%d)", f.repr(f.typeOf(e.Args[0])).Size())
+	}
 	f.fail(e, "unsafe.%s is not supported in a cell", name)
 	return ""
 }

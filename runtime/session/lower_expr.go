@@ -724,6 +724,9 @@ func (f *body) comparison(e *ast.BinaryExpr, xt, yt types.Type) string {
 			}
 			return text
 		}
+		if a, b := types.Default(xt), types.Default(yt); f.repr(a) != f.repr(b) && f.info.Types[e.X].Value == nil && f.info.Types[e.Y].Value == nil {
+			y = f.caster(f.repr(b), f.repr(a)) + "(" + y + ")" // channels of different direction
+		}
 		return "(" + x + " " + op + " " + y + ")"
 	}
 	xt, yt = types.Default(xt), types.Default(yt)

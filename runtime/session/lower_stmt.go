@@ -860,8 +860,8 @@ func (f *body) loop(st *ast.RangeStmt, head, label string, vars func()) {
 		return
 	}
 	f.printf("%s%s {\n%s", labelText(label), head, f.check())
-	vars()
 	pop := f.push(target{loop: true, label: label})
+	vars()
 	f.block(st.Body.List)
 	pop()
 	f.printf("}\n")
@@ -907,6 +907,20 @@ func (f *body) rangeValues(st *ast.RangeStmt, t types.Type, label string) {
 		v = f.temp("v")
 	}
 	head := "for range " + x
+	if m, ok := u.(*types.Map); ok && v != "_" && isChan(elem) {
+		f.rangeChannelMap(st, m, x, label)
+		return
+	}
+	if _, isChan := elem.Underlying().(*types.Chan); isChan && v != "_" && key == types.Typ[types.Int] && !isMap(u) {
+		// The interpreter takes a range over a slice of channels for one over a channel.
+		i := f.temp("i")
+		f.loop(st, fmt.Sprintf("for %s := 0; %s < len(%s); %s++", i, i, x, i), label, func() {
+			f.setLoopVar(st, st.Key, i, key)
+			f.setLoopVar(st, st.Value, x+"["+i+"]", elem)
+		})
+		f.printf("}\n")
+		return
+	}
 	switch {
 	case v != "_":
 		head = fmt.Sprintf("for %s, %s := range %s", k, v, x)
@@ -927,6 +941,35 @@ func (f *body) rangeValues(st *ast.RangeStmt, t types.Type, label string) {
 		}
 	})
 	f.printf("}\n")
+}
+
+func isChan(t types.Type) bool {
+	_, ok := t.Underlying().(*types.Chan)
+	return ok
+}
+
+// rangeChannelMap goes over a map of channels by its keys.
+func (f *body) rangeChannelMap(st *ast.RangeStmt, m *types.Map, x, label string) {
+	kr := f.repr(m.Key())
+	keys := f.native("keys|"+f.hostKey(f.repr(f.typeOf(st.X))), []reflect.Type{f.repr(f.typeOf(st.X))}, []reflect.Type{reflect.SliceOf(kr)}, false, func(args []reflect.Value) []reflect.Value {
+		out := reflect.MakeSlice(reflect.SliceOf(kr), 0, args[0].Len())
+		return []reflect.Value{reflect.Append(out, args[0].MapKeys()...)}
+	})
+	ks, i, k, v, ok := f.temp("keys"), f.temp("i"), f.temp("k"), f.temp("v"), f.temp("ok")
+	f.printf("%s := %s(%s)\n", ks, keys, x)
+	f.loop(st, fmt.Sprintf("for %s := 0; %s < len(%s); %s++", i, i, ks, i), label, func() {
+		f.printf("%s := %s[%s]\n%s, %s := %s[%s]\nif !%s {\n", k, ks, i, v, ok, x, k, ok)
+		f.jump(true, "")
+		f.printf("}\n")
+		f.setLoopVar(st, st.Key, k, m.Key())
+		f.setLoopVar(st, st.Value, v, m.Elem())
+	})
+	f.printf("}\n")
+}
+
+func isMap(t types.Type) bool {
+	_, ok := t.(*types.Map)
+	return ok
 }
 
 // rangeString decodes a string rune by rune; invalid bytes count one each.

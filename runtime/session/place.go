@@ -88,7 +88,7 @@ func (f *body) comparesInterfaces(n *ast.BinaryExpr) bool {
 func (s *Session) locate(text string) (where, fn string) {
 	rest, ok := strings.CutPrefix(text, placeMark)
 	if !ok {
-		return text, ""
+		return strings.Replace(text, loweredFile, "", 1), ""
 	}
 	digits, _, _ := strings.Cut(rest, loweredFile)
 	id, err := strconv.ParseInt(digits, 10, 64)
