@@ -69,7 +69,7 @@ gen:
 
 # Golden files, from the code as it is now: look at the diff
 golden:
-    go test ./engine/... ./httpapi/... -update
+    go test ./engine/model ./engine/op ./engine/sched ./httpapi -update
 
 # The CPU device beside llama.cpp, in turns, one table (installs the peer from npm into .cache)
 bench-cpu: model

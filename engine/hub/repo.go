@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -92,6 +93,9 @@ func (r repo) resolve(ctx context.Context, o *Options, missing *NotFoundError) (
 	if err := r.download(ctx, dir, o); err != nil {
 		if ctx.Err() != nil {
 			return "", ctx.Err()
+		}
+		if u := (*url.Error)(nil); errors.As(err, &u) { // the client library says the address three times
+			err = u
 		}
 		return "", fmt.Errorf("model %s cannot be downloaded: %w; download its folder elsewhere and pass it with --model-path", r.id, err)
 	}
