@@ -130,6 +130,8 @@ func (s *Session) makeOverrides() {
 		// The runtime ends the process if the pointer is not the start of an allocation.
 		// That finalizers run is never promised, so here none does.
 		"runtime.SetFinalizer": f(func(any, any) {}),
+		// Without a debugger a breakpoint ends the process.
+		"runtime.Breakpoint": f(func() {}),
 		"log.Print":            f(func(a ...any) { _ = logger.Output(2, fmt.Sprint(a...)) }),
 		"log.Println":          f(func(a ...any) { _ = logger.Output(2, fmt.Sprintln(a...)) }),
 		"log.Printf":           f(func(format string, a ...any) { format, a = typeVerbs2(format, a); logger.Printf(format, a...) }),

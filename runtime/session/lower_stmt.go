@@ -933,6 +933,13 @@ func (f *body) rangeValues(st *ast.RangeStmt, t types.Type, label string) {
 		}
 	}
 	f.loop(st, head, label, func() {
+		if st.Tok == token.ASSIGN && k != "_" && v != "_" {
+			// The operands of both places are evaluated before either is set.
+			f.printf("{\n")
+			kp, vp := f.place(st.Key), f.place(st.Value)
+			f.printf("%s = %s\n%s = %s\n}\n", kp, f.conv(k, key, f.typeOf(st.Key), st), vp, f.conv(v, elem, f.typeOf(st.Value), st))
+			return
+		}
 		if k != "_" {
 			f.setLoopVar(st, st.Key, k, key)
 		}

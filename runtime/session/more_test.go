@@ -64,6 +64,7 @@ var snippets = []struct{ name, cells, want string }{
 	{"a function name as a value", "func one() int { return 1 }\nfunc get() func() int { return one }\nfs := []func() int{one, get()}\nm := map[string]func() int{\"a\": one}\nfmt.Println(fs[0]()+fs[1]()+m[\"a\"]()+get()())", "4\n"},
 	{"fallthrough out of and into default", "for n := range 3 { switch n { default: fmt.Print(\"d\"); fallthrough; case 1: fmt.Print(\"1\"); case 2: fmt.Print(\"2\"); fallthrough; case 7: fmt.Print(\"7\") }; fmt.Print(\" \") }", "d1 1 27 "},
 	{"ranges over containers of channels", "func f() (n int) { var a []chan int; m := map[string]chan int{}; for i := range 3 { c := make(chan int, 2); c <- i; a = append(a, c); m[fmt.Sprint(i)] = c }; for _, c := range a { n += <-c; c <- 10 }; for k, c := range m { n += <-c + len(k) }; for i := range a { n += i }; return }\nfmt.Println(f())", "39\n"},
+	{"range assigns to places in parallel", "x := []int{10, 20}\ni := 1\nfor i, x[i] = range []int{99} { break }\nfmt.Println(i, x)", "0 [10 99]\n"},
 	{"package variables in any order", "package main\nvar a = b + f()\nvar b = 2\nfunc f() int { return c }\nvar c = 5\nfunc main() { fmt.Println(a, b, c) }\n---\nmain()", "7 2 5\n"},
 	{"a top-level return with a value", "fmt.Print(\"a \")\nif true { return fmt.Errorf(\"x\") }\nfmt.Print(\"b\")", "a "},
 	{"a top-level defer runs at the end of the cell", "defer fmt.Print(\"deferred\")\nfmt.Print(\"body \")", "body deferred"},
