@@ -6,7 +6,7 @@ import (
 )
 
 // The reflect package cannot make a struct type that refers to itself. The layout
-// of such a struct is first built with a placeholder where the type itself is
+// of such a struct is first built with a proxy where the type itself is
 // mentioned (behind a pointer, slice, map, channel or function, so that sizes and
 // pointer maps do not depend on it); the field types are then rebuilt with the
 // finished type and put into the struct's description.
@@ -34,7 +34,7 @@ func typePointer(t reflect.Type) unsafe.Pointer {
 	return (*[2]unsafe.Pointer)(unsafe.Pointer(&t))[1]
 }
 
-// patcher replaces a placeholder by the finished type.
+// patcher replaces a proxy by the finished type.
 type patcher struct {
 	from, to reflect.Type
 	inPlace  func(reflect.Type) bool // structs with an identity of their own
@@ -56,7 +56,7 @@ func (p *patcher) fields(t reflect.Type) {
 	}
 }
 
-// rebuild returns t with the placeholder replaced.
+// rebuild returns t with the proxy replaced.
 func (p *patcher) rebuild(t reflect.Type) reflect.Type {
 	if t == p.from {
 		return p.to

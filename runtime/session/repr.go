@@ -37,7 +37,7 @@ type typeTable struct {
 // pendingStruct is a struct whose fields are being laid out; pointers to it seen
 // meanwhile are patched when it is finished.
 type pendingStruct struct {
-	placeholder reflect.Type
+	proxy reflect.Type
 	used        bool
 }
 
@@ -191,7 +191,7 @@ func (tt *typeTable) repr(t types.Type) reflect.Type {
 	}
 	if p, ok := tt.pending[key]; ok {
 		p.used = true
-		return p.placeholder
+		return p.proxy
 	}
 	r := tt.build(t, key)
 	if len(tt.pending) == 0 {
@@ -296,7 +296,7 @@ func (tt *typeTable) named(t *types.Named, key string) reflect.Type {
 // erased lays out a named type that is no struct. One that contains itself has no
 // layout without its name.
 func (tt *typeTable) erased(t *types.Named, u types.Type, key string) reflect.Type {
-	p := &pendingStruct{placeholder: tt.placeholder(t)}
+	p := &pendingStruct{proxy: tt.proxy(t)}
 	tt.pending[key] = p
 	r := tt.repr(u)
 	delete(tt.pending, key)
@@ -306,20 +306,20 @@ func (tt *typeTable) erased(t *types.Named, u types.Type, key string) reflect.Ty
 	return r
 }
 
-func (tt *typeTable) placeholder(t *types.Named) reflect.Type {
+func (tt *typeTable) proxy(t *types.Named) reflect.Type {
 	tag := fmt.Sprintf(`godwit_open:"%d_%d"`, tt.id(t.Obj()), len(tt.reprs)+len(tt.pending)<<20)
 	return reflect.StructOf([]reflect.StructField{{Name: "P", Type: reflect.TypeFor[unsafe.Pointer](), Tag: reflect.StructTag(tag)}})
 }
 
 func (tt *typeTable) namedStruct(t *types.Named, u *types.Struct, key string) reflect.Type {
-	p := &pendingStruct{placeholder: tt.placeholder(t)}
+	p := &pendingStruct{proxy: tt.proxy(t)}
 	tt.pending[key] = p
 	r := tt.structOf(u, tt.nextStruct())
 	delete(tt.pending, key)
 	tt.structs[r] = t
 	tt.reprs[key] = r
 	if p.used {
-		pt := &patcher{from: p.placeholder, to: r, done: map[reflect.Type]bool{},
+		pt := &patcher{from: p.proxy, to: r, done: map[reflect.Type]bool{},
 			inPlace: func(t reflect.Type) bool { return tt.structs[t] != nil }}
 		pt.fields(r)
 	}
