@@ -38,7 +38,7 @@ type typeTable struct {
 // meanwhile are patched when it is finished.
 type pendingStruct struct {
 	proxy reflect.Type
-	used        bool
+	used  bool
 }
 
 func newTypeTable(s *Session) *typeTable {
