@@ -39,9 +39,9 @@ lint:
     go vet ./...
     {{staticcheck}} ./...
 
-# Go tests with the race detector; needs a C compiler and takes zig's where there is none
-race: venv
-    tests/race.sh
+# Go tests with the race detector, of PKGS or of all that have goroutines; takes zig where there is no C compiler
+race *PKGS: venv
+    tests/race.sh {{PKGS}}
 
 # Each fuzz target for TIME
 fuzz TIME="60s":
