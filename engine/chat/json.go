@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"sort"
 	"strconv"
@@ -173,7 +174,7 @@ func fromJSON(data []byte) (value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if dec.More() {
+	if _, err := dec.Token(); err != io.EOF { // More would overlook a closing bracket
 		return nil, errors.New("data after the JSON value")
 	}
 	return v, nil

@@ -40,6 +40,7 @@ type Engine struct {
 	program     *op.Program
 	tok         *tokenizer.Tokenizer // nil with SkipTokenizer or without tokenizer files
 	template    *template            // nil without one
+	guard       *guard               // nil without a tokenizer
 	templateErr error                // why the model's own cannot be used
 	context     int                  // tokens, prompt and answer together
 	stopIDs     []int32              // EOS ids of all sources
@@ -117,7 +118,7 @@ func (e *Engine) encode(req *engine.Request) ([]int32, error) {
 		if err != nil {
 			return nil, err
 		}
-		ids = e.tok.Encode(text, false)
+		ids = e.guard.encode(e.tok, text)
 	case req.TokenIDs != nil:
 		return slices.Clone(req.TokenIDs), nil
 	case e.tok == nil:

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/godwit-ai/godwit/engine"
@@ -56,7 +55,8 @@ func (e *Engine) compileTemplate(source string) (*template, error) {
 	return chat.Compile(source, o)
 }
 
-// render turns messages into the prompt's text.
+// render turns messages into the prompt's text, in which the guard's marks stand
+// around special tokens that the request wrote.
 func (e *Engine) render(req *engine.Request) (string, error) {
 	t := e.template
 	if req.ChatTemplate != "" {
@@ -73,27 +73,28 @@ func (e *Engine) render(req *engine.Request) (string, error) {
 		return "", &engine.RequestError{Param: "messages", Err: engine.ErrUnsupported,
 			Message: "The model has no chat template: use completions, or load it with a chat template file."}
 	}
-	messages := slices.Clone(req.Messages)
+	messages := e.guard.messages(req.Messages)
 	for i := range messages {
 		messages[i].Role = strings.ToLower(messages[i].Role)
 	}
-	text, err := t.Render(chat.Input{Messages: messages, Tools: req.Tools, Args: req.TemplateArgs,
+	args, _ := e.guard.args(req.TemplateArgs).(map[string]any)
+	text, err := t.Render(chat.Input{Messages: messages, Tools: e.guard.tools(req.Tools), Args: args,
 		AddGenerationPrompt: !req.NoGenerationPrompt && !req.ContinueFinal, ContinueFinal: req.ContinueFinal})
 	if err != nil {
-		return "", renderError(err)
+		return "", e.renderError(err)
 	}
 	return text, nil
 }
 
 // renderError makes a refusal of the request from what went wrong in a template.
-func renderError(err error) error {
+func (e *Engine) renderError(err error) error {
 	var re *engine.RequestError
 	if errors.As(err, &re) {
 		return err
 	}
 	var te *chat.Error
 	if errors.As(err, &te) && errors.Is(te.Err, engine.ErrInvalidRequest) {
-		return engine.Invalid("messages", "%s", te.Message) // raise_exception's own words
+		return engine.Invalid("messages", "%s", e.guard.unmark(te.Message)) // raise_exception's own words
 	}
-	return engine.Invalid("messages", "The messages cannot be rendered: %v", err)
+	return engine.Invalid("messages", "The messages cannot be rendered: %s", e.guard.unmark(err.Error()))
 }

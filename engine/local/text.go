@@ -27,6 +27,7 @@ func (e *Engine) text() (err error) {
 		if e.template, err = e.openTemplate(); err != nil {
 			return err
 		}
+		e.guard = newGuard(e.tok)
 		e.mask = tokenMask(e.tok, e.program.Vocab)
 	}
 	return e.generation()
