@@ -26,7 +26,7 @@ lab *ARGS: build venv
     @cd notebooks && exec ../.venv/bin/python -m jupyterlab --ip=127.0.0.1 $([ "$(id -u)" != 0 ] || echo --allow-root) --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate {{ARGS}}
 
 # Everything that must hold before a change lands, without a GPU
-test: build model tokenizers venv node
+test: build model node tokenizers venv
     @JUST="{{just}}" tests/all.sh
 
 # A quick look before each commit: under a minute when nothing much changed
@@ -43,9 +43,9 @@ lint:
 race *PKGS: venv
     tests/race.sh {{PKGS}}
 
-# Each fuzz target for TIME
-fuzz TIME="60s":
-    tests/fuzz.sh {{TIME}}
+# Each fuzz target (of DIRS) for TIME
+fuzz TIME="60s" *DIRS:
+    tests/fuzz.sh {{TIME}} {{DIRS}}
 
 # The real model of tests and demo, fetched once into the user's cache
 model: build
