@@ -92,6 +92,10 @@ type ModelInfo struct {
 	Created     int64  // unix seconds of loading
 	HasTemplate bool   // a chat template is present
 
+	// ReasoningParser and ToolCallParser name how engine/chat/parse reads this model's
+	// chat answers; "" leaves them as they are.
+	ReasoningParser, ToolCallParser string
+
 	// Defaults are the sampling values of generation_config.json (chat requests that
 	// leave a field out get them); nil means DefaultSampling.
 	Defaults *Sampling

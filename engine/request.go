@@ -25,9 +25,10 @@ type Request struct {
 	TopLogprobs    int  // and that many alternatives, 0..MaxTopLogprobs
 	PromptLogprobs bool // also for the prompt's tokens (echo with logprobs)
 
-	SkipSpecialTokens bool   // leave special tokens out of Event.Text
-	Priority          int    // higher runs first
-	CacheSalt         string // separates prefix-cache entries of different owners
+	SkipSpecialTokens bool     // leave special tokens out of Event.Text
+	KeepSpecial       []string // but not these: markers that a parser looks for
+	Priority          int      // higher runs first
+	CacheSalt         string   // separates prefix-cache entries of different owners
 }
 
 // MaxTopLogprobs bounds Request.TopLogprobs.

@@ -17,6 +17,9 @@ const (
 	FinishStop   FinishReason = "stop"   // EOS, stop token or stop string
 	FinishLength FinishReason = "length" // MaxTokens or the context is used up
 	FinishAbort  FinishReason = "abort"  // the server gave up the request
+
+	// FinishToolCalls is FinishStop of an answer that calls tools.
+	FinishToolCalls FinishReason = "tool_calls"
 )
 
 // Finish ends one choice.
@@ -48,6 +51,18 @@ type Event struct {
 	Tokens []Token // tokens that became final with this event, in order; Logprob is 0 unless asked for
 	Prompt []Token // first event of choice 0 only, with PromptLogprobs: the prompt's tokens
 	Finish *Finish // last event of this choice
+
+	// Set when parsers read the answer (engine/chat/parse); engines leave them empty.
+	Reasoning string          // new text of the model's thinking
+	ToolCalls []ToolCallDelta // new pieces of calls, in order
+}
+
+// ToolCallDelta is a piece of a tool call. The first one of a call carries ID and
+// Name and no arguments, later ones only Arguments.
+type ToolCallDelta struct {
+	Index     int // of the call in its choice, from 0
+	ID, Name  string
+	Arguments string // more of the JSON text
 }
 
 // Usage counts tokens. Completion includes a final EOS token.
@@ -143,13 +158,17 @@ type Result struct {
 	Tokens []Token
 	Prompt []Token // choice 0 only, with PromptLogprobs
 	Finish Finish
+
+	Reasoning string     // see Event
+	ToolCalls []ToolCall // complete calls, by index
 }
 
 // Collect reads a stream to its end and returns the choices in order.
 func Collect(s *Stream) ([]Result, error) {
 	type building struct {
 		Result
-		text strings.Builder
+		text, reasoning strings.Builder
+		arguments       [][]byte
 	}
 	byChoice := map[int]*building{}
 	for ev, err := range s.All() {
@@ -162,6 +181,14 @@ func Collect(s *Stream) ([]Result, error) {
 			byChoice[ev.Choice] = r
 		}
 		r.text.WriteString(ev.Text)
+		r.reasoning.WriteString(ev.Reasoning)
+		for _, d := range ev.ToolCalls {
+			if d.Index == len(r.ToolCalls) {
+				r.ToolCalls = append(r.ToolCalls, ToolCall{ID: d.ID, Name: d.Name})
+				r.arguments = append(r.arguments, nil)
+			}
+			r.arguments[d.Index] = append(r.arguments[d.Index], d.Arguments...)
+		}
 		r.Tokens = append(r.Tokens, ev.Tokens...)
 		r.Prompt = append(r.Prompt, ev.Prompt...)
 		if ev.Finish != nil {
@@ -170,7 +197,10 @@ func Collect(s *Stream) ([]Result, error) {
 	}
 	out := make([]Result, 0, len(byChoice))
 	for _, r := range byChoice {
-		r.Text = r.text.String()
+		r.Text, r.Reasoning = r.text.String(), r.reasoning.String()
+		for i := range r.ToolCalls {
+			r.ToolCalls[i].Arguments = string(r.arguments[i])
+		}
 		out = append(out, r.Result)
 	}
 	slices.SortFunc(out, func(a, b Result) int { return a.Choice - b.Choice })

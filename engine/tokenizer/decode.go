@@ -1,6 +1,9 @@
 package tokenizer
 
-import "unicode/utf8"
+import (
+	"slices"
+	"unicode/utf8"
+)
 
 const replacement = "\uFFFD"
 
@@ -22,8 +25,9 @@ func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 type Decoder struct {
 	t           *Tokenizer
 	skipSpecial bool
-	atStart     bool   // the first blank of the text is still to be dropped
-	held        []byte // an unfinished sequence, at most three bytes
+	keep        []int32 // special tokens that are not skipped
+	atStart     bool    // the first blank of the text is still to be dropped
+	held        []byte  // an unfinished sequence, at most three bytes
 	buf         []byte
 }
 
@@ -48,6 +52,10 @@ func (t *Tokenizer) NewDecoderAfter(prompt []int32, skipSpecial bool) *Decoder {
 	return d
 }
 
+// Keep leaves special tokens in the text although the others are skipped. It must be
+// called before Next.
+func (d *Decoder) Keep(ids ...int32) { d.keep = append(d.keep, ids...) }
+
 // Next is the text that id completes; often one word, sometimes empty.
 func (d *Decoder) Next(id int32) string {
 	d.buf = d.appendNext(d.buf[:0], id)
@@ -62,7 +70,7 @@ func (d *Decoder) Flush() string {
 
 func (d *Decoder) appendNext(out []byte, id int32) []byte {
 	b := d.t.TokenBytes(id)
-	if len(b) == 0 || d.skipSpecial && d.t.IsSpecial(id) {
+	if len(b) == 0 || d.skipSpecial && d.t.IsSpecial(id) && !slices.Contains(d.keep, id) {
 		return out
 	}
 	if d.atStart {

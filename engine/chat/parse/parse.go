@@ -1,0 +1,325 @@
+// Package parse reads what a model answered in a chat: which part is thinking, which
+// part calls tools, which part is the answer. It is pure text work on pieces as they
+// come; nothing here knows a model or a socket.
+//
+// Every family is a row of a table (families.go): markers, the switch that turns
+// thinking on, the format of calls. The machines that the rows drive work byte by
+// byte, so that a text gives the same result however it is cut into pieces; they
+// hold back only what may still become a marker, white space that a marker may
+// swallow, and the head of a call until it is certain that it is one.
+//
+// What is neither thinking nor a call is content; nothing is lost but markers and
+// the white space around them. A call whose beginning is malformed is content. A call
+// whose arguments turn out to be no JSON after they began to stream keeps the model's
+// own text as arguments: a client then sees what the model wrote. A call that the end
+// of the text cuts off stays cut off; nobody invents its end.
+//
+// One answer's way: Plan (from the request and the model's parser names) → Stream
+// wraps the engine's stream → per choice a Splitter: thinker or harmony → call reader →
+// Event.Reasoning, Event.Text, Event.ToolCalls.
+package parse
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"io"
+	"sync"
+
+	"github.com/godwit-ai/godwit/engine"
+)
+
+// Plan says how the answers to one request are read. The zero value leaves them as
+// they are.
+type Plan struct {
+	Reasoning string // name of a reasoning parser; "" for none
+	ToolCalls string // name of a tool-call parser; "" for none
+
+	// Tools are those offered to the model. Without any, no calls are read.
+	Tools []engine.Tool
+
+	Args   map[string]any // chat_template_kwargs: the family's switch is looked up here
+	Effort string         // reasoning_effort, "" when not given
+
+	KeepMarkers   bool // separate_reasoning false: thinking stays in the content, with its markers
+	HoldReasoning bool // stream_reasoning false: thinking comes in one piece
+	ForceContent  bool // force_nonempty_content: thinking is the content if there is no other
+
+	// Continued is the assistant message that the model continues; nil: it begins one.
+	Continued *engine.Message
+}
+
+// Active reports whether the plan changes anything.
+func (p *Plan) Active() bool { return p.Reasoning != "" || p.readsCalls() }
+
+func (p *Plan) readsCalls() bool { return p.ToolCalls != "" && len(p.Tools) > 0 }
+
+// Markers are the texts that the plan's parsers look for. Tokenizers that know them as
+// special tokens must not skip them.
+func (p *Plan) Markers() []string {
+	var list []string
+	if f := findFamily(p.Reasoning); f != nil {
+		list = append(list, f.markers()...)
+	}
+	if f := findFormat(p.ToolCalls); f != nil && p.readsCalls() {
+		list = append(list, f.markers()...)
+	}
+	return list
+}
+
+// stage takes text in pieces.
+type stage interface {
+	feed(s string)
+	end() // no more text will come
+	// busy reports whether the text so far ends inside a tool call.
+	busy() bool
+}
+
+// Splitter reads one choice's text. It belongs to one goroutine.
+type Splitter struct {
+	out   output
+	first stage
+	plan  Plan
+}
+
+// NewSplitter starts a choice. The names of the plan must be known (CheckReasoning,
+// CheckToolCalls); unknown ones are ignored.
+func NewSplitter(p Plan) *Splitter {
+	s := &Splitter{plan: p}
+	s.out.hold = p.HoldReasoning || p.ForceContent
+	s.out.untilContent = p.ForceContent
+	s.first = p.stages(&s.out)
+	return s
+}
+
+// stages builds the chain that one choice's text goes through.
+func (p *Plan) stages(o *output) stage {
+	family := findFamily(p.Reasoning)
+	format := findFormat(p.ToolCalls)
+	if format != nil && !p.readsCalls() {
+		format = nil
+	}
+	if family.harmony() || format.harmony() {
+		return newHarmony(o, p, family.harmony(), format.harmony())
+	}
+	var rest stage = (*plain)(o)
+	if format != nil {
+		rest = format.reader(o, p.Tools)
+	}
+	if family == nil {
+		return rest
+	}
+	return newThinker(family, p, o, rest)
+}
+
+// Feed takes the next piece of the text.
+func (s *Splitter) Feed(text string) { s.first.feed(text) }
+
+// End says that no more text will come; cut, that a limit ended it.
+func (s *Splitter) End(cut bool) {
+	s.out.cut = cut
+	s.first.end()
+	s.out.end()
+	if s.plan.ForceContent {
+		s.out.forceContent()
+	}
+}
+
+// Take adds what became certain since the last call to ev.
+func (s *Splitter) Take(ev *engine.Event) { s.out.take(ev) }
+
+// Calls is the number of tool calls so far.
+func (s *Splitter) Calls() int { return s.out.calls }
+
+// output gathers what a choice's text turned into.
+type output struct {
+	text, reasoning []byte
+	deltas          []engine.ToolCallDelta
+	arguments       []byte // of call calls-1, not yet in deltas
+	calls           int
+
+	hold         bool // keep reasoning back until it is complete
+	untilContent bool // … and until there is content or a call
+	thought      bool // reasoning is complete
+	ended        bool
+	answered     bool // content or a call was seen
+	cut          bool // a limit ended the text
+}
+
+func (o *output) content(s string) {
+	if s != "" {
+		o.text = append(o.text, s...)
+		o.answered = true
+	}
+}
+
+func (o *output) think(s string) { o.reasoning = append(o.reasoning, s...) }
+
+// call begins a tool call; id "" makes one.
+func (o *output) call(name, id string) {
+	o.flushArguments()
+	if id == "" {
+		id = CallID()
+	}
+	o.deltas = append(o.deltas, engine.ToolCallDelta{Index: o.calls, ID: id, Name: name})
+	o.calls++
+	o.answered = true
+}
+
+// argue adds to the arguments of the last call.
+func (o *output) argue(s string) { o.arguments = append(o.arguments, s...) }
+
+func (o *output) argueByte(c byte) { o.arguments = append(o.arguments, c) }
+
+func (o *output) flushArguments() {
+	if len(o.arguments) > 0 {
+		o.deltas = append(o.deltas, engine.ToolCallDelta{Index: o.calls - 1, Arguments: string(o.arguments)})
+		o.arguments = o.arguments[:0]
+	}
+}
+
+func (o *output) end() { o.thought, o.ended = true, true }
+
+func (o *output) forceContent() {
+	if !o.answered {
+		o.text, o.reasoning = append(o.text, o.reasoning...), nil
+	}
+}
+
+func (o *output) take(ev *engine.Event) {
+	o.flushArguments()
+	ev.Text = string(o.text)
+	o.text = o.text[:0]
+	if !o.hold || o.ended || o.thought && (o.answered || !o.untilContent) {
+		ev.Reasoning = string(o.reasoning)
+		o.reasoning = o.reasoning[:0]
+	}
+	if len(o.deltas) > 0 {
+		ev.ToolCalls = o.deltas
+		o.deltas = nil
+	}
+}
+
+// CallID makes the id of a tool call: call_ and 24 hexadecimal digits.
+func CallID() string {
+	var b [12]byte
+	rand.Read(b[:])
+	return "call_" + hex.EncodeToString(b[:])
+}
+
+// plain is the stage that takes everything as content.
+type plain output
+
+func (p *plain) feed(s string) { (*output)(p).content(s) }
+func (p *plain) end()          {}
+func (p *plain) busy() bool    { return false }
+
+// Stream reads the answers of a stream as the plan says: its events carry Reasoning and
+// ToolCalls beside Text, its usage the reasoning tokens. It returns st itself when
+// there is nothing to do. The caller closes the result instead of st.
+func Stream(st *engine.Stream, choices int, p Plan) *engine.Stream {
+	if !p.Active() {
+		return st
+	}
+	s := &source{st: st, choices: make([]choice, max(1, choices))}
+	for i := range s.choices {
+		s.choices[i] = choice{split: NewSplitter(p), count: newCounter(p)}
+	}
+	return engine.NewStream(st.ID(), s)
+}
+
+type choice struct {
+	split *Splitter
+	count *counter // nil without a reasoning parser
+}
+
+// source reads another stream's events.
+type source struct {
+	st      *engine.Stream
+	choices []choice
+
+	mu        sync.Mutex // Usage may run beside Recv
+	reasoning []int      // tokens per choice
+}
+
+func (s *source) Recv() (engine.Event, error) {
+	if !s.st.Next() {
+		if err := s.st.Err(); err != nil {
+			return engine.Event{}, err
+		}
+		return engine.Event{}, io.EOF
+	}
+	ev := s.st.Event()
+	if ev.Choice < 0 || ev.Choice >= len(s.choices) {
+		return ev, nil
+	}
+	c := &s.choices[ev.Choice]
+	if c.count != nil {
+		n := c.count.add(ev.Tokens)
+		s.mu.Lock()
+		if s.reasoning == nil {
+			s.reasoning = make([]int, len(s.choices))
+		}
+		s.reasoning[ev.Choice] = n
+		s.mu.Unlock()
+	}
+	c.split.Feed(ev.Text)
+	if ev.Finish != nil {
+		c.split.End(ev.Finish.Reason != engine.FinishStop)
+		if f := *ev.Finish; f.Reason == engine.FinishStop && c.split.Calls() > 0 {
+			f.Reason = engine.FinishToolCalls
+			ev.Finish = &f
+		}
+	}
+	c.split.Take(&ev)
+	return ev, nil
+}
+
+func (s *source) Usage() engine.Usage {
+	u := s.st.Usage()
+	s.mu.Lock()
+	for _, n := range s.reasoning {
+		u.Reasoning += n
+	}
+	s.mu.Unlock()
+	return u
+}
+
+func (s *source) Close() error { return s.st.Close() }
+
+// counter counts the tokens of the thinking: up to and with the token that ends it.
+type counter struct {
+	first stage
+	state interface{ thinking() (now, ever bool) }
+	out   output
+	seen  int // tokens
+	n     int
+}
+
+func newCounter(p Plan) *counter {
+	if p.Reasoning == "" {
+		return nil
+	}
+	p.KeepMarkers, p.ToolCalls = false, ""
+	c := &counter{}
+	c.first = p.stages(&c.out)
+	c.state, _ = c.first.(interface{ thinking() (now, ever bool) })
+	if c.state == nil {
+		return nil
+	}
+	return c
+}
+
+// add takes the next tokens and returns the count so far.
+func (c *counter) add(tokens []engine.Token) int {
+	for i := range tokens {
+		c.seen++
+		before, _ := c.state.thinking()
+		c.first.feed(string(tokens[i].Bytes))
+		now, ever := c.state.thinking()
+		if before || now || ever && c.n == 0 {
+			c.n = c.seen
+		}
+		c.out.text, c.out.reasoning = c.out.text[:0], c.out.reasoning[:0]
+	}
+	return c.n
+}

@@ -1,0 +1,197 @@
+package parse
+
+import "strings"
+
+// thinker splits thinking from the rest by markers.
+type thinker struct {
+	machine
+	f    *family
+	out  *output
+	rest stage
+	tail tail // of the thinking
+
+	inline bool // thinking and markers go to the content
+	live   *markers
+	inside bool
+	ever   bool
+	lead   []byte // white space before the first text
+}
+
+func newThinker(f *family, p *Plan, out *output, rest stage) *thinker {
+	t := &thinker{f: f, out: out, rest: rest, inline: p.KeepMarkers}
+	t.tail.emit = t.think
+	t.step = t.opening
+	t.live = newMarkers(f.start)
+	switch {
+	case f.prepend != "":
+		if !p.KeepMarkers && p.Continued == nil {
+			out.content(f.prepend)
+		}
+		t.step = t.answer
+	case p.Continued != nil:
+		t.resume(f, p)
+	case f.on(p):
+		t.enter()
+	}
+	return t
+}
+
+// resume finds where the message that is continued stands: inside its thinking, or
+// behind it.
+func (t *thinker) resume(f *family, p *Plan) {
+	text := p.Continued.Content
+	if f.start != "" {
+		if at := strings.LastIndex(text, f.start); at >= 0 && !strings.Contains(text[at:], f.end) {
+			t.enter()
+			t.step = t.thoughts
+			return
+		}
+	}
+	if text != "" || p.Continued.Reasoning != "" {
+		t.step = t.answer
+		return
+	}
+	if f.on(p) {
+		t.enter()
+	}
+}
+
+func (t *thinker) busy() bool { return t.rest.busy() }
+
+func (t *thinker) thinking() (now, ever bool) { return t.inside, t.ever }
+
+func (t *thinker) think(s string) {
+	if !t.inline {
+		t.out.think(s)
+	}
+}
+
+// raw shows the text of the thinking as it is when markers are kept.
+func (t *thinker) raw(s string) {
+	if t.inline {
+		t.out.content(s)
+	}
+}
+
+// take drops the first n bytes of the thinking's input.
+func (t *thinker) take(n int) {
+	t.raw(t.in[:n])
+	t.in = t.in[n:]
+}
+
+// opening looks for the start marker at the beginning, behind white space.
+func (t *thinker) opening(eof bool) bool {
+	n := len(t.in) - len(strings.TrimLeft(t.in, blanks))
+	t.lead = append(t.lead, t.in[:n]...)
+	t.in = t.in[n:]
+	if _, partial := t.live.at(t.in); t.in == "" && !eof || partial && !eof {
+		return false
+	}
+	if found, _ := t.live.at(t.in); found == "" {
+		t.rest.feed(string(t.lead))
+	} else {
+		t.raw(string(t.lead))
+	}
+	t.step = t.before
+	return true
+}
+
+// before passes text on until the start marker comes, unless that is in a call.
+func (t *thinker) before(eof bool) bool {
+	text, marker, rest := t.live.find(t.in, eof)
+	t.rest.feed(text)
+	switch {
+	case marker == "" && eof:
+		t.in = ""
+		t.rest.end()
+		return false
+	case marker == "":
+		t.in = rest
+		return false
+	case t.rest.busy():
+		t.in = rest
+		t.rest.feed(marker)
+		return true
+	}
+	t.in = marker + rest
+	t.enter()
+	t.take(len(marker))
+	return true
+}
+
+func (t *thinker) enter() {
+	t.inside, t.ever = true, true
+	t.live = newMarkers(append([]string{t.f.start, t.f.end}, t.f.interrupts...)...)
+	t.step = t.firstThought
+}
+
+// firstThought drops white space and repeated start markers in front.
+func (t *thinker) firstThought(eof bool) bool {
+	n := len(t.in) - len(strings.TrimLeft(t.in, blanks))
+	t.take(n)
+	found, partial := t.live.at(t.in)
+	switch {
+	case t.in == "" && !eof || partial && !eof:
+		return false
+	case found != "" && found == t.f.start:
+		t.take(len(found))
+		return true
+	}
+	t.step = t.thoughts
+	return true
+}
+
+func (t *thinker) thoughts(eof bool) bool {
+	text, marker, rest := t.live.find(t.in, eof)
+	t.raw(text)
+	t.tail.write(text)
+	t.in = rest
+	switch marker {
+	case "":
+		if eof {
+			t.tail.flush()
+			t.rest.end()
+		}
+		return false
+	case t.f.start:
+		t.raw(marker)
+		return true
+	case t.f.end:
+		t.raw(marker)
+		t.leave()
+		t.step = t.after
+		return true
+	}
+	t.leave()
+	t.in = marker + rest
+	t.step = t.answer
+	return true
+}
+
+func (t *thinker) leave() {
+	t.tail.drop()
+	t.inside = false
+	t.out.thought = true
+}
+
+// after drops the white space behind the end marker.
+func (t *thinker) after(eof bool) bool {
+	if t.inline {
+		t.step = t.answer
+		return true
+	}
+	if !t.skipBlanks() && !eof {
+		return false
+	}
+	t.step = t.answer
+	return true
+}
+
+func (t *thinker) answer(eof bool) bool {
+	t.rest.feed(t.in)
+	t.in = ""
+	if eof {
+		t.rest.end()
+	}
+	return false
+}
