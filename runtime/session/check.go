@@ -281,9 +281,13 @@ func syntaxErrors(err error, src *source) []located {
 		return []located{{file: src.name, msg: err.Error()}}
 	}
 	lines := strings.Count(src.code, "\n") + 1
+	written := strings.Count(strings.TrimRight(src.code, " \t\r\n"), "\n") + 1
 	var errs []located
 	for _, e := range list {
 		l := located{e.Pos.Filename, e.Pos.Line, e.Pos.Column, e.Msg}
+		if l.line > written && len(errs) > 0 {
+			continue // about what stands behind the user's text, which an earlier error explains
+		}
 		if l.line > lines {
 			l.line, l.col = lines, len(src.code)-strings.LastIndexByte(src.code, '\n')
 		}
