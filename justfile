@@ -75,6 +75,10 @@ golden:
 bench-cpu: model
     tests/bench/cpu/run.sh
 
+# Fifty launches and terminations in one process: memory and goroutines
+bench-cycles:
+    GODWIT_LONG=1 go test -run Cycles -v ./runtime/serve
+
 # One million batch lines in constant memory
 bench-batch:
     BATCHJOBS_MILLION=1 go test -run Million -v ./batchjobs
