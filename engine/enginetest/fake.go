@@ -27,6 +27,8 @@ type Fake struct {
 	VocabSize  int      // default 32000; ids from 258 on only occur through logit_bias
 	NoTemplate bool     // chat requests are refused with ErrUnsupported
 
+	ReasoningParser, ToolCallParser string // as in engine.ModelInfo
+
 	Replies    map[string]string // the prompt, or the last message's content -> answer
 	Reply      func(req *engine.Request, prompt string, choice int) string
 	FirstDelay time.Duration // before the first token
@@ -211,7 +213,8 @@ func (f *Fake) Models() []engine.ModelInfo {
 	var out []engine.ModelInfo
 	for _, n := range f.names() {
 		out = append(out, engine.ModelInfo{ID: n, Path: f.path(), ContextLen: f.context(), VocabSize: f.vocab(),
-			Arch: "fake", Created: created, HasTemplate: !f.NoTemplate})
+			Arch: "fake", Created: created, HasTemplate: !f.NoTemplate,
+			ReasoningParser: f.ReasoningParser, ToolCallParser: f.ToolCallParser})
 	}
 	return out
 }

@@ -188,10 +188,20 @@ func (e *Engine) newSource(j *job, req *engine.Request, ids []int32) *source {
 		s.ids = ids
 	}
 	stops := slices.Clone(req.Sampling.Stop)
+	var kept []int32
+	for _, text := range req.KeepSpecial {
+		if e.tok == nil {
+			break
+		}
+		if id, ok := e.tok.ID(text); ok {
+			kept = append(kept, id)
+		}
+	}
 	for i := range s.outs {
 		s.outs[i].stop.stops = stops
 		if e.tok != nil {
 			s.outs[i].dec = e.tok.NewDecoderAfter(ids, req.SkipSpecialTokens)
+			s.outs[i].dec.Keep(kept...)
 		}
 	}
 	return s

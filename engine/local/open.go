@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/godwit-ai/godwit/engine"
+	"github.com/godwit-ai/godwit/engine/chat/parse"
 	"github.com/godwit-ai/godwit/engine/device"
 	"github.com/godwit-ai/godwit/engine/device/cpu"
 	"github.com/godwit-ai/godwit/engine/hub"
@@ -98,7 +99,10 @@ func (o *Options) check() error {
 	if slices.Contains(o.ServedNames, "") {
 		return errors.New("a served model name is empty")
 	}
-	return nil
+	if err := parse.CheckReasoning(o.ReasoningParser); err != nil {
+		return err
+	}
+	return parse.CheckToolCalls(o.ToolCallParser)
 }
 
 func (e *Engine) progress(stage string, done, total int64) {
@@ -285,6 +289,7 @@ func (e *Engine) describe(path string) {
 	created := time.Now().Unix()
 	for _, n := range names {
 		e.models = append(e.models, engine.ModelInfo{ID: n, Path: path, ContextLen: e.context, VocabSize: e.program.Vocab,
-			Arch: e.program.Arch, Created: created, HasTemplate: e.template != nil, Defaults: e.defaults})
+			Arch: e.program.Arch, Created: created, HasTemplate: e.template != nil, Defaults: e.defaults,
+			ReasoningParser: e.o.ReasoningParser, ToolCallParser: e.o.ToolCallParser})
 	}
 }

@@ -30,6 +30,10 @@ type Options struct {
 	ChatTemplate  string // path of a Jinja file; default: the model's
 	DType         string // "" or "auto": as stored; for dummy weights any type of engine/quant
 
+	// ReasoningParser and ToolCallParser name how chat answers are read (engine/chat/parse);
+	// "auto" looks at the chat template, "" leaves answers as they are.
+	ReasoningParser, ToolCallParser string
+
 	// ContextLength lowers the model's context; 0 keeps it.
 	ContextLength int
 

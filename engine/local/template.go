@@ -8,6 +8,7 @@ import (
 
 	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/engine/chat"
+	"github.com/godwit-ai/godwit/engine/chat/parse"
 	"github.com/godwit-ai/godwit/engine/weights"
 )
 
@@ -22,6 +23,7 @@ func (e *Engine) openTemplate() (*template, error) {
 		if err != nil {
 			return nil, fmt.Errorf("chat template: %w", err)
 		}
+		e.chooseParsers(string(source))
 		t, err := e.compileTemplate(string(source))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.o.ChatTemplate, err)
@@ -33,8 +35,10 @@ func (e *Engine) openTemplate() (*template, error) {
 		source = g.ChatTemplate()
 	}
 	if source == "" {
+		e.chooseParsers("")
 		return nil, nil
 	}
+	e.chooseParsers(source)
 	t, err := e.compileTemplate(source)
 	if err != nil {
 		e.log.Warn("the model's chat template cannot be used", "error", err)
@@ -42,6 +46,22 @@ func (e *Engine) openTemplate() (*template, error) {
 		return nil, nil
 	}
 	return t, nil
+}
+
+// chooseParsers turns "auto" into the names of parsers that fit the chat template; ""
+// when it shows none.
+func (e *Engine) chooseParsers(source string) {
+	reasoning, calls := parse.Detect(source)
+	for _, p := range []struct {
+		option *string
+		found  string
+		what   string
+	}{{&e.o.ReasoningParser, reasoning, "reasoning parser"}, {&e.o.ToolCallParser, calls, "tool-call parser"}} {
+		if *p.option == parse.Auto {
+			*p.option = p.found
+			e.log.Info("parser chosen by the chat template", "kind", p.what, "parser", p.found)
+		}
+	}
 }
 
 func (e *Engine) compileTemplate(source string) (*template, error) {

@@ -30,6 +30,9 @@ func (e *Engine) text() (err error) {
 		e.guard = newGuard(e.tok)
 		e.mask = tokenMask(e.tok, e.program.Vocab)
 	}
+	if e.tok == nil {
+		e.chooseParsers("")
+	}
 	return e.generation()
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/godwit-ai/godwit/engine"
+	"github.com/godwit-ai/godwit/engine/chat/parse"
 )
 
 // Limits bound what one request may hold; they are checked before anything is
@@ -87,8 +88,9 @@ type Call struct {
 	Logprobs    bool
 	TopLogprobs int
 
-	echoes        []string // prompt texts, filled by Prepare
-	lengthParam   string   // the field that set the limit of tokens
+	plan          parse.Plan // how answers are read
+	echoes        []string   // prompt texts, filled by Prepare
+	lengthParam   string     // the field that set the limit of tokens
 	weightVersion string
 	cacheReport   bool
 }
@@ -120,7 +122,7 @@ func (c *Call) Prepare(ctx context.Context, eng engine.Engine) error {
 	return nil
 }
 
-// Start submits every prompt. A refusal of one closes the others and is returned: a
+// Start submits every prompt. The streams are read as the model's parsers say. A refusal of one closes the others and is returned: a
 // call is answered as a whole or not at all.
 func (c *Call) Start(ctx context.Context, eng engine.Engine) ([]*engine.Stream, error) {
 	if err := c.Prepare(ctx, eng); err != nil {
@@ -133,7 +135,7 @@ func (c *Call) Start(ctx context.Context, eng engine.Engine) ([]*engine.Stream, 
 			CloseAll(streams)
 			return nil, c.promptError(i, err)
 		}
-		streams = append(streams, s)
+		streams = append(streams, parse.Stream(s, c.N, c.plan))
 	}
 	return streams, nil
 }

@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -335,7 +336,9 @@ func (r *request) checkToolChoice() error {
 	case named && !slices.ContainsFunc(r.tools, func(t engine.Tool) bool { return t.Name == name }):
 		return invalid("tool_choice", "tool_choice names %q, which is not in tools", clip(name, 80))
 	case named || r.toolChoice == "required":
-		return unsupported("tool_choice", "Forcing a tool call", "calls are not constrained yet; use auto")
+		e := newError(CodeUnsupported, "tool_choice", "tool_choice %s needs constrained decoding, which godwit does not have yet; use auto", strings.TrimPrefix(r.toolChoice, "function "))
+		e.Status, e.Err = http.StatusNotImplemented, engine.ErrUnsupported
+		return e
 	case r.toolChoice == "none":
 		r.tools = nil
 	}
@@ -363,10 +366,14 @@ func readTemplateArgs(r *request, name string, v jsontext.Value) error {
 		return invalid(name, "%s is nested deeper than 32 levels", name)
 	}
 	r.templateArgs = map[string]any{}
-	return members(v, name, func(key string, e jsontext.Value) error {
+	return members(v, name, func(key string, e jsontext.Value) (err error) {
 		path := name + "." + clip(key, 64)
 		if !variableName.MatchString(key) || slices.Contains(internalNames, key) {
 			return invalid(path, "%s is not a variable that a request may set", path)
+		}
+		if key == "force_nonempty_content" {
+			r.forceContent, err = boolOf(e, path)
+			return err
 		}
 		x, err := anyOf(e, path)
 		r.templateArgs[key] = x

@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/godwit-ai/godwit/engine"
+	"github.com/godwit-ai/godwit/engine/chat/parse"
 )
 
 // completionMaxTokens is what a completion gets when it names no max_tokens.
@@ -22,7 +23,7 @@ func decode(kind Kind, body []byte, opt Options) (*Call, error) {
 	r := &request{
 		kind: kind, opt: opt, lim: opt.Limits.filled(), n: 1,
 		sampling: engine.DefaultSampling(), given: map[string]bool{},
-		skipSpecial: true, addGeneration: true,
+		skipSpecial: true, addGeneration: true, separateReasoning: true, streamReasoning: true,
 	}
 	if err := checkSyntax(body); err != nil {
 		return nil, err
@@ -58,6 +59,7 @@ func (r *request) finish() (*Call, error) {
 	}
 	r.applyModelDefaults(model)
 	c := r.call()
+	c.plan = r.plan(model)
 	return c, r.addRequests(c, model)
 }
 
@@ -228,6 +230,7 @@ func (r *request) addRequests(c *Call, m engine.ModelInfo) error {
 		CacheSalt: saltOf(r.opt.Salt, r.cacheSalt, r.extraKey),
 	}
 	if r.kind == Chat {
+		base.KeepSpecial = c.plan.Markers()
 		c.Requests = []*engine.Request{r.chatRequest(base)}
 		return nil
 	}
@@ -243,6 +246,22 @@ func (r *request) addRequests(c *Call, m engine.ModelInfo) error {
 		c.Requests = append(c.Requests, &q)
 	}
 	return nil
+}
+
+// plan says how the answers to a chat request are read.
+func (r *request) plan(m engine.ModelInfo) parse.Plan {
+	if r.kind != Chat {
+		return parse.Plan{}
+	}
+	p := parse.Plan{
+		Reasoning: m.ReasoningParser, ToolCalls: m.ToolCallParser, Tools: r.tools,
+		Args: r.templateArgs, Effort: r.reasoningEffort,
+		KeepMarkers: !r.separateReasoning, HoldReasoning: !r.streamReasoning, ForceContent: r.forceContent,
+	}
+	if n := len(r.messages); r.continueFinal && n > 0 && r.inputIDs == nil {
+		p.Continued = &r.messages[n-1]
+	}
+	return p
 }
 
 func (r *request) chatRequest(q engine.Request) *engine.Request {

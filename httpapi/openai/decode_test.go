@@ -196,7 +196,6 @@ func TestRefusedFields(t *testing.T) {
 		{`"chat_template_kwargs":{"__class__":1}`, "chat_template_kwargs.__class__"}, {`"chat_template_kwargs":[]`, "chat_template_kwargs"},
 		{`"continue_final_message":true`, "continue_final_message"}, {`"reasoning_effort":"huge"`, "reasoning_effort"}, {`"reasoning_effort":0.5`, "reasoning_effort"},
 		{`"tool_choice":"required"`, "tool_choice"}, {`"tool_choice":"maybe"`, "tool_choice"}, {`"tool_choice":{"type":"function","function":{"name":"g"}}`, "tool_choice"},
-		{`"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"required"`, "tool_choice"},
 		{`"tools":[{"type":"function","function":{"name":"f","strict":true}}]`, "tools[0].function.strict"},
 		{`"tools":[{"type":"function","function":{"name":"f","parameters":{"type":5}}}]`, "tools[0].function.parameters.type"},
 		{`"tools":[{"type":"function","function":{"name":"f","parameters":{"properties":{"a":{"pattern":"("}}}}}]`, "tools[0].function.parameters.properties.a.pattern"},

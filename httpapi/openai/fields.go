@@ -43,7 +43,7 @@ type request struct {
 
 	messages          []engine.Message
 	tools             []engine.Tool
-	toolChoice        string // "", "none" or "auto"
+	toolChoice        string // "", "none", "auto", "required" or "function NAME"
 	templateArgs      map[string]any
 	reasoningEffort   string
 	thinking          *bool
@@ -51,6 +51,8 @@ type request struct {
 	continueFinal     bool
 	addGeneration     bool
 	addGenerationTrue bool
+
+	separateReasoning, streamReasoning, forceContent bool
 }
 
 type prompt struct {
@@ -130,8 +132,8 @@ var fields = map[string]field{
 	"add_generation_prompt":  {inChat, readAddGeneration},
 	"reasoning_effort":       {inChat, readReasoningEffort},
 	"reasoning":              {inChat, readReasoning},
-	"separate_reasoning":     {inChat, checkBool},
-	"stream_reasoning":       {inChat, checkBool},
+	"separate_reasoning":     {inChat, readBool(func(r *request) *bool { return &r.separateReasoning })},
+	"stream_reasoning":       {inChat, readBool(func(r *request) *bool { return &r.streamReasoning })},
 	"include_reasoning":      {inChat, neutral("showing reasoning can not be switched off", "true")},
 	"response_format":        {inBoth, readResponseFormat},
 

@@ -47,8 +47,16 @@ func (c *Call) appendChoice(dst []byte, prompt int, out Output, r engine.Result)
 	dst = appendInt(dst, prompt*c.N+r.Choice)
 	if c.Kind == Chat {
 		dst = append(dst, `,"message":{"role":"assistant","content":`...)
-		dst = appendString(dst, r.Text)
-		dst = append(dst, `,"reasoning_content":null,"tool_calls":null},"logprobs":`...)
+		if r.Text == "" && len(r.ToolCalls) > 0 {
+			dst = append(dst, "null"...)
+		} else {
+			dst = appendString(dst, r.Text)
+		}
+		dst = append(dst, `,"reasoning_content":`...)
+		dst = appendStringOrNull(dst, r.Reasoning)
+		dst = append(dst, `,"tool_calls":`...)
+		dst = appendToolCalls(dst, r.ToolCalls)
+		dst = append(dst, `},"logprobs":`...)
 		if c.Logprobs {
 			dst = appendChatLogprobs(dst, r.Tokens)
 		} else {
@@ -68,6 +76,31 @@ func (c *Call) appendChoice(dst []byte, prompt int, out Output, r engine.Result)
 	}
 	dst = appendFinish(dst, &r.Finish)
 	return append(dst, '}')
+}
+
+// appendToolCalls appends the calls of an answer, or null.
+func appendToolCalls(dst []byte, calls []engine.ToolCall) []byte {
+	if len(calls) == 0 {
+		return append(dst, "null"...)
+	}
+	dst = append(dst, '[')
+	for i, tc := range calls {
+		dst = appendToolCallHead(comma(dst, i), i, tc.ID, tc.Name)
+		dst = appendString(dst, tc.Arguments)
+		dst = append(dst, "}}"...)
+	}
+	return append(dst, ']')
+}
+
+// appendToolCallHead appends a call up to the value of its arguments.
+func appendToolCallHead(dst []byte, index int, id, name string) []byte {
+	dst = append(dst, `{"id":`...)
+	dst = appendString(dst, id)
+	dst = append(dst, `,"index":`...)
+	dst = appendInt(dst, index)
+	dst = append(dst, `,"type":"function","function":{"name":`...)
+	dst = appendString(dst, name)
+	return append(dst, `,"arguments":`...)
 }
 
 func (c *Call) appendChoiceLogprobs(dst []byte, text string, prompt, tokens []engine.Token) []byte {

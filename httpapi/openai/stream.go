@@ -102,18 +102,33 @@ func (e *Encoder) appendChat(dst []byte, prompt int, ev engine.Event) []byte {
 		dst = append(dst, `,"delta":{"role":"assistant","content":"","reasoning_content":null,"tool_calls":null},"logprobs":null`...)
 		dst = e.appendTail(dst, nil)
 	}
-	tokens := e.call.Logprobs && len(ev.Tokens) > 0
-	if ev.Text != "" || tokens {
+	tokens := ev.Tokens
+	if !e.call.Logprobs {
+		tokens = nil
+	}
+	if ev.Reasoning != "" {
+		dst = e.appendIndex(dst, index)
+		dst = append(dst, `,"delta":{"role":null,"content":null,"reasoning_content":`...)
+		dst = appendString(dst, ev.Reasoning)
+		dst = append(dst, `,"tool_calls":null},"logprobs":`...)
+		dst = e.appendDeltaEnd(dst, tokens)
+		tokens = nil
+	}
+	if ev.Text != "" || len(tokens) > 0 && len(ev.ToolCalls) == 0 {
 		dst = e.appendIndex(dst, index)
 		dst = append(dst, `,"delta":{"role":null,"content":`...)
 		dst = appendString(dst, ev.Text)
 		dst = append(dst, `,"reasoning_content":null,"tool_calls":null},"logprobs":`...)
-		if tokens {
-			dst = appendChatLogprobs(dst, ev.Tokens)
-		} else {
-			dst = append(dst, "null"...)
-		}
-		dst = e.appendTail(dst, nil)
+		dst = e.appendDeltaEnd(dst, tokens)
+		tokens = nil
+	}
+	for _, d := range ev.ToolCalls {
+		dst = e.appendIndex(dst, index)
+		dst = append(dst, `,"delta":{"role":null,"content":null,"reasoning_content":null,"tool_calls":[`...)
+		dst = appendToolCallDelta(dst, d)
+		dst = append(dst, `]},"logprobs":`...)
+		dst = e.appendDeltaEnd(dst, tokens)
+		tokens = nil
 	}
 	if ev.Finish != nil {
 		dst = e.appendIndex(dst, index)
@@ -121,6 +136,30 @@ func (e *Encoder) appendChat(dst []byte, prompt int, ev engine.Event) []byte {
 		dst = e.appendTail(dst, ev.Finish)
 	}
 	return dst
+}
+
+// appendDeltaEnd appends the log-probabilities of tokens, or null, and ends the chunk.
+func (e *Encoder) appendDeltaEnd(dst []byte, tokens []engine.Token) []byte {
+	if len(tokens) > 0 {
+		dst = appendChatLogprobs(dst, tokens)
+	} else {
+		dst = append(dst, "null"...)
+	}
+	return e.appendTail(dst, nil)
+}
+
+// appendToolCallDelta appends a piece of a call: the first one has id and name, later
+// ones only text to add to the arguments.
+func appendToolCallDelta(dst []byte, d engine.ToolCallDelta) []byte {
+	if d.Name != "" {
+		dst = appendToolCallHead(dst, d.Index, d.ID, d.Name)
+	} else {
+		dst = append(dst, `{"index":`...)
+		dst = appendInt(dst, d.Index)
+		dst = append(dst, `,"function":{"arguments":`...)
+	}
+	dst = appendString(dst, d.Arguments)
+	return append(dst, "}}"...)
 }
 
 func (e *Encoder) appendCompletion(dst []byte, prompt int, ev engine.Event) []byte {

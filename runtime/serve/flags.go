@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/godwit-ai/godwit/engine/chat/parse"
 	"github.com/godwit-ai/godwit/engine/local"
 )
 
@@ -26,6 +27,8 @@ type EngineFlags struct {
 	Tokenizer         string
 	LoadFormat        string
 	ChatTemplate      string
+	ReasoningParser   string
+	ToolCallParser    string
 	ServedName        string
 	DType             string
 	Device            string
@@ -82,6 +85,8 @@ func (e *EngineFlags) Register(fs *pflag.FlagSet) {
 	fs.StringVar(&e.Tokenizer, "tokenizer-path", e.Tokenizer, "folder with tokenizer.json (default: the model's)")
 	fs.StringVar(&e.LoadFormat, "load-format", e.LoadFormat, "auto, gguf, safetensors or dummy (random weights from a config.json)")
 	fs.StringVar(&e.ChatTemplate, "chat-template", e.ChatTemplate, "file with a Jinja chat template (default: the model's)")
+	fs.StringVar(&e.ReasoningParser, "reasoning-parser", e.ReasoningParser, "how to tell thinking from answers: auto (by the chat template) or "+names(parse.Reasonings()))
+	fs.StringVar(&e.ToolCallParser, "tool-call-parser", e.ToolCallParser, "how tool calls are written: auto (by the chat template) or "+names(parse.ToolCallParsers()))
 	fs.StringVar(&e.ServedName, "served-model-name", e.ServedName, "name that clients use (default: what --model-path says)")
 	fs.StringVar(&e.DType, "dtype", e.DType, "auto: weights keep the type of the file; with --load-format dummy the type to make")
 	fs.StringVar(&e.Device, "device", e.Device, "auto, cpu or cuda")
@@ -119,6 +124,9 @@ func (s *HTTPFlags) Register(fs *pflag.FlagSet) {
 	_ = fs.MarkHidden("skip-server-warmup")
 }
 
+// names joins the parsers behind "auto".
+func names(list []string) string { return strings.Join(list[1:], ", ") }
+
 // without are flags of SGLang's server that godwit refuses, with the reason.
 var without = map[string]string{
 	"tp-size": "one device: leave tensor parallelism out", "tp": "one device: leave tensor parallelism out",
@@ -127,8 +135,6 @@ var without = map[string]string{
 	"kv-cache-dtype":                "the cache's type is fixed",
 	"enable-lora":                   "LoRA adapters are not there yet",
 	"lora-paths":                    "LoRA adapters are not there yet",
-	"reasoning-parser":              "reasoning parsers are not there yet",
-	"tool-call-parser":              "tool-call parsers are not there yet",
 	"grammar-backend":               "structured output is not there yet",
 	"speculative-algorithm":         "speculative decoding is not there yet",
 	"is-embedding":                  "embedding models are not there yet",
@@ -250,6 +256,12 @@ func (e *EngineFlags) Check() error {
 	if !slices.Contains([]string{"", "auto"}, e.DType) && e.LoadFormat != "dummy" {
 		return fmt.Errorf("--dtype %q: weights keep the type of the file; use auto", e.DType)
 	}
+	if err := parse.CheckReasoning(e.ReasoningParser); err != nil {
+		return fmt.Errorf("--reasoning-parser: %w", err)
+	}
+	if err := parse.CheckToolCalls(e.ToolCallParser); err != nil {
+		return fmt.Errorf("--tool-call-parser: %w", err)
+	}
 	for name, v := range map[string]int{
 		"context-length": e.ContextLength, "max-running-requests": e.MaxRunning, "max-queued-requests": e.MaxQueued,
 		"max-total-tokens": e.MaxTotalTokens, "page-size": e.PageSize, "max-prefill-tokens": e.MaxPrefillTokens, "threads": e.Threads,
@@ -280,6 +292,7 @@ func Level(s string) (slog.Level, error) {
 func (e *EngineFlags) Options(log *slog.Logger) local.Options {
 	o := local.Options{
 		ModelPath: e.Model, AllowDownload: true, TokenizerPath: e.Tokenizer, LoadFormat: e.LoadFormat, ChatTemplate: e.ChatTemplate,
+		ReasoningParser: e.ReasoningParser, ToolCallParser: e.ToolCallParser,
 		Device: e.Device, ContextLength: e.ContextLength, MaxRunningRequests: e.MaxRunning, MaxQueuedRequests: e.MaxQueued,
 		MaxTotalTokens: e.MaxTotalTokens, PageTokens: e.PageSize, ChunkedPrefillSize: e.ChunkedPrefill,
 		MaxPrefillTokens: e.MaxPrefillTokens, DisableRadixCache: e.DisableRadixCache, Threads: e.Threads,

@@ -321,7 +321,7 @@ func (r *reader) between(eof bool) bool {
 	if len(r.sep) > 0 {
 		r.sep = append(r.sep, r.in[:n]...)
 	}
-	if r.in = r.in[n:]; r.in == "" {
+	if r.in = r.in[n:]; r.in == "" || r.cutMarker(eof) {
 		if eof {
 			r.noCall("")
 		}
@@ -350,6 +350,15 @@ func (r *reader) between(eof bool) bool {
 	default:
 		r.noCall("")
 	}
+	return true
+}
+
+// cutMarker drops an end marker behind a complete call that a limit cut off.
+func (r *reader) cutMarker(eof bool) bool {
+	if !eof || !r.out.cut || r.in == "" || !strings.HasPrefix(r.f.end, r.in) {
+		return false
+	}
+	r.in = ""
 	return true
 }
 
@@ -498,6 +507,7 @@ func (r *reader) arguments(eof bool) bool {
 	}
 	if r.args.state == argsDone {
 		r.in = strings.TrimLeft(r.in, blanks+"`")
+		r.cutMarker(eof)
 	}
 	text, marker, rest := r.all.find(r.in, eof)
 	switch {

@@ -75,7 +75,7 @@ func (r *reader) elementName(eof bool) bool {
 
 // members reads what stands between arguments.
 func (r *reader) members(eof bool) bool {
-	if !r.skipBlanks() {
+	if !r.skipBlanks() || r.cutMarker(eof) {
 		if eof {
 			r.closeElements(r.out.cut)
 			r.toText(true)
