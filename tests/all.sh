@@ -21,16 +21,16 @@ tests/race.sh
 step "fuzz targets, two seconds each"
 tests/fuzz.sh 2s
 step "commands, with good and bad input"
-.venv/bin/python -m pytest -q tests/commands
+.venv/bin/python -m pytest -q -rs tests/commands
 step "OpenAI clients for Python and Node against godwit serve"
 go build -o .cache/fakeserver ./tests/clients/fakeserver
-tests/server.sh .venv/bin/python -m pytest -q tests/clients/python
+tests/server.sh .venv/bin/python -m pytest -q -rs tests/clients/python
 tests/server.sh sh -c 'cd tests/clients/node && npm test --silent'
 step "the kernel, by Jupyter's own test suite and ours"
-.venv/bin/python -m pytest -q tests/kernel
+.venv/bin/python -m pytest -q -rs tests/kernel
 step "notebooks"
 bin/godwit kernel install --prefix .venv >/dev/null
-.venv/bin/python -m pytest -q notebooks
+.venv/bin/python -m pytest -q -rs notebooks
 step "charts in JupyterLab, in a headless browser without a network"
-.venv/bin/python -m pytest -q tests/browser
+.venv/bin/python -m pytest -q -rs tests/browser
 step "done"
