@@ -79,6 +79,9 @@ func (l *loop) submit(j *job) error {
 		return engine.ErrClosed
 	}
 	n := len(j.choices)
+	if l.most > 0 && n > l.most {
+		return engine.Invalid("n", "n is %d, but no more than %d sequences may run or wait.", n, l.most)
+	}
 	if l.most > 0 && l.live+n > l.most {
 		return &engine.RequestError{Err: engine.ErrOverloaded, Message: fmt.Sprintf(
 			"The queue is full: %d of %d sequences run or wait, the request has %d.", l.live, l.most, n)}
@@ -305,11 +308,13 @@ func (l *loop) emit(c *choice, out *device.Output) bool {
 	if first {
 		l.begin(c)
 	}
-	c.job.push(p)
 	if p.end != goesOn {
 		l.endChoice(c)
+		l.publish() // before its reader knows: who has the answer finds the pages free
+		c.job.push(p)
 		return true
 	}
+	c.job.push(p)
 	l.sched.Append(&c.seq, out.Token)
 	return true
 }

@@ -191,6 +191,24 @@ func TestAFullQueueRefuses(t *testing.T) {
 	}
 	settled(t, e)
 	one(t, e, prompt("x", 1))
+	wide := prompt("x", 1)
+	wide.N = 4 // waiting would not help
+	var re *engine.RequestError
+	if _, err := e.Generate(t.Context(), wide); !errors.As(err, &re) || re.Param != "n" || !errors.Is(err, engine.ErrInvalidRequest) {
+		t.Errorf("more choices than ever fit: %v", err)
+	}
+}
+
+func TestWhoHasTheAnswerFindsThePagesFree(t *testing.T) {
+	e := open(t, nil)
+	for i := range 50 {
+		req := prompt(fmt.Sprint("question ", i), 1+i%5)
+		req.N = 1 + i%3
+		collect(t, e, req)
+		if s := e.Stats(); s.Running != 0 || s.Waiting != 0 || s.PagesFree != s.PagesTotal || s.Finished != s.Requests {
+			t.Fatalf("after request %d: %+v", i, s)
+		}
+	}
 }
 
 func TestCloseEndsRunningRequests(t *testing.T) {
