@@ -110,3 +110,17 @@ fmt.Println(server)
     ran = run(GODWIT, "run", "model.go", cwd=tmp_path)
     assert ran.code == 0, ran
     assert "Paris" in ran.text and "four" in ran.text and "terminated" in ran.text, ran
+
+
+def test_the_script_s_own_exit_status_is_the_command_s():
+    for code, status in [("fmt.Println(1); os.Exit(3)", 3), ("fmt.Println(1); os.Exit(0)", 0)]:
+        ran = run(GODWIT, "run", "-", stdin=code)
+        assert ran.code == status and ran.text == "1\n" and not ran.err, ran
+
+
+@needs_model
+def test_standard_output_has_what_the_script_prints_and_no_log():
+    source = 's := LaunchServer(ServerOptions{Model: "smollm2"})\nWaitForServer(s)\nfmt.Println("ready")\nTerminateProcess(s)\n'
+    ran = run(GODWIT, "run", "-", stdin=source)
+    assert ran.code == 0 and ran.text == "ready\n", ran
+    assert "Loading weights" in ran.err, ran
