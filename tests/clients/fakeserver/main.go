@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/engine/enginetest"
 	"github.com/godwit-ai/godwit/httpapi"
 )
@@ -24,16 +25,31 @@ func main() {
 	key := flag.String("api-key", "", "API key; empty: none")
 	delay := flag.Duration("token-delay", time.Millisecond, "time per token")
 	running := flag.Int("max-running", 0, "requests at once before 429; 0: no limit")
+	reply := flag.String("reply", "", "what every answer is; after a tool's result: \"The tool says RESULT.\"")
+	reasoning := flag.String("reasoning-parser", "", "as of godwit serve")
+	calls := flag.String("tool-call-parser", "", "as of godwit serve")
 	watch := flag.Bool("stdin", false, "end when standard input closes")
 	flag.Parse()
-	if err := serve(*port, *model, *key, *delay, *running, *watch); err != nil {
+	fake := &enginetest.Fake{Names: []string{*model}, TokenDelay: *delay, MaxRunning: *running, VocabSize: 49152,
+		ReasoningParser: *reasoning, ToolCallParser: *calls}
+	if *reply != "" {
+		fake.Reply = func(req *engine.Request, _ string, _ int) string { return say(*reply, req) }
+	}
+	if err := serve(fake, *port, *model, *key, *watch); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func serve(port int, model, key string, delay time.Duration, running int, watch bool) error {
-	fake := &enginetest.Fake{Names: []string{model}, TokenDelay: delay, MaxRunning: running, VocabSize: 49152}
+// say plays a model that uses a tool's result.
+func say(reply string, req *engine.Request) string {
+	if n := len(req.Messages); n > 0 && req.Messages[n-1].Role == "tool" {
+		return "The tool says " + req.Messages[n-1].Content + "."
+	}
+	return reply
+}
+
+func serve(fake *enginetest.Fake, port int, model, key string, watch bool) error {
 	defer fake.Close()
 	opt := httpapi.Options{Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	if key != "" {
