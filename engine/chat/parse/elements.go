@@ -15,7 +15,6 @@ import (
 // value is an argument on its way.
 type value struct {
 	text    bool   // a string by its schema: it streams
-	started bool   // something was written
 	held    []byte // text: a line break that may belong to the marker; else everything
 	first   bool   // nothing was read yet: a line break belongs to the marker
 }
