@@ -22,6 +22,7 @@ package chat
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -43,6 +44,7 @@ type Template struct {
 	probeOnce sync.Once
 	listRoles map[string]bool // roles whose content may be a list of parts
 	textArgs  bool            // tool call arguments are wanted as JSON text
+	shortIDs  bool            // ids of calls must have nine characters
 }
 
 // Input is one conversation.
@@ -53,6 +55,10 @@ type Input struct {
 
 	AddGenerationPrompt bool // open an assistant turn at the end
 	ContinueFinal       bool // leave the last message open, to be continued
+
+	// NullAsText gives templates that fail on an assistant's missing content (null beside
+	// tool calls, as clients send answers back) an empty text instead.
+	NullAsText bool
 }
 
 // Error is a template that does not parse or a render that failed. Line counts
@@ -100,6 +106,30 @@ func (t *Template) Render(in Input) (string, error) {
 		return "", engine.Invalid("continue_final_message", "a final message cannot be continued and followed by a generation prompt")
 	}
 	t.probeOnce.Do(t.probe)
+	out, err := t.renderInput(in)
+	if err != nil && in.NullAsText && withTexts(&in) {
+		if text, again := t.renderInput(in); again == nil {
+			return text, nil
+		}
+	}
+	return out, err
+}
+
+// withTexts puts empty texts where assistants have no content and reports whether
+// there was such a place.
+func withTexts(in *Input) bool {
+	missing := func(m engine.Message) bool { return m.NoContent && m.Role == "assistant" }
+	if !slices.ContainsFunc(in.Messages, missing) {
+		return false
+	}
+	in.Messages = slices.Clone(in.Messages)
+	for i, m := range in.Messages {
+		in.Messages[i].NoContent = m.NoContent && !missing(m)
+	}
+	return true
+}
+
+func (t *Template) renderInput(in Input) (string, error) {
 	messages, err := t.messages(in.Messages)
 	if err != nil {
 		return "", err

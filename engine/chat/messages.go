@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"strings"
 
@@ -29,7 +30,7 @@ func (t *Template) message(m *engine.Message) (*dict, error) {
 		d.put("name", m.Name)
 	}
 	if m.ToolCallID != "" {
-		d.put("tool_call_id", m.ToolCallID)
+		d.put("tool_call_id", t.callID(m.ToolCallID))
 	}
 	if m.Reasoning != "" {
 		// gpt-oss templates read thinking, the others reasoning_content
@@ -88,15 +89,30 @@ func (t *Template) toolCall(c engine.ToolCall) *dict {
 	fn.put("arguments", arguments)
 	d := newDict()
 	if c.ID != "" {
-		d.put("id", c.ID)
+		d.put("id", t.callID(c.ID))
 	}
 	d.put("type", "function")
 	d.put("function", fn)
 	return d
 }
 
-// Two probes find out how a template takes content and arguments; no template
-// declares it. Both are short renders, done once.
+// callID is a call's id as the template takes it. Mistral's templates insist on nine
+// letters and digits: others are replaced by such, the same by the same.
+func (t *Template) callID(id string) string {
+	if !t.shortIDs || len(id) == 9 {
+		return id
+	}
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	sum := sha256.Sum256([]byte(id))
+	out := make([]byte, 9)
+	for i := range out {
+		out[i] = letters[int(sum[i])%len(letters)]
+	}
+	return string(out)
+}
+
+// Probes find out how a template takes content, arguments and ids; no template
+// declares it. They are short renders, done once.
 const (
 	probeText  = "godwit-probe-text"
 	probeSteps = 200_000 // a probe is one short turn
@@ -113,25 +129,42 @@ func (t *Template) probe() {
 		out, ok := t.try(probeDict(role, parts))
 		t.listRoles[role] = ok && strings.Contains(out, probeText) && !printsParts(out)
 	}
-	arguments := func(v value) []value {
+	for _, content := range []value{nil, ""} {
+		asObject, asText := t.tryCall(content, shortID)
+		if !asObject && !asText {
+			continue // some templates want text beside calls
+		}
+		t.textArgs = !asObject
+		asObject, asText = t.tryCall(content, "call_0123456789abcdef01234567")
+		t.shortIDs = !asObject && !asText
+		break
+	}
+}
+
+const shortID = "call00000"
+
+// tryCall renders a tool call in a message with that content, its arguments as an object
+// and as JSON text.
+func (t *Template) tryCall(content value, id string) (asObject, asText bool) {
+	message := func(arguments value) *dict {
 		fn := newDict()
 		fn.put("name", "probe")
-		fn.put("arguments", v)
+		fn.put("arguments", arguments)
 		call := newDict()
-		call.put("id", "call00000")
+		call.put("id", id)
 		call.put("type", "function")
 		call.put("function", fn)
-		m := probeDict("assistant", nil)
+		m := probeDict("assistant", content)
 		m.put("tool_calls", &list{items: []value{call}, depth: 4})
-		return []value{m}
+		return m
 	}
 	object := newDict()
 	object.put(probeText, "x")
-	outObject, asObject := t.try(arguments(object)...)
-	outText, asText := t.try(arguments(`{"` + probeText + `": "x"}`)...)
+	outObject, asObject := t.try(message(object))
+	outText, asText := t.try(message(`{"` + probeText + `": "x"}`))
 	asObject = asObject && strings.Contains(outObject, probeText) && !strings.Contains(outObject, "{'"+probeText)
 	asText = asText && strings.Contains(outText, probeText)
-	t.textArgs = !asObject && asText
+	return asObject, asText
 }
 
 // printsParts reports whether the list of the probe was printed rather than read.

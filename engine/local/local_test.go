@@ -383,7 +383,8 @@ func TestOpenExplainsWhatIsWrong(t *testing.T) {
 		says string
 	}{
 		{"a missing file", Options{ModelPath: filepath.Join(t.TempDir(), "none.gguf")}, "none.gguf"},
-		{"no CUDA", Options{ModelPath: tiny, Device: "cuda"}, "no CUDA engine yet: use --device cpu"},
+		{"a GPU that is not there", Options{ModelPath: tiny, Device: "cuda:99"}, "device cuda:99: cuda: "},
+		{"a GPU without a number", Options{ModelPath: tiny, Device: "cuda:x"}, `unknown device "cuda:x"`},
 		{"an unknown device", Options{ModelPath: tiny, Device: "tpu"}, `unknown device "tpu"`},
 		{"an unknown format", Options{ModelPath: tiny, LoadFormat: "onnx"}, `unknown load format "onnx"`},
 		{"the wrong format", Options{ModelPath: tiny, LoadFormat: "gguf"}, "the load format is gguf"},

@@ -13,7 +13,6 @@ import (
 	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/engine/chat/parse"
 	"github.com/godwit-ai/godwit/engine/device"
-	"github.com/godwit-ai/godwit/engine/device/cpu"
 	"github.com/godwit-ai/godwit/engine/hub"
 	"github.com/godwit-ai/godwit/engine/model"
 	"github.com/godwit-ai/godwit/engine/quant"
@@ -45,11 +44,8 @@ func (e *Engine) open(ctx context.Context) error {
 	if err := e.load(path); err != nil {
 		return err
 	}
-	if e.dev, err = e.o.openDevice(); err != nil {
+	if e.dev, err = e.o.openDevice(e.log); err != nil {
 		return err
-	}
-	if e.o.Device == "" || strings.EqualFold(e.o.Device, "auto") {
-		e.log.Info("device chosen", "asked", "auto", "device", e.dev.Name())
 	}
 	do, so, err := e.size()
 	if err != nil {
@@ -187,20 +183,6 @@ func (e *Engine) loadDummy(path string) error {
 	return nil
 }
 
-// openDevice chooses what computes.
-func (o *Options) openDevice() (device.Device, error) {
-	if o.device != nil {
-		return o.device, nil
-	}
-	switch strings.ToLower(o.Device) {
-	case "", "auto", "cpu":
-		return cpu.New(cpu.Options{Threads: o.Threads})
-	case "cuda", "gpu":
-		return nil, errors.New("this build has no CUDA engine yet: use --device cpu, or auto")
-	}
-	return nil, fmt.Errorf("unknown device %q: auto, cpu and cuda are known", o.Device)
-}
-
 // size decides how large cache and steps are.
 func (e *Engine) size() (do device.Options, so sched.Options, err error) {
 	o, p := &e.o, e.program
@@ -224,9 +206,13 @@ func (e *Engine) size() (do device.Options, so sched.Options, err error) {
 		e.log.Warn("the cache is smaller than the model's context", "context", e.context, "cache_tokens", fits)
 		e.context = fits
 	}
+	running, chunk := defaultRunning, defaultChunk
+	if e.onGPU() {
+		running, chunk = defaultRunningGPU, defaultChunkGPU
+	}
 	so = sched.Options{
-		MaxRunning:    min(or(o.MaxRunningRequests, defaultRunning), do.Pages),
-		PrefillRows:   min(or(o.ChunkedPrefillSize, defaultChunk), or(o.MaxPrefillTokens, defaultPrefill)),
+		MaxRunning:    min(or(o.MaxRunningRequests, running), do.Pages),
+		PrefillRows:   min(or(o.ChunkedPrefillSize, chunk), or(o.MaxPrefillTokens, defaultPrefill)),
 		TargetRows:    targetRows,
 		NoPrefixCache: o.DisableRadixCache,
 	}
@@ -252,6 +238,9 @@ func or(v, def int) int {
 // autoTokens is the size of the cache when nobody chose one.
 func (e *Engine) autoTokens() int {
 	tokens := max(e.context, defaultTokens)
+	if e.onGPU() {
+		tokens = max(e.context, defaultTokensGPU)
+	}
 	perToken := uint64(4 * e.program.KVFloats())
 	if _, free := e.dev.MemoryBytes(); free > 0 && perToken > 0 {
 		tokens = int(min(uint64(tokens), free/2/perToken))

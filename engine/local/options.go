@@ -38,7 +38,7 @@ type Options struct {
 	ContextLength int
 
 	// MaxRunningRequests is the most sequences in one step (a request with n choices
-	// has n). 0: 64, fewer if the cache is small.
+	// has n). 0: 64, on a GPU 256, fewer if the cache is small.
 	MaxRunningRequests int
 
 	// MaxQueuedRequests is the most sequences that wait beyond those running before
@@ -46,13 +46,14 @@ type Options struct {
 	MaxQueuedRequests int
 
 	// MaxTotalTokens is the size of the KV cache. 0: what half of the free memory
-	// holds, but not more than 16384 or one context, whichever is larger.
+	// holds, but not more than 16384 (on a GPU 262144) or one context, whichever is
+	// larger.
 	MaxTotalTokens int
 
 	// PageTokens is the number of tokens per page, the unit of prefix sharing; 0: 16.
 	PageTokens int
 
-	// ChunkedPrefillSize is the most prompt tokens per step; 0: 256; -1: only
+	// ChunkedPrefillSize is the most prompt tokens per step; 0: 256, on a GPU 2048; -1: only
 	// MaxPrefillTokens limits it.
 	ChunkedPrefillSize int
 
@@ -62,7 +63,7 @@ type Options struct {
 	// DisableRadixCache computes every prompt anew.
 	DisableRadixCache bool
 
-	Device     string // "", "auto", "cpu" or "cuda"
+	Device     string // "", "auto", "cpu", "cuda" or "cuda:1"; auto takes the first GPU that can be used
 	Threads    int    // CPU: worker threads; 0: one per available core
 	RandomSeed uint64 // makes the seeds of requests without one repeatable; 0: they are random
 
@@ -83,5 +84,10 @@ const (
 	defaultPage    = 16
 	defaultChunk   = 256
 	defaultPrefill = 16384
-	targetRows     = 64 // prompt rows with log-probabilities in one step
+
+	defaultRunningGPU = 256
+	defaultTokensGPU  = 1 << 18
+	defaultChunkGPU   = 2048
+
+	targetRows = 64 // prompt rows with log-probabilities in one step
 )
