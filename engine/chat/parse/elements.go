@@ -14,9 +14,9 @@ import (
 
 // value is an argument on its way.
 type value struct {
-	text    bool   // a string by its schema: it streams
-	held    []byte // text: a line break that may belong to the marker; else everything
-	first   bool   // nothing was read yet: a line break belongs to the marker
+	text  bool   // a string by its schema: it streams
+	held  []byte // text: a line break that may belong to the marker; else everything
+	first bool   // nothing was read yet: a line break belongs to the marker
 }
 
 // elementOpen waits for the marker in front of the name.
