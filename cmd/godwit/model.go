@@ -12,6 +12,7 @@ import (
 
 	"github.com/godwit-ai/godwit/cmd/internal/cli"
 	"github.com/godwit-ai/godwit/engine/device/cpu"
+	"github.com/godwit-ai/godwit/engine/device/cuda"
 	"github.com/godwit-ai/godwit/engine/hub"
 	"github.com/godwit-ai/godwit/engine/model"
 	"github.com/godwit-ai/godwit/engine/weights"
@@ -120,7 +121,15 @@ func deviceCommand() *cobra.Command {
 				return cli.Failed(err)
 			}
 			defer d.Close()
-			fmt.Printf("%s  %s (%d cores)\ncuda not in this build\n", d.Name(), d.Info(), runtime.NumCPU())
+			fmt.Printf("%s  %s (%d cores)\n", d.Name(), d.Info(), runtime.NumCPU())
+			gpus, err := cuda.List()
+			if err != nil {
+				fmt.Printf("cuda  not usable: %v\n", err)
+				return nil
+			}
+			for _, line := range gpus {
+				fmt.Println(line)
+			}
 			return nil
 		},
 	}

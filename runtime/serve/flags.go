@@ -89,7 +89,7 @@ func (e *EngineFlags) Register(fs *pflag.FlagSet) {
 	fs.StringVar(&e.ToolCallParser, "tool-call-parser", e.ToolCallParser, "how tool calls are written: auto (by the chat template) or "+names(parse.ToolCallParsers()))
 	fs.StringVar(&e.ServedName, "served-model-name", e.ServedName, "name that clients use (default: what --model-path says)")
 	fs.StringVar(&e.DType, "dtype", e.DType, "auto: weights keep the type of the file; with --load-format dummy the type to make")
-	fs.StringVar(&e.Device, "device", e.Device, "auto, cpu or cuda")
+	fs.StringVar(&e.Device, "device", e.Device, "auto, cpu, cuda or cuda:N")
 	fs.IntVar(&e.ContextLength, "context-length", e.ContextLength, "tokens of prompt and answer together (default: the model's)")
 	fs.IntVar(&e.MaxRunning, "max-running-requests", e.MaxRunning, "sequences computed together (default: automatic)")
 	fs.IntVar(&e.MaxQueued, "max-queued-requests", e.MaxQueued, "waiting requests before new ones get 429 (default: automatic)")
@@ -250,8 +250,8 @@ func (e *EngineFlags) Check() error {
 	if !slices.Contains([]string{"", "auto", "gguf", "safetensors", "dummy"}, e.LoadFormat) {
 		return fmt.Errorf("--load-format %q: use auto, gguf, safetensors or dummy", e.LoadFormat)
 	}
-	if !slices.Contains([]string{"", "auto", "cpu", "cuda"}, e.Device) {
-		return fmt.Errorf("--device %q: use auto, cpu or cuda", e.Device)
+	if !slices.Contains([]string{"", "auto", "cpu", "cuda"}, e.Device) && !strings.HasPrefix(e.Device, "cuda:") {
+		return fmt.Errorf("--device %q: use auto, cpu, cuda or cuda:N", e.Device)
 	}
 	if !slices.Contains([]string{"", "auto"}, e.DType) && e.LoadFormat != "dummy" {
 		return fmt.Errorf("--dtype %q: weights keep the type of the file; use auto", e.DType)

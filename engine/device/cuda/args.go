@@ -1,0 +1,185 @@
+package cuda
+
+import (
+	"unsafe"
+
+	"github.com/godwit-ai/godwit/engine/device/cuda/driver"
+)
+
+// The parameter structs of the kernels, field by field as in kernels/*.cu. Their sizes
+// are compared with the kernels' own when the code is loaded.
+
+// Number formats on the device.
+const (
+	f32 int32 = iota
+	f16
+	bf16
+	q8_0
+	q4_0
+	q4_1
+)
+
+type pointer = driver.Pointer
+
+type matrixArgs struct {
+	q, d, m      pointer
+	typ, n, k, _ int32
+}
+
+type embedArgs struct {
+	table       matrixArgs
+	tokens, out pointer
+	_, _        int32
+}
+
+type normArgs struct {
+	x, w, out         pointer
+	xType, outType    int32
+	xStride, outStrid int32
+	width             int32
+	eps               float32
+}
+
+type moveArgs struct {
+	x, y, from, out             pointer
+	xType, yType, outType       int32
+	xStride, yStride, outStride int32
+	width, rows, glu, _         int32
+}
+
+type copyArgs struct {
+	cache                      pointer
+	planeBytes, pageByt, bytes int64
+	src, dst                   int32
+}
+
+type tableArgs struct {
+	freq, out       pointer
+	scale           float64
+	positions, half int32
+}
+
+type partArgs struct {
+	x, norm, table, out                pointer
+	xType, outType, xStride, outStride int32
+	heads, interleaved, toCache        int32
+	eps                                float32
+}
+
+type headsArgs struct {
+	part                    [3]partArgs
+	positions, slots        pointer
+	parts, headDim, rows, _ int32
+}
+
+type linearArgs struct {
+	w                                       matrixArgs
+	x, bias, residual, norm                 pointer
+	out, partial, counters                  pointer
+	rows, xType, xStride                    int32
+	residualStride, outType, outStride, glu int32
+	splits                                  int32
+	eps                                     float32
+	_                                       int32
+}
+
+type narrowArgs struct {
+	p, beyond pointer
+	n         int64
+}
+
+type dequantArgs struct {
+	w           matrixArgs
+	out         pointer
+	first, rows int32
+}
+
+type attentionArgs struct {
+	q, k, v, out                    pointer
+	tables, seqs, rowSeq, positions pointer
+	work, header, partial, counters pointer
+	qStride, typ                    int32
+	heads, kvHeads, headDim         int32
+	pageTokens, pageShift           int32
+	window, splits                  int32
+	scale                           float32
+}
+
+type sampleRow struct {
+	seed                            uint64
+	choice, position                uint32
+	draw, target, logprob, topK     int32
+	inverse                         float32
+	greedy                          int32
+	topP, minX                      float32
+	frequency, presence, repetition float32
+	counts, nCounts                 int32
+	banned, nBanned                 int32
+	bias, nBias                     int32
+	mask, nMask                     int32
+	saved                           int32
+}
+
+type sampleArgs struct {
+	logits, rows, lists, saved pointer
+	tokens, logprobs           pointer
+	vocab, _                   int32
+}
+
+type kernelInfo struct {
+	name   string
+	shared int // most dynamic shared memory that launches ask for
+}
+
+const (
+	gemm128Shared = 3 * (128 + 128) * 128
+	gemm64Shared  = 4 * (64 + 64) * 128
+	gemm32Shared  = 5 * (32 + 64) * 128
+	skinnyShared  = 32 << 10
+	sampleShared  = 32*8 + 32*8 + 2048*4 + 2048*8 + 2048*8 + 24 + 64
+)
+
+var kernelTable = map[string][]kernelInfo{
+	"rows": {{"embed", 0}, {"rmsnorm", 0}, {"move", 0}, {"copypage", 0}, {"ropetable", 0}, {"heads", 0}},
+	"linear": {{"plain", 0}, {"dequant", 0}, {"narrow", 0},
+		{"skinny_bf16_8", skinnyShared}, {"skinny_bf16_16", skinnyShared}, {"skinny_f16_8", skinnyShared}, {"skinny_f16_16", skinnyShared},
+		{"skinny_q8_0_8", skinnyShared}, {"skinny_q8_0_16", skinnyShared}, {"skinny_q4_0_8", skinnyShared}, {"skinny_q4_0_16", skinnyShared},
+		{"skinny_q4_1_8", skinnyShared}, {"skinny_q4_1_16", skinnyShared}},
+	"gemm": {{"gemm_bf16_128", gemm128Shared}, {"gemm_bf16_64", gemm64Shared}, {"gemm_bf16_32", gemm32Shared},
+		{"gemm_f16_128", gemm128Shared}, {"gemm_f16_64", gemm64Shared}, {"gemm_f16_32", gemm32Shared}},
+	"attention": {{"attention_plain", 0}, {"decode_bf16_64", 0}, {"decode_bf16_128", 0}, {"decode_f16_64", 0}, {"decode_f16_128", 0},
+		{"prefill_bf16_64", prefillShared(64)}, {"prefill_bf16_128", prefillShared(128)},
+		{"prefill_f16_64", prefillShared(64)}, {"prefill_f16_128", prefillShared(128)}},
+	"sample": {{"sample", sampleShared}},
+}
+
+// prefillShared is two stages of 64 keys and 64 values.
+func prefillShared(headDim int) int { return 2 * 2 * 64 * headDim * 2 }
+
+type structInfo struct {
+	name string
+	size uint32
+}
+
+func sizeOf[T any](name string) structInfo {
+	var v T
+	return structInfo{name, uint32(unsafe.Sizeof(v))}
+}
+
+var structTable = map[string][]structInfo{
+	"rows": {sizeOf[embedArgs]("EmbedArgs"), sizeOf[normArgs]("NormArgs"), sizeOf[moveArgs]("MoveArgs"),
+		sizeOf[copyArgs]("CopyArgs"), sizeOf[tableArgs]("TableArgs"), sizeOf[headsArgs]("HeadsArgs")},
+	"linear":    {sizeOf[linearArgs]("LinearArgs"), sizeOf[dequantArgs]("DequantArgs"), sizeOf[narrowArgs]("NarrowArgs")},
+	"attention": {sizeOf[attentionArgs]("AttentionArgs")},
+	"sample":    {sizeOf[sampleRow]("SampleRow"), sizeOf[sampleArgs]("SampleArgs")},
+}
+
+var typeNames = [...]string{f32: "f32", f16: "f16", bf16: "bf16", q8_0: "q8_0", q4_0: "q4_0", q4_1: "q4_1"}
+
+// typeBytes is the size of an activation's element.
+func typeBytes(t int32) int {
+	if t == f32 {
+		return 4
+	}
+	return 2
+}

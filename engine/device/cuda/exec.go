@@ -1,0 +1,660 @@
+package cuda
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/bits"
+	"slices"
+	"unsafe"
+
+	"github.com/godwit-ai/godwit/engine/device"
+	"github.com/godwit-ai/godwit/engine/device/cuda/driver"
+	"github.com/godwit-ai/godwit/engine/op"
+)
+
+// exec is a compiled program. It is owned by one goroutine.
+type exec struct {
+	dev    *Device
+	p      *op.Program
+	o      device.Options
+	code   *code
+	stream driver.Stream
+	event  driver.Event
+	opened bool // stream and event exist
+
+	allocs map[pointer]int64
+	hosts  []driver.Host
+	held   int64
+
+	compute int32
+	plan    *plan
+	views   []view // by op.Value
+	nodes   []runner
+	tables  map[*op.Rope]pointer
+	cache   pointer
+	plane   int64 // bytes of a layer's keys, or values
+	scratch pointer
+	norms   map[*op.Instr]pointer // weights of norms
+	partial pointer
+	count   pointer
+	wide    pointer // one matrix widened to half floats, wideBytes of it
+	wideN   int64
+
+	meta    pointer // the step's metadata, as layout places it
+	staging driver.Host
+	stage   []byte
+	maxTab  int // most pages of a sequence
+	step    step
+	copies  *call[copyArgs]
+	output  outputs
+	graphs  map[int]driver.Graph
+	buckets []int
+	pending pending
+	closed  bool
+}
+
+// view is a value in device memory: rows of stride elements.
+type view struct {
+	p      pointer
+	typ    int32
+	stride int
+	width  int
+}
+
+// runner is a node that is ready to run.
+type runner interface {
+	run(s *step) error
+}
+
+// step is what a run of the nodes must know.
+type step struct {
+	e          *exec
+	rows, outs int
+	lay        layout
+	decode     int // work items of decode attention
+	prefill    int // tiles of prefill attention
+}
+
+func (s *step) count(after bool) int {
+	if after {
+		return s.outs
+	}
+	return s.rows
+}
+
+// call is a kernel with its parameters.
+type call[A any] struct {
+	a *A
+	l *driver.Launch
+}
+
+func newCall[A any](e *exec, name string) *call[A] {
+	c := &call[A]{a: new(A)}
+	c.l = e.launch(name, unsafe.Pointer(c.a))
+	return c
+}
+
+func (e *exec) launch(name string, args unsafe.Pointer) *driver.Launch {
+	f, ok := e.code.functions[name]
+	if !ok {
+		panic("cuda: no kernel " + name)
+	}
+	return driver.NewLaunch(f, args, e.code.overlap)
+}
+
+func (c *call[A]) run(e *exec, x, y, z, threads, shared int) error {
+	return c.l.Run(e.stream, [3]uint32{uint32(x), uint32(y), uint32(z)}, [3]uint32{uint32(threads), 1, 1}, shared)
+}
+
+func (e *exec) compile(ctx context.Context, w device.Weights, keepBF16 bool) error {
+	e.allocs = map[pointer]int64{}
+	e.graphs = map[int]driver.Graph{}
+	e.norms = map[*op.Instr]pointer{}
+	e.tables = map[*op.Rope]pointer{}
+	e.step.e = e
+	l, err := newLoader(ctx, e, w, keepBF16)
+	if err != nil {
+		return err
+	}
+	e.compute = l.computeType()
+	if e.plan, err = lower(e.p, l.stored, e.compute); err != nil {
+		return err
+	}
+	if e.stream, err = e.dev.ctx.NewStream(); err != nil {
+		return err
+	}
+	if e.event, err = e.dev.ctx.NewEvent(false); err != nil {
+		return errors.Join(err, e.stream.Close())
+	}
+	e.opened = true
+	e.plane = int64(e.o.Pages) * int64(e.o.PageTokens) * int64(e.p.KVHeads*e.p.HeadDim) * int64(typeBytes(e.compute))
+	if err := e.fits(l); err != nil {
+		return err
+	}
+	for _, f := range []func(*loader) error{e.allocate, e.build, e.allocateStep} {
+		if err := f(l); err != nil {
+			return err
+		}
+	}
+	return l.finish()
+}
+
+// fits compares weights and cache with the free memory before anything is allocated.
+func (e *exec) fits(l *loader) error {
+	free, _, err := e.dev.ctx.Memory()
+	if err != nil {
+		return err
+	}
+	weights, cache := l.deviceBytes(), float64(e.plane)*2*float64(e.p.Layers)
+	if need := float64(weights) + cache; need > float64(free) {
+		return fmt.Errorf("%.0f bytes of GPU memory are needed (weights %d, cache of %d pages %.0f) and %d are free", need, weights, e.o.Pages, cache, free)
+	}
+	return nil
+}
+
+// allocate gives values and cache their memory. Values of one size share it when
+// their lives do not overlap; a life is counted in nodes.
+func (e *exec) allocate(*loader) error {
+	var err error
+	if e.cache, err = e.alloc(e.plane * 2 * int64(e.p.Layers)); err != nil {
+		return err
+	}
+	// Old memory may hold NaN, which a masked key would carry on.
+	if err := e.stream.Fill(e.cache, 0, e.plane*2*int64(e.p.Layers)); err != nil {
+		return err
+	}
+	e.views = make([]view, len(e.p.Values))
+	sets := e.valueSets()
+	type slot struct {
+		p     pointer
+		bytes int64
+		until int
+	}
+	var slots []*slot
+	for _, set := range sets {
+		width := 0
+		for _, v := range set.values {
+			width += e.p.Values[v].Width
+		}
+		typ := e.plan.typ[set.values[0]]
+		rows := e.o.MaxRows
+		if e.plan.after[set.values[0]] {
+			rows = e.o.MaxOutputs
+		}
+		bytes := int64(rows) * int64(width) * int64(typeBytes(typ))
+		var s *slot
+		for _, have := range slots {
+			if have.bytes == bytes && have.until < set.first {
+				s = have
+				break
+			}
+		}
+		if s == nil {
+			s = &slot{bytes: bytes}
+			if s.p, err = e.alloc(bytes); err != nil {
+				return err
+			}
+			slots = append(slots, s)
+		}
+		s.until = set.last
+		at := 0
+		for _, v := range set.values {
+			e.views[v] = view{p: s.p + pointer(at*typeBytes(typ)), typ: typ, stride: width, width: e.p.Values[v].Width}
+			at += e.p.Values[v].Width
+		}
+	}
+	return nil
+}
+
+// valueSet is values that lie beside each other, made by node first and last read by
+// node last.
+type valueSet struct {
+	values      []op.Value
+	first, last int
+}
+
+func (e *exec) valueSets() []valueSet {
+	last := make([]int, len(e.p.Values))
+	var sets []valueSet
+	use := func(at int, vs ...op.Value) {
+		for _, v := range vs {
+			if v != none {
+				last[v] = max(last[v], at)
+			}
+		}
+	}
+	for at, n := range e.plan.nodes {
+		switch {
+		case n.single != nil:
+			use(at, n.single.In...)
+			sets = append(sets, valueSet{values: []op.Value{n.single.Out}, first: at})
+		case n.attend != nil:
+			a := n.attend
+			use(at, a.q.base, a.k.base, a.v.base)
+			sets = append(sets, valueSet{values: []op.Value{a.in.Out}, first: at})
+		default:
+			use(at, n.product.x)
+			for _, p := range n.product.parts {
+				use(at, p.residual)
+				sets = append(sets, valueSet{values: p.outs, first: at})
+			}
+		}
+	}
+	last[e.p.Instrs[len(e.p.Instrs)-1].Out] = math.MaxInt
+	for i := range sets {
+		s := &sets[i]
+		s.last = s.first
+		for _, v := range s.values {
+			s.last = max(s.last, last[v])
+		}
+	}
+	return sets
+}
+
+// build makes the runners and uploads what they need.
+func (e *exec) build(l *loader) error {
+	if err := e.allocateScratch(); err != nil {
+		return err
+	}
+	for i := range e.plan.nodes {
+		n := &e.plan.nodes[i]
+		var r runner
+		var err error
+		switch {
+		case n.product != nil:
+			r, err = e.buildProduct(l, n)
+		case n.attend != nil:
+			r, err = e.buildAttention(l, n.attend)
+		default:
+			r, err = e.buildSingle(l, n)
+		}
+		if err != nil {
+			return err
+		}
+		e.nodes = append(e.nodes, r)
+	}
+	return nil
+}
+
+// allocateScratch makes room for a normalised or converted operand of a product, and
+// for the sums of split products and attention.
+func (e *exec) allocateScratch() error {
+	width := 0
+	for _, n := range e.plan.nodes {
+		if n.product != nil {
+			width = max(width, e.p.Values[n.product.x].Width)
+		}
+	}
+	var err error
+	if e.scratch, err = e.alloc(int64(max(e.o.MaxRows, e.o.MaxOutputs)) * int64(width) * int64(typeBytes(e.compute))); err != nil {
+		return err
+	}
+	if e.wideN = e.widest(); e.wideN > 0 {
+		if e.wide, err = e.alloc(e.wideN); err != nil {
+			return err
+		}
+	}
+	// Per block: 16 queries of head dim + 2 each, or a tile of 128 × 128.
+	items := int64(e.splitTarget() + e.dev.d.SMs)
+	if e.partial, err = e.alloc(items * 4 * int64(max(128*128, 16*(e.p.HeadDim+2)))); err != nil {
+		return err
+	}
+	counters := int64(max(1<<14, e.o.MaxSeqs*e.p.KVHeads))
+	if e.count, err = e.alloc(4 * counters); err != nil {
+		return err
+	}
+	return e.stream.Fill(e.count, 0, 4*counters)
+}
+
+// splitTarget is how many blocks a kernel that splits sums should have.
+func (e *exec) splitTarget() int { return 4 * e.dev.d.SMs }
+
+// ropeTable is a table of cosines and sines up to the longest sequence.
+func (e *exec) ropeTable(r *op.Rope) (pointer, error) {
+	if t, ok := e.tables[r]; ok {
+		return t, nil
+	}
+	half, positions := len(r.InvFreq), min(e.p.ContextLen, e.o.Pages*e.o.PageTokens)
+	freq, err := e.alloc(8 * int64(half))
+	if err != nil {
+		return 0, err
+	}
+	out, err := e.alloc(8 * int64(half) * int64(positions))
+	if err != nil {
+		return 0, err
+	}
+	if err := e.stream.UploadBytes(freq, unsafe.Slice((*byte)(unsafe.Pointer(&r.InvFreq[0])), 8*half)); err != nil {
+		return 0, err
+	}
+	c := newCall[tableArgs](e, "ropetable")
+	*c.a = tableArgs{freq: freq, out: out, scale: r.Scale, positions: int32(positions), half: int32(half)}
+	if err := c.run(e, min(1024, (positions*half+255)/256), 1, 1, 256, 0); err != nil {
+		return 0, err
+	}
+	e.tables[r] = out
+	return out, nil
+}
+
+// Bytes is the device memory held.
+func (e *exec) Bytes() int64 { return e.held }
+
+// Close waits for a pending step and gives everything back.
+func (e *exec) Close() error {
+	if e.closed {
+		return nil
+	}
+	e.closed = true
+	return e.dev.enter(e.release)
+}
+
+func (e *exec) release() error {
+	var errs []error
+	if e.opened {
+		errs = append(errs, e.stream.Wait())
+	}
+	for _, g := range e.graphs {
+		errs = append(errs, g.Close())
+	}
+	for p := range e.allocs {
+		errs = append(errs, e.dev.ctx.Free(p))
+	}
+	for _, h := range e.hosts {
+		errs = append(errs, e.dev.ctx.FreeHost(h))
+	}
+	if e.opened {
+		errs = append(errs, e.event.Close(), e.stream.Close())
+	}
+	*e = exec{closed: true, dev: e.dev, p: e.p, o: e.o, pending: pending{err: errLaunchClosed}}
+	return errors.Join(errs...)
+}
+
+// layout places a step's metadata in one block: offsets in bytes.
+type layout struct {
+	samples, tokens, positions, rowSeq, slots int
+	outRows, seqs, decode, prefill, tables    int
+}
+
+const headerBytes = 16
+
+func layoutFor(rows, outs, seqs, tiles int) layout {
+	var l layout
+	at := headerBytes
+	place := func(bytes int) int {
+		p := at
+		at += (bytes + 15) &^ 15
+		return p
+	}
+	l.samples = place(outs * int(unsafe.Sizeof(sampleRow{})))
+	l.tokens, l.positions, l.rowSeq, l.slots = place(4*rows), place(4*rows), place(4*rows), place(4*rows)
+	l.outRows, l.seqs, l.decode, l.prefill = place(4*outs), place(16*seqs), place(4*seqs), place(8*tiles)
+	l.tables = at
+	return l
+}
+
+// allocateStep makes the buffers of Launch.
+func (e *exec) allocateStep(l *loader) error {
+	e.maxTab = (min(e.p.ContextLen, e.o.Pages*e.o.PageTokens) + e.o.PageTokens - 1) / e.o.PageTokens
+	group := e.maxGroup()
+	tiles := e.o.MaxRows*group/128 + e.o.MaxSeqs + 1
+	bytes := int64(layoutFor(e.o.MaxRows, e.o.MaxOutputs, e.o.MaxSeqs, tiles).tables) + 4*int64(e.o.MaxSeqs)*int64(e.maxTab)
+	var err error
+	if e.meta, err = e.alloc(bytes); err != nil {
+		return err
+	}
+	if e.staging, err = e.allocHost(bytes + 16); err != nil {
+		return err
+	}
+	e.stage = e.staging.Bytes()
+	e.copies = newCall[copyArgs](e, "copypage")
+	e.pending.e = e
+	limit := min(e.o.MaxRows, e.o.MaxSeqs, e.o.MaxOutputs)
+	for _, b := range []int{1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512} {
+		if b < limit {
+			e.buckets = append(e.buckets, b)
+		}
+	}
+	e.buckets = append(e.buckets, limit)
+	return e.output.allocate(e)
+}
+
+func (e *exec) allocHost(bytes int64) (driver.Host, error) {
+	h, err := e.dev.ctx.AllocHost(max(bytes, 16))
+	if err == nil {
+		e.hosts = append(e.hosts, h)
+	}
+	return h, err
+}
+
+// maxGroup is the most query heads that share a KV head.
+func (e *exec) maxGroup() int {
+	g := 1
+	for i := range e.p.Instrs {
+		if in := &e.p.Instrs[i]; in.Kind == op.Attention {
+			g = max(g, in.Heads/in.KVHeads)
+		}
+	}
+	return g
+}
+
+// ints is a part of the staging block.
+func (e *exec) ints(at, n int) []int32 {
+	return unsafe.Slice((*int32)(unsafe.Pointer(&e.stage[at:][:4*n+1][0])), n)
+}
+
+var errLaunchClosed = errors.New("cuda: launch on a closed exec")
+
+// Launch starts the step. A step still under way is waited for first; its results end.
+func (e *exec) Launch(b *device.Batch) (device.Pending, error) {
+	if e.closed {
+		return nil, errLaunchClosed
+	}
+	if b == nil {
+		return nil, errors.New("cuda: launch without a batch")
+	}
+	if err := b.Check(e.p, &e.o); err != nil {
+		return nil, fmt.Errorf("cuda: %w", err)
+	}
+	if e.pending.running {
+		e.pending.finish()
+	}
+	if err := e.enqueue(b); err != nil {
+		return nil, fmt.Errorf("cuda: %w", err)
+	}
+	e.pending.b, e.pending.running, e.pending.err = b, true, nil
+	return &e.pending, nil
+}
+
+// enqueue puts the whole step into the stream.
+func (e *exec) enqueue(b *device.Batch) error {
+	unlock, err := e.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	bucket := e.bucket(b)
+	bytes, err := e.fill(b, bucket)
+	if err != nil {
+		return err
+	}
+	if err := e.stream.UploadAsync(e.meta, e.staging, bytes); err != nil {
+		return err
+	}
+	for _, c := range b.Copies {
+		if err := e.copyPage(c); err != nil {
+			return err
+		}
+	}
+	if bucket > 0 {
+		err = e.runGraph(bucket)
+	} else {
+		err = e.run(b)
+	}
+	if err != nil {
+		return err
+	}
+	return e.event.Record(e.stream)
+}
+
+// bucket is the size of the graph that can run b, or 0.
+func (e *exec) bucket(b *device.Batch) int {
+	n := len(b.Tokens)
+	if e.dev.o.noGraphs || n != len(b.Seqs) || n != len(b.Outputs) {
+		return 0
+	}
+	for i := range b.Outputs {
+		if o := &b.Outputs[i]; o.Row != i || o.Logits || o.Top > 0 {
+			return 0
+		}
+	}
+	at, _ := slices.BinarySearch(e.buckets, n)
+	if at == len(e.buckets) {
+		return 0
+	}
+	return e.buckets[at]
+}
+
+// fill writes the metadata and returns its size. With a bucket the rows are filled up
+// with ones that belong to no sequence.
+func (e *exec) fill(b *device.Batch, bucket int) (int, error) {
+	s := &e.step
+	rows, outs, seqs := len(b.Tokens), len(b.Outputs), len(b.Seqs)
+	stride, tiles := 1, 0
+	group := e.maxGroup()
+	for i := range b.Seqs {
+		q := &b.Seqs[i]
+		stride = max(stride, (q.Past+q.Rows+e.o.PageTokens-1)/e.o.PageTokens)
+		if q.Rows*group > 16 {
+			tiles += (q.Rows*group + 127) / 128
+		}
+	}
+	if bucket > 0 {
+		rows, outs, seqs, tiles = bucket, bucket, bucket, 0
+		if group > 16 {
+			tiles = bucket * ((group + 127) / 128)
+		}
+	}
+	s.rows, s.outs, s.lay = rows, outs, layoutFor(rows, outs, seqs, tiles)
+	l := &s.lay
+	e.ints(0, 4)[0] = int32(stride)
+	tokens, positions, rowSeq, slots := e.ints(l.tokens, rows), e.ints(l.positions, rows), e.ints(l.rowSeq, rows), e.ints(l.slots, rows)
+	copy(tokens, b.Tokens)
+	meta, tables := e.ints(l.seqs, 4*seqs), e.ints(l.tables, stride*seqs)
+	decode, prefill := e.ints(l.decode, seqs), e.ints(l.prefill, 2*tiles)
+	s.decode, s.prefill = 0, 0
+	for i := range b.Seqs {
+		q := &b.Seqs[i]
+		meta[4*i], meta[4*i+1], meta[4*i+2] = int32(q.Row), int32(q.Rows), int32(q.Past)
+		copy(tables[i*stride:(i+1)*stride], q.Pages)
+		for r := range q.Rows {
+			t := q.Past + r
+			rowSeq[q.Row+r], positions[q.Row+r] = int32(i), int32(t)
+			slots[q.Row+r] = q.Pages[t/e.o.PageTokens]*int32(e.o.PageTokens) + int32(t%e.o.PageTokens)
+		}
+		if q.Rows*group <= 16 {
+			decode[s.decode] = int32(i)
+			s.decode++
+			continue
+		}
+		for t := range (q.Rows*group + 127) / 128 {
+			prefill[2*s.prefill], prefill[2*s.prefill+1] = int32(i), int32(t)
+			s.prefill++
+		}
+	}
+	for r := len(b.Tokens); r < rows; r++ {
+		tokens[r], rowSeq[r], positions[r], slots[r] = 0, -1, -1, -1
+	}
+	if bucket > 0 {
+		for i := s.decode; i < seqs && group <= 16; i++ {
+			decode[i] = -1
+		}
+		for i := s.prefill; i < tiles; i++ {
+			prefill[2*i] = -1
+		}
+		s.decode, s.prefill = seqs, tiles
+		if group > 16 {
+			s.decode = 0
+		}
+	}
+	outRows := e.ints(l.outRows, outs)
+	for i := range outRows {
+		outRows[i] = int32(i)
+	}
+	for i := range b.Outputs {
+		outRows[i] = int32(b.Outputs[i].Row)
+	}
+	if err := e.output.fill(e, b, outs); err != nil {
+		return 0, err
+	}
+	return l.tables + 4*stride*seqs, nil
+}
+
+// run starts every node, copies the logits that are wanted and samples.
+func (e *exec) run(b *device.Batch) error {
+	if err := e.runNodes(); err != nil {
+		return err
+	}
+	if err := e.output.copyLogits(e, b); err != nil {
+		return err
+	}
+	return e.output.sample(e)
+}
+
+func (e *exec) runNodes() error {
+	for i, n := range e.nodes {
+		if e.step.count(e.plan.nodes[i].after) == 0 {
+			continue
+		}
+		if err := n.run(&e.step); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runGraph starts the recorded step of a bucket, recording it first if it is new.
+func (e *exec) runGraph(bucket int) error {
+	g, ok := e.graphs[bucket]
+	if !ok {
+		var err error
+		g, err = e.stream.Capture(func() error {
+			if err := e.runNodes(); err != nil {
+				return err
+			}
+			return e.output.sample(e)
+		})
+		if err != nil {
+			return fmt.Errorf("capture a step of %d rows: %w", bucket, err)
+		}
+		e.graphs[bucket] = g
+	}
+	return g.Launch(e.stream)
+}
+
+// dropGraphs forgets the recorded steps, because a buffer they use has moved.
+func (e *exec) dropGraphs() error {
+	var errs []error
+	for n, g := range e.graphs {
+		errs = append(errs, g.Close())
+		delete(e.graphs, n)
+	}
+	return errors.Join(errs...)
+}
+
+func (e *exec) copyPage(c device.PageCopy) error {
+	if c.Tokens == 0 {
+		return nil
+	}
+	token := e.plane / int64(e.o.Pages) / int64(e.o.PageTokens)
+	*e.copies.a = copyArgs{cache: e.cache, planeBytes: e.plane, pageByt: e.plane / int64(e.o.Pages), bytes: int64(c.Tokens) * token, src: c.Src, dst: c.Dst}
+	return e.copies.run(e, 4, 2*e.p.Layers, 1, 128, 0)
+}
+
+// pageShift is log2 of the page size, or -1.
+func (e *exec) pageShift() int32 {
+	if n := uint(e.o.PageTokens); bits.OnesCount(n) == 1 {
+		return int32(bits.TrailingZeros(n))
+	}
+	return -1
+}

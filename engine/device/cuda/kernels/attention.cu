@@ -1,0 +1,399 @@
+// Attention over paged keys and values, softmax in float32 with a running maximum
+// (FlashAttention-2, arXiv:2307.08691).
+#include "common.cuh"
+
+struct AttentionArgs {
+  const void* q; // [rows, qStride]
+  const void* k; // cache of the layer: [pages · page tokens, kvHeads · head dim]
+  const void* v;
+  void* out;            // [rows, heads · head dim]
+  const int* tables;    // [sequences, header[0]] pages
+  const int* seqs;      // [sequences][4]: first row, rows, tokens before, unused
+  const int* rowSeq;    // plain: sequence of a row, -1: none
+  const int* positions; // plain: position of a row
+  const int* work;      // decode: sequence; prefill: sequence and number of its tile; -1: none
+  const int* header;    // [0]: pages per sequence in tables
+  float* partial;       // decode: [work][kvHeads][splits][16][head dim + 2]
+  u32* counters;        // decode: [work][kvHeads], zero between launches
+  int qStride;
+  int type; // of q, cache and out
+  int heads, kvHeads, headDim;
+  int pageTokens, pageShift; // shift -1: no power of two
+  int window;                // 0: all
+  int splits;
+  float scale;
+};
+STRUCT(AttentionArgs)
+
+__device__ __forceinline__ i64 tokenSlot(const AttentionArgs& a, const int* table, int token) {
+  if (a.pageShift >= 0) return ((i64)table[token >> a.pageShift] << a.pageShift) + (token & (a.pageTokens - 1));
+  return (i64)table[token / a.pageTokens] * a.pageTokens + token % a.pageTokens;
+}
+
+// plain: any head dim up to 512 and any type. A block of four warps per row and
+// head; each warp runs over every fourth token.
+extern "C" __global__ void __launch_bounds__(128) attention_plain(const __grid_constant__ AttentionArgs a) {
+  __shared__ float sq[512], acc[4][512], top[4], sum[4];
+  waitPrior();
+  letNext();
+  int row = blockIdx.x, head = blockIdx.y, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  int seq = a.rowSeq[row];
+  if (seq < 0) return;
+  int position = a.positions[row], hd = a.headDim;
+  const int* table = a.tables + (i64)seq * a.header[0];
+  i64 width = (i64)a.kvHeads * hd, at = (i64)(head / (a.heads / a.kvHeads)) * hd;
+  for (int d = threadIdx.x; d < hd; d += 128) sq[d] = load(a.q, a.type, (i64)row * a.qStride + head * hd + d) * a.scale;
+  for (int d = lane; d < hd; d += 32) acc[warp][d] = 0;
+  __syncthreads();
+  float m = -INFINITY, l = 0;
+  for (int token = (a.window > 0 ? max(0, position - a.window + 1) : 0) + warp; token <= position; token += 4) {
+    i64 p = tokenSlot(a, table, token) * width + at;
+    float s = 0;
+    for (int d = lane; d < hd; d += 32) s += sq[d] * load(a.k, a.type, p + d);
+    s = warpSum(s);
+    float next = fmaxf(m, s), old = expf(m - next), w = expf(s - next);
+    l = l * old + w;
+    m = next;
+    for (int d = lane; d < hd; d += 32) acc[warp][d] = acc[warp][d] * old + w * load(a.v, a.type, p + d);
+  }
+  if (lane == 0) top[warp] = m, sum[warp] = l;
+  __syncthreads();
+  float most = fmaxf(fmaxf(top[0], top[1]), fmaxf(top[2], top[3])), all = 0, f[4];
+  for (int i = 0; i < 4; i++) {
+    f[i] = sum[i] > 0 ? expf(top[i] - most) : 0.f;
+    all += f[i] * sum[i];
+  }
+  for (int d = threadIdx.x; d < hd; d += 128) {
+    float v = 0;
+    for (int i = 0; i < 4; i++) v += f[i] * acc[i][d];
+    store(a.out, a.type, (i64)row * a.heads * hd + head * hd + d, v / all);
+  }
+}
+
+__device__ __forceinline__ float quadMax(float v) {
+  v = fmaxf(v, __shfl_xor_sync(~0u, v, 1));
+  return fmaxf(v, __shfl_xor_sync(~0u, v, 2));
+}
+__device__ __forceinline__ float quadSum(float v) {
+  v += __shfl_xor_sync(~0u, v, 1);
+  return v + __shfl_xor_sync(~0u, v, 2);
+}
+
+constexpr float LOG2E = 1.44269504088896340736f;
+
+// decode: up to 16 queries (rows of a sequence times the heads of a KV head) against
+// a part of the keys, as in Flash-Decoding: block (work, KV head, split). Keys and
+// values go from memory to registers in 16-byte pieces; since neither sum over the
+// head dim nor over tokens minds its order, the pieces fit the matrix instructions
+// as they are (values after an 8×8 transposition within the warp). The last block
+// of a work item adds the parts.
+template <class T, int HD> __device__ __forceinline__ void decodeBody(const AttentionArgs& a) {
+  constexpr int C = HD / 32, TB = HD <= 64 ? 32 : 16, NT = TB / 8, WIDE = HD + 2;
+  __shared__ float part[4][16][WIDE];
+  __shared__ float weight[64];
+  __shared__ u32 last;
+  waitPrior();
+  letNext();
+  int seq = a.work[blockIdx.x], kv = blockIdx.y, split = blockIdx.z;
+  int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+  if (seq < 0) return;
+  int row0 = a.seqs[seq * 4], rows = a.seqs[seq * 4 + 1], past = a.seqs[seq * 4 + 2];
+  int group = a.heads / a.kvHeads, queries = rows * group, len = past + rows;
+  int begin = a.window > 0 ? max(0, past - a.window + 1) : 0;
+  int chunk = (len - begin + a.splits - 1) / a.splits;
+  chunk = (chunk + 4 * TB - 1) / (4 * TB) * (4 * TB);
+  int active = (len - begin + chunk - 1) / chunk;
+  if (split >= active) return;
+  int from = begin + split * chunk, to = min(len, from + chunk);
+  const int* table = a.tables + (i64)seq * a.header[0];
+  i64 width = (i64)a.kvHeads * HD;
+  const T* keys = (const T*)a.k + kv * HD;
+  const T* values = (const T*)a.v + kv * HD;
+
+  uint4 q[2][C];
+  int limit[2];
+#pragma unroll
+  for (int h = 0; h < 2; h++) {
+    int r = g + 8 * h;
+    limit[h] = r < queries ? past + r / group : -1;
+#pragma unroll
+    for (int c = 0; c < C; c++) {
+      q[h][c] = make_uint4(0, 0, 0, 0);
+      if (r < queries) q[h][c] = *(const uint4*)((const T*)a.q + (i64)(row0 + r / group) * a.qStride + (kv * group + r % group) * HD + c * 32 + t * 8);
+    }
+  }
+  float m[2] = {-INFINITY, -INFINITY}, l[2] = {0, 0}, acc[C][4][4] = {};
+  float scale = a.scale * LOG2E;
+  for (int base = from + warp * TB; base < to; base += 4 * TB) {
+    uint4 k[NT][C], v[NT][C];
+#pragma unroll
+    for (int i = 0; i < NT; i++) {
+      int token = base + i * 8 + g;
+      bool on = token < to;
+      i64 p = on ? tokenSlot(a, table, token) * width + t * 8 : 0;
+#pragma unroll
+      for (int c = 0; c < C; c++) {
+        k[i][c] = v[i][c] = make_uint4(0, 0, 0, 0);
+        if (on) {
+          k[i][c] = *(const uint4*)(keys + p + c * 32);
+          v[i][c] = *(const uint4*)(values + p + c * 32);
+        }
+      }
+    }
+    float s[NT][4];
+    float most[2] = {m[0], m[1]};
+#pragma unroll
+    for (int i = 0; i < NT; i++) {
+#pragma unroll
+      for (int e = 0; e < 4; e++) s[i][e] = 0;
+#pragma unroll
+      for (int c = 0; c < C; c++) {
+        mma<T>(s[i], q[0][c].x, q[1][c].x, q[0][c].y, q[1][c].y, k[i][c].x, k[i][c].y);
+        mma<T>(s[i], q[0][c].z, q[1][c].z, q[0][c].w, q[1][c].w, k[i][c].z, k[i][c].w);
+      }
+#pragma unroll
+      for (int e = 0; e < 4; e++) {
+        int token = base + i * 8 + 2 * t + e % 2, h = e / 2;
+        bool on = token < to && token <= limit[h] && (a.window <= 0 || token > limit[h] - a.window);
+        s[i][e] = on ? s[i][e] * scale : -INFINITY;
+        most[h] = fmaxf(most[h], s[i][e]);
+      }
+    }
+    float old[2];
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+      most[h] = quadMax(most[h]);
+      old[h] = most[h] == -INFINITY ? 1.f : exp2f(m[h] - most[h]);
+      m[h] = most[h];
+      l[h] *= old[h];
+    }
+#pragma unroll
+    for (int c = 0; c < C; c++)
+#pragma unroll
+      for (int j = 0; j < 4; j++)
+#pragma unroll
+        for (int e = 0; e < 4; e++) acc[c][j][e] *= old[e / 2];
+#pragma unroll
+    for (int i = 0; i < NT; i += 2) {
+      float p[2][4];
+#pragma unroll
+      for (int b = 0; b < 2; b++)
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+          p[b][e] = s[i + b][e] == -INFINITY ? 0.f : exp2f(s[i + b][e] - m[e / 2]);
+          l[e / 2] += p[b][e];
+        }
+      u32 a0 = pack2<T>(p[0][0], p[0][1]), a1 = pack2<T>(p[0][2], p[0][3]), a2 = pack2<T>(p[1][0], p[1][1]), a3 = pack2<T>(p[1][2], p[1][3]);
+#pragma unroll
+      for (int c = 0; c < C; c++) {
+        mma<T>(acc[c][0], a0, a1, a2, a3, transpose8(v[i][c].x), transpose8(v[i + 1][c].x));
+        mma<T>(acc[c][1], a0, a1, a2, a3, transpose8(v[i][c].y), transpose8(v[i + 1][c].y));
+        mma<T>(acc[c][2], a0, a1, a2, a3, transpose8(v[i][c].z), transpose8(v[i + 1][c].z));
+        mma<T>(acc[c][3], a0, a1, a2, a3, transpose8(v[i][c].w), transpose8(v[i + 1][c].w));
+      }
+    }
+  }
+#pragma unroll
+  for (int h = 0; h < 2; h++) {
+    l[h] = quadSum(l[h]);
+    int r = g + 8 * h;
+    if (t == 0) part[warp][r][HD] = m[h], part[warp][r][HD + 1] = l[h];
+#pragma unroll
+    for (int c = 0; c < C; c++)
+#pragma unroll
+      for (int j = 0; j < 4; j++)
+#pragma unroll
+        for (int e = 0; e < 2; e++) part[warp][r][c * 32 + t * 8 + 2 * j + e] = acc[c][j][2 * h + e];
+  }
+  __syncthreads();
+  // weight[warp · 16 + r]: factor of each warp's part; after it the row's m and l.
+  if (threadIdx.x < 16) {
+    int r = threadIdx.x;
+    float top = -INFINITY, sum = 0;
+    for (int i = 0; i < 4; i++) top = fmaxf(top, part[i][r][HD]);
+    for (int i = 0; i < 4; i++) {
+      float f = part[i][r][HD] == -INFINITY ? 0.f : exp2f(part[i][r][HD] - top);
+      weight[i * 16 + r] = f;
+      sum += f * part[i][r][HD + 1];
+    }
+    part[0][r][HD] = top;
+    part[0][r][HD + 1] = sum;
+  }
+  __syncthreads();
+  i64 item = (i64)blockIdx.x * a.kvHeads + kv;
+  float* mine = a.partial + (item * a.splits + split) * 16 * WIDE;
+  for (int i = threadIdx.x; i < queries * HD; i += 128) {
+    int r = i / HD, d = i % HD;
+    float v = 0;
+    for (int w = 0; w < 4; w++) v += weight[w * 16 + r] * part[w][r][d];
+    if (active == 1) ((T*)a.out)[(i64)(row0 + r / group) * a.heads * HD + (kv * group + r % group) * HD + d] = fromf<T>(v / part[0][r][HD + 1]);
+    else mine[r * WIDE + d] = v;
+  }
+  if (active == 1) return;
+  if (threadIdx.x < queries) {
+    mine[threadIdx.x * WIDE + HD] = part[0][threadIdx.x][HD];
+    mine[threadIdx.x * WIDE + HD + 1] = part[0][threadIdx.x][HD + 1];
+  }
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    last = atomicAdd(&a.counters[item], 1) == active - 1;
+    if (last) a.counters[item] = 0;
+  }
+  __syncthreads();
+  if (!last) return;
+  __threadfence();
+  const float* parts = a.partial + item * a.splits * 16 * WIDE;
+  for (int i = threadIdx.x; i < queries * HD; i += 128) {
+    int r = i / HD, d = i % HD;
+    float top = -INFINITY, sum = 0, v = 0;
+    for (int s = 0; s < active; s++) {
+      const float* p = parts + (s * 16 + r) * WIDE;
+      float ms = __ldcg(p + HD), next = fmaxf(top, ms);
+      if (ms == -INFINITY) continue;
+      float keep = exp2f(top - next), f = exp2f(ms - next);
+      v = v * keep + f * __ldcg(p + d);
+      sum = sum * keep + f * __ldcg(p + HD + 1);
+      top = next;
+    }
+    ((T*)a.out)[(i64)(row0 + r / group) * a.heads * HD + (kv * group + r % group) * HD + d] = fromf<T>(v / sum);
+  }
+}
+
+// prefill: a tile of 128 queries (consecutive tokens times the heads of a KV head)
+// against all their keys, 64 tokens at a time through shared memory.
+template <class T, int HD> __device__ __forceinline__ void prefillBody(const AttentionArgs& a) {
+  constexpr int TOKENS = 64, ROW = HD * 2, PIECES = HD / 8, TILE = TOKENS * ROW;
+  extern __shared__ uint4 dynamic[];
+  waitPrior();
+  letNext();
+  int seq = a.work[blockIdx.x * 2], tile = a.work[blockIdx.x * 2 + 1], kv = blockIdx.y;
+  int tid = threadIdx.x, warp = tid / 32, lane = tid % 32, g = lane / 4, t = lane % 4;
+  if (seq < 0) return;
+  int row0 = a.seqs[seq * 4], rows = a.seqs[seq * 4 + 1], past = a.seqs[seq * 4 + 2];
+  int group = a.heads / a.kvHeads, queries = rows * group, q0 = tile * 128;
+  int end = past + min(rows - 1, (q0 + 127) / group) + 1;
+  int begin = a.window > 0 ? max(0, past + q0 / group - a.window + 1) / TOKENS * TOKENS : 0;
+  const int* table = a.tables + (i64)seq * a.header[0];
+  i64 width = (i64)a.kvHeads * HD;
+  const T* keys = (const T*)a.k + kv * HD;
+  const T* values = (const T*)a.v + kv * HD;
+  u32 base = smemAddress(dynamic);
+
+  auto fill = [&](int token0, int buffer) {
+    u32 to = base + buffer * 2 * TILE;
+#pragma unroll
+    for (int i = tid; i < TOKENS * PIECES; i += 256) {
+      int r = i / PIECES, c = i % PIECES, token = token0 + r;
+      bool on = token < end;
+      i64 p = on ? tokenSlot(a, table, token) * width + c * 8 : 0;
+      u32 at = to + r * ROW + ((c ^ (r & 7)) << 4);
+      copy16(at, keys + p, on);
+      copy16(at + TILE, values + p, on);
+    }
+  };
+
+  u32 q[HD / 16][4];
+  int limit[2];
+#pragma unroll
+  for (int h = 0; h < 2; h++) {
+    int r = q0 + warp * 16 + g + 8 * h;
+    limit[h] = r < queries ? past + r / group : -1;
+    const T* p = (const T*)a.q + (i64)(row0 + r / group) * a.qStride + (kv * group + r % group) * HD + 2 * t;
+#pragma unroll
+    for (int i = 0; i < HD / 16; i++) {
+      q[i][h] = r < queries ? *(const u32*)(p + i * 16) : 0;
+      q[i][h + 2] = r < queries ? *(const u32*)(p + i * 16 + 8) : 0;
+    }
+  }
+  float m[2] = {-INFINITY, -INFINITY}, l[2] = {0, 0}, acc[HD / 8][4] = {};
+  float scale = a.scale * LOG2E;
+  fill(begin, 0);
+  copyCommit();
+  int buffer = 0;
+  for (int token0 = begin; token0 < end; token0 += TOKENS, buffer ^= 1) {
+    __syncthreads();
+    if (token0 + TOKENS < end) fill(token0 + TOKENS, buffer ^ 1);
+    copyCommit();
+    copyWait<1>();
+    __syncthreads();
+    u32 kt = base + buffer * 2 * TILE, vt = kt + TILE;
+    float s[TOKENS / 8][4] = {};
+#pragma unroll
+    for (int i = 0; i < HD / 16; i++)
+#pragma unroll
+      for (int j = 0; j < TOKENS / 16; j++) {
+        u32 b[4];
+        int r = j * 16 + lane / 16 * 8 + lane % 8, c = i * 2 + lane / 8 % 2;
+        ldmatrix4(b, kt + r * ROW + ((c ^ (r & 7)) << 4));
+        mma<T>(s[2 * j], q[i][0], q[i][1], q[i][2], q[i][3], b[0], b[1]);
+        mma<T>(s[2 * j + 1], q[i][0], q[i][1], q[i][2], q[i][3], b[2], b[3]);
+      }
+    float most[2] = {m[0], m[1]};
+    bool edge = token0 + TOKENS > past + q0 / group || a.window > 0;
+#pragma unroll
+    for (int j = 0; j < TOKENS / 8; j++)
+#pragma unroll
+      for (int e = 0; e < 4; e++) {
+        int h = e / 2;
+        s[j][e] *= scale;
+        if (edge) {
+          int token = token0 + j * 8 + 2 * t + e % 2;
+          if (token > limit[h] || (a.window > 0 && token <= limit[h] - a.window)) s[j][e] = -INFINITY;
+        }
+        most[h] = fmaxf(most[h], s[j][e]);
+      }
+    float old[2], off[2];
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+      most[h] = quadMax(most[h]);
+      off[h] = most[h] == -INFINITY ? 0.f : most[h];
+      old[h] = exp2f(m[h] - off[h]);
+      m[h] = most[h];
+      l[h] *= old[h];
+    }
+#pragma unroll
+    for (int i = 0; i < HD / 8; i++)
+#pragma unroll
+      for (int e = 0; e < 4; e++) acc[i][e] *= old[e / 2];
+#pragma unroll
+    for (int j = 0; j < TOKENS / 8; j++)
+#pragma unroll
+      for (int e = 0; e < 4; e++) {
+        s[j][e] = exp2f(s[j][e] - off[e / 2]);
+        l[e / 2] += s[j][e];
+      }
+#pragma unroll
+    for (int j = 0; j < TOKENS / 16; j++) {
+      u32 a0 = pack2<T>(s[2 * j][0], s[2 * j][1]), a1 = pack2<T>(s[2 * j][2], s[2 * j][3]);
+      u32 a2 = pack2<T>(s[2 * j + 1][0], s[2 * j + 1][1]), a3 = pack2<T>(s[2 * j + 1][2], s[2 * j + 1][3]);
+#pragma unroll
+      for (int i = 0; i < HD / 16; i++) {
+        u32 b[4];
+        int r = j * 16 + lane % 16, c = i * 2 + lane / 16;
+        ldmatrix4t(b, vt + r * ROW + ((c ^ (r & 7)) << 4));
+        mma<T>(acc[2 * i], a0, a1, a2, a3, b[0], b[1]);
+        mma<T>(acc[2 * i + 1], a0, a1, a2, a3, b[2], b[3]);
+      }
+    }
+  }
+  copyWait<0>();
+#pragma unroll
+  for (int h = 0; h < 2; h++) {
+    float sum = quadSum(l[h]);
+    int r = q0 + warp * 16 + g + 8 * h;
+    if (r >= queries) continue;
+    T* p = (T*)a.out + (i64)(row0 + r / group) * a.heads * HD + (kv * group + r % group) * HD + 2 * t;
+#pragma unroll
+    for (int i = 0; i < HD / 8; i++) *(u32*)(p + i * 8) = pack2<T>(acc[i][2 * h] / sum, acc[i][2 * h + 1] / sum);
+  }
+}
+
+#define ATTENTION(T, HD) \
+  extern "C" __global__ void __launch_bounds__(128) decode_##T##_##HD(const __grid_constant__ AttentionArgs a) { decodeBody<T, HD>(a); } \
+  extern "C" __global__ void __launch_bounds__(256) prefill_##T##_##HD(const __grid_constant__ AttentionArgs a) { prefillBody<T, HD>(a); }
+
+ATTENTION(bf16, 64)
+ATTENTION(bf16, 128)
+ATTENTION(f16, 64)
+ATTENTION(f16, 128)

@@ -1,0 +1,253 @@
+package cuda
+
+import (
+	"unsafe"
+
+	"github.com/godwit-ai/godwit/engine/device/cuda/driver"
+)
+
+const (
+	skinnyRows = 16 // most rows of the kernels that stream weights into registers
+	normRows   = 4  // up to here they normalise their rows themselves
+	wideBytes  = 128 << 20
+)
+
+// productRun is a product: its operand made ready, then its matrices.
+type productRun struct {
+	after  bool
+	x      view
+	norm   *call[normArgs] // nil: no norm
+	cast   *call[moveArgs] // nil: x has the right type
+	width  int
+	eps    float32
+	weight pointer // of the norm
+	ready  view    // the operand after norm or cast
+	parts  []*linearRun
+}
+
+// linearRun is one matrix with the kernels that may multiply it; all share a.
+type linearRun struct {
+	e       *exec
+	a       *linearArgs
+	w       matrixArgs
+	plain   *driver.Launch
+	skinny  [2]*driver.Launch // up to 8 rows, up to 16
+	blocks  int               // of the skinny kernels, at most
+	warps   int               // that share a tile of it
+	gemm    [3]*driver.Launch // tiles of 128, 64 and 32 rows
+	dequant *call[dequantArgs]
+}
+
+func (e *exec) buildProduct(l *loader, n *node) (runner, error) {
+	pr := n.product
+	r := &productRun{after: n.after, x: e.views[pr.x], width: e.p.Values[pr.x].Width}
+	r.ready = r.x
+	scratch := view{p: e.scratch, typ: e.compute, stride: r.width, width: r.width}
+	if pr.norm != nil {
+		var err error
+		if r.weight, err = l.vector(pr.norm.W[:1], nil, false); err != nil {
+			return nil, err
+		}
+		r.norm, r.eps, r.ready = newCall[normArgs](e, "rmsnorm"), pr.norm.Eps, scratch
+		*r.norm.a = normArgs{x: r.x.p, w: r.weight, out: scratch.p, xType: r.x.typ, outType: scratch.typ,
+			xStride: int32(r.x.stride), outStrid: int32(scratch.stride), width: int32(r.width), eps: r.eps}
+	} else if r.x.typ != e.compute {
+		r.cast, r.ready = newCall[moveArgs](e, "move"), scratch
+		*r.cast.a = moveArgs{x: r.x.p, out: scratch.p, xType: r.x.typ, outType: scratch.typ, xStride: int32(r.x.stride),
+			outStride: int32(scratch.stride), width: int32(r.width)}
+	}
+	for _, p := range pr.parts {
+		run, err := e.buildLinear(l, p)
+		if err != nil {
+			return nil, err
+		}
+		r.parts = append(r.parts, run)
+	}
+	return r, nil
+}
+
+func (e *exec) buildLinear(l *loader, p *linear) (*linearRun, error) {
+	w, err := l.matrix(p.weights, p.glu)
+	if err != nil {
+		return nil, err
+	}
+	bias, err := l.vector(p.biases, p.weights, p.glu)
+	if err != nil {
+		return nil, err
+	}
+	r := &linearRun{e: e, a: &linearArgs{}, w: w}
+	out := e.views[p.outs[0]]
+	*r.a = linearArgs{w: w, bias: bias, out: out.p, outType: out.typ, outStride: int32(out.stride), partial: e.partial, counters: e.count}
+	if p.residual != none {
+		res := e.views[p.residual]
+		r.a.residual, r.a.residualStride = res.p, int32(res.stride)
+	}
+	if p.glu {
+		r.a.glu = 1
+	}
+	args := unsafe.Pointer(r.a)
+	r.plain = e.launch("plain", args)
+	half := w.typ == e.compute && w.typ != f32 && w.k%8 == 0
+	block := w.typ > bf16
+	if !half && !block {
+		return r, nil
+	}
+	name := "skinny_" + typeNames[w.typ]
+	for i, suffix := range []string{"_8", "_16"} {
+		r.skinny[i] = e.launch(name+suffix, args)
+	}
+	if r.blocks, err = e.resident(name + "_8"); err != nil {
+		return nil, err
+	}
+	tiles := int(w.n+7) / 8
+	for r.warps = 1; r.warps < 8 && tiles*r.warps/8 < e.dev.d.SMs; r.warps *= 2 {
+	}
+	for i, suffix := range []string{"_128", "_64", "_32"} {
+		r.gemm[i] = e.launch("gemm_"+typeNames[e.compute]+suffix, args)
+	}
+	if block {
+		r.dequant = newCall[dequantArgs](e, "dequant")
+	}
+	return r, nil
+}
+
+// resident is how many blocks of 256 threads of a kernel the GPU holds at once.
+func (e *exec) resident(name string) (int, error) {
+	registers, _, err := e.code.functions[name].Resources()
+	if err != nil {
+		return 0, err
+	}
+	return e.dev.d.SMs * max(1, min(8, 65536/(256*max(32, (registers+7)&^7)))), nil
+}
+
+// widest is the size of the buffer for a matrix widened to half floats.
+func (e *exec) widest() int64 {
+	n := int64(0)
+	for i, info := range e.p.Weights {
+		if e.plan.stored[i] > bf16 && len(info.Shape) == 2 {
+			n = max(n, min(wideBytes, 4*int64(info.Shape[0])*int64(info.Shape[1])))
+			n = max(n, 2*128*int64(info.Shape[1]))
+		}
+	}
+	return n
+}
+
+func (r *productRun) run(s *step) error {
+	rows := s.count(r.after)
+	fuse := r.norm != nil && rows <= normRows && r.x.typ == f32 && rows*r.width*2 <= skinnyShared
+	for _, p := range r.parts {
+		fuse = fuse && p.skinny[0] != nil
+	}
+	x := r.ready
+	var err error
+	switch {
+	case fuse:
+		x = r.x
+	case r.norm != nil:
+		err = r.norm.run(s.e, rows, 1, 1, min(256, max(32, (r.width/4+31)&^31)), 0)
+	case r.cast != nil:
+		r.cast.a.rows = int32(rows)
+		err = r.cast.run(s.e, moveBlocks(rows*r.width), 1, 1, 256, 0)
+	}
+	if err != nil {
+		return err
+	}
+	for _, p := range r.parts {
+		a := p.a
+		a.rows, a.x, a.xType, a.xStride, a.norm = int32(rows), x.p, x.typ, int32(x.stride), 0
+		if fuse {
+			a.norm, a.eps = r.weight, r.eps
+		}
+		if err := p.run(s, rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *linearRun) run(s *step, rows int) error {
+	switch {
+	case r.skinny[0] == nil:
+		return r.start(r.plain, int(r.w.n+15)/16, (rows+7)/8, 1, 256, 0)
+	case rows <= skinnyRows:
+		k := r.skinny[0]
+		if rows > 8 {
+			k = r.skinny[1]
+		}
+		r.a.splits = int32(r.warps)
+		shared := 0
+		if r.a.norm != 0 {
+			shared = rows * int(r.w.k) * 2
+		}
+		perBlock := 8 / r.warps
+		tiles := int(r.w.n+7) / 8
+		return r.start(k, min(r.blocks, (tiles+perBlock-1)/perBlock), 1, 1, 256, shared)
+	case r.dequant == nil:
+		return r.multiply(rows)
+	}
+	return r.widened(rows)
+}
+
+func (r *linearRun) start(k *driver.Launch, x, y, z, threads, shared int) error {
+	return k.Run(r.e.stream, [3]uint32{uint32(x), uint32(y), uint32(z)}, [3]uint32{uint32(threads), 1, 1}, shared)
+}
+
+// multiply runs a.w, in half floats, over many rows: tiles as large as leave no
+// multiprocessor idle, and sums split along k where even small ones do.
+func (r *linearRun) multiply(rows int) error {
+	n, k, sms := int(r.a.w.n), int(r.a.w.k), r.e.dev.d.SMs
+	steps := (k + 63) / 64
+	at, tile, columns, threads, shared := 0, 128, 128, 256, gemm128Shared
+	if large := ((rows + 127) / 128) * ((n + 127) / 128); large < sms*3/4 {
+		at, tile, columns, threads, shared = 1, 64, 64, 128, gemm64Shared
+		if rows <= 32 {
+			at, tile, shared = 2, 32, gemm32Shared
+		}
+	}
+	x, y := (rows+tile-1)/tile, (n+columns-1)/columns
+	splits := 1
+	if x*y < 2*sms {
+		splits = max(1, min(r.e.splitTarget()/2/(x*y), steps/3, 16))
+	}
+	// No split may be without a step of its own.
+	per := (steps + splits - 1) / splits
+	splits = (steps + per - 1) / per
+	r.a.splits = int32(splits)
+	return r.start(r.gemm[at], x, y, splits, threads, shared)
+}
+
+// widened multiplies a matrix in blocks, widening as many of its rows at a time as
+// the buffer holds.
+func (r *linearRun) widened(rows int) error {
+	all := *r.a
+	defer func() { *r.a = all }()
+	n, k := int(r.w.n), int(r.w.k)
+	per := int(r.e.wideN) / (2 * k) / 128 * 128
+	for first := 0; first < n; first += per {
+		part := min(per, n-first)
+		*r.dequant.a = dequantArgs{w: r.w, out: r.e.wide, first: int32(first), rows: int32(part)}
+		if err := r.dequant.run(r.e, moveBlocks(part*k/8), 1, 1, 256, 0); err != nil {
+			return err
+		}
+		*r.a = all
+		r.a.w = matrixArgs{q: r.e.wide, typ: f16, n: int32(part), k: int32(k)}
+		column := first
+		if all.glu != 0 {
+			column /= 2
+		}
+		r.a.out += pointer(column * typeBytes(all.outType))
+		if all.bias != 0 {
+			r.a.bias += pointer(4 * first)
+		}
+		if all.residual != 0 {
+			r.a.residual += pointer(4 * first)
+		}
+		if err := r.multiply(rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// moveBlocks is the grid of a kernel that loops over n elements with 256 threads.
+func moveBlocks(n int) int { return max(1, min(4096, (n+255)/256)) }
