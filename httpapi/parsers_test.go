@@ -62,3 +62,30 @@ func replayParsed(t *testing.T, request string) string {
 	text = createdPattern.ReplaceAllString(idPattern.ReplaceAllString(text, `"id":"ID"`), `"created":0`)
 	return callIDPattern.ReplaceAllString(text, `"id":"CALL"`)
 }
+
+func TestParserRoutes(t *testing.T) {
+	url, _ := serve(t, &enginetest.Fake{ReasoningParser: "deepseek-r1"}, Options{})
+	tools := `"tools":[{"type":"function","function":{"name":"f"}}]`
+	for _, c := range []struct {
+		name, path, body string
+		status           int
+		want             string
+	}{
+		{"thinking", "/separate_reasoning", `{"text":"<think>a</think>b","reasoning_parser":"qwen3"}`, 200, `{"reasoning_text":"a","text":"b"}`},
+		{"a text without thinking", "/separate_reasoning", `{"text":"b","reasoning_parser":"qwen3"}`, 200, `{"reasoning_text":"","text":"b"}`},
+		{"the model's own parser", "/separate_reasoning", `{"text":"a</think>b"}`, 200, `{"reasoning_text":"a","text":"b"}`},
+		{"an unknown parser", "/separate_reasoning", `{"text":"a","reasoning_parser":"x"}`, 400, `"reasoning_parser"`},
+		{"no text", "/separate_reasoning", `{}`, 400, `"text"`},
+		{"an unknown field", "/separate_reasoning", `{"text":"a","tools":[]}`, 400, `"tools"`},
+		{"a call", "/parse_function_call", `{"text":"So <tool_call>{\"name\":\"f\",\"arguments\":{\"a\":1}}</tool_call>",` + tools + `,"tool_call_parser":"qwen25"}`, 200,
+			`{"normal_text":"So","calls":[{"tool_index":0,"name":"f","parameters":"{\"a\":1}"}]}`},
+		{"no call", "/parse_function_call", `{"text":"So",` + tools + `,"tool_call_parser":"qwen25"}`, 200, `{"normal_text":"So","calls":[]}`},
+		{"no parser at all", "/parse_function_call", `{"text":"So",` + tools + `}`, 400, `"tool_call_parser"`},
+		{"no tools", "/parse_function_call", `{"text":"So","tool_call_parser":"qwen25"}`, 400, `"tools"`},
+	} {
+		res, body := do(t, "POST", url+c.path, c.body)
+		if res.StatusCode != c.status || !strings.Contains(body, c.want) || c.status == 200 && body != c.want {
+			t.Errorf("%s: %d %s", c.name, res.StatusCode, body)
+		}
+	}
+}

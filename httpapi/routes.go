@@ -38,6 +38,8 @@ func (s *Server) routes() []route {
 		{"POST", "/tokenize", http.HandlerFunc(s.tokenize)},
 		{"POST", "/v1/detokenize", http.HandlerFunc(s.detokenize)},
 		{"POST", "/detokenize", http.HandlerFunc(s.detokenize)},
+		{"POST", "/separate_reasoning", s.textRoute(openai.SeparateReasoning)},
+		{"POST", "/parse_function_call", s.textRoute(openai.ParseFunctionCall)},
 	}
 	for i := range table {
 		table[i].handler = named(table[i].path, table[i].handler)
@@ -84,8 +86,6 @@ var notOffered = map[string]string{
 	"/generate_from_file":               "The native generate route is",
 	"/encode":                           "Encoding is",
 	"/classify":                         "Classification is",
-	"/parse_function_call":              "Parsing function calls is",
-	"/separate_reasoning":               "Separating reasoning is",
 	"/open_session":                     "Sessions are",
 	"/close_session":                    "Sessions are",
 	"/abort_request":                    "Aborting by id is",
@@ -131,6 +131,21 @@ var notOffered = map[string]string{
 	"/infill":                                      "Infilling is",
 	"/apply-template":                              "Rendering templates is",
 	"/lora-adapters":                               "LoRA adapters are",
+}
+
+// textRoute answers a body with a body; no engine is asked.
+func (s *Server) textRoute(answer func([]byte, openai.Options) ([]byte, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := s.body(w, r)
+		if err == nil {
+			body, err = answer(body, s.decodeOptions(exchangeOf(r)))
+		}
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		s.send(w, http.StatusOK, body)
+	})
 }
 
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {

@@ -13,15 +13,15 @@
 //	            max_tokens max_completion_tokens min_tokens stop stop_token_ids
 //	            no_stop_trim include_stop_str_in_output ignore_eos n stream
 //	            stream_options logprobs top_logprobs echo skip_special_tokens priority
-//	            cache_salt extra_key tools tool_choice (none, auto)
-//	            chat_template_kwargs chat_template (when trusted)
+//	            cache_salt extra_key tools tool_choice (none, auto; required and a named
+//	            function are a 501) chat_template_kwargs chat_template (when trusted)
 //	            continue_final_message add_generation_prompt reasoning_effort reasoning
-//	            response_format (text)
+//	            separate_reasoning stream_reasoning response_format (text)
 //	accepted    user best_of metadata store parallel_tool_calls service_tier
 //	            safety_identifier prompt_cache_key prompt_cache_retention
-//	            prompt_cache_options prediction custom_labels separate_reasoning
-//	            stream_reasoning spaces_between_special_tokens: they describe the caller,
-//	            hint at speed, or concern parsers that this model does not have
+//	            prompt_cache_options prediction custom_labels
+//	            spaces_between_special_tokens: they describe the caller or hint at speed.
+//	            parallel_tool_calls false does not keep a model from making several calls
 //	refused     fields that OpenAI, SGLang or vLLM define and godwit does not do (regex,
 //	            ebnf, json_schema, lora_path, suffix, …): a value that asks for something
 //	            is a 400 "not supported" that names the field; a value that asks for
@@ -34,12 +34,24 @@
 // 1024 bytes, repetition_penalty at least 1e-6 (smaller ones overflow float32),
 // max_tokens at most the context length. Limits holds the rest.
 //
+// # Thinking and tools
+//
+// With a reasoning parser, chat answers have the thinking in reasoning_content and its
+// tokens, the end marker among them, in usage.reasoning_tokens. separate_reasoning false
+// leaves it in the content, markers and all; stream_reasoning false sends it in one
+// piece; chat_template_kwargs carries the family's switch, and force_nonempty_content,
+// which makes the thinking the content when there is no other. With a tool-call parser,
+// and tools in the request, calls are in tool_calls; content is null when there is
+// nothing else, finish_reason is tool_calls and matched_stop null. A stream sends id and
+// name of a call first, then pieces of its arguments. Without a parser, or without tools,
+// the text stays as the model wrote it. Package engine/chat/parse says how texts are read.
+//
 // # Answers
 //
 // The keys, their order and the nulls are SGLang's. Ids are 32 hex characters, or the
 // client's rid. text_offset counts code points. A log-probability of minus infinity is
 // written as -9999, which JSON can hold.
 //
-// One request's way: DecodeChat → Call.Start (engine.Generate) → Encoder.AppendEvent per
+// One request's way: DecodeChat → Call.Start (engine.Generate, parse.Stream) → Encoder.AppendEvent per
 // event, or Finish and Call.AppendResponse → bytes for the socket or the result line.
 package openai

@@ -323,3 +323,36 @@ func (c *counter) add(tokens []engine.Token) int {
 	}
 	return c.n
 }
+
+// Separate splits a whole text with the named reasoning parser. Families with a switch
+// count as thinking only where the text says so by its start marker.
+func Separate(name, text string) (reasoning, content string) {
+	p := Plan{Reasoning: name}
+	if f := findFamily(name); f != nil && f.variable != "" {
+		p.Args = map[string]any{f.variable: false}
+	}
+	ev := whole(p, text)
+	return ev.Reasoning, ev.Text
+}
+
+// Calls reads the tool calls in a whole text with the named parser.
+func Calls(name, text string, tools []engine.Tool) (content string, calls []engine.ToolCall) {
+	ev := whole(Plan{ToolCalls: name, Tools: tools}, text)
+	for _, d := range ev.ToolCalls {
+		if d.Name != "" {
+			calls = append(calls, engine.ToolCall{ID: d.ID, Name: d.Name})
+			continue
+		}
+		calls[d.Index].Arguments += d.Arguments
+	}
+	return ev.Text, calls
+}
+
+func whole(p Plan, text string) engine.Event {
+	s := NewSplitter(p)
+	s.Feed(text)
+	s.End(false)
+	var ev engine.Event
+	s.Take(&ev)
+	return ev
+}
