@@ -5,19 +5,29 @@ GODWIT_BIN names the binary; it is started as
 GODWIT_KERNEL_SNIPPETS may hold a JSON object that replaces entries of SNIPPETS, for a
 binary whose cells show and ask by other functions.
 """
+import atexit
 import json
 import os
 import queue
+import shutil
 import tempfile
 import time
 import unittest
 
 BIN = os.environ.get("GODWIT_BIN", "")
 
-SPEC_ROOT = tempfile.mkdtemp(prefix="godwit-kernelspec-")
+
+def folder(prefix):
+    """A folder that goes with this process."""
+    path = tempfile.mkdtemp(prefix=prefix)
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
+SPEC_ROOT = folder("godwit-kernelspec-")
 KERNEL = "godwit-under-test"
 os.environ["JUPYTER_PATH"] = SPEC_ROOT
-os.environ.setdefault("JUPYTER_RUNTIME_DIR", tempfile.mkdtemp(prefix="godwit-runtime-"))
+os.environ.setdefault("JUPYTER_RUNTIME_DIR", folder("godwit-runtime-"))
 os.makedirs(os.path.join(SPEC_ROOT, "kernels", KERNEL))
 with open(os.path.join(SPEC_ROOT, "kernels", KERNEL, "kernel.json"), "w") as f:
     json.dump({
