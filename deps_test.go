@@ -47,7 +47,7 @@ var policy = map[string]string{
 	"runtime/session":            "runtime/symbols",
 	"runtime/linked":             "",
 	"runtime/serve":              "engine engine/chat/parse engine/local httpapi",
-	"runtime/nb":                 "engine runtime/serve batchjobs viz",
+	"runtime/nb":                 "engine engine/chat/parse runtime/serve batchjobs viz",
 	"notebooks":                  "",
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/godwit-ai/godwit/cmd/internal/cli"
 	"github.com/godwit-ai/godwit/engine"
+	"github.com/godwit-ai/godwit/engine/chat/parse"
 	"github.com/godwit-ai/godwit/runtime/serve"
 )
 
@@ -36,7 +37,7 @@ func chatCommand() *cobra.Command {
 				return cli.Failed(err)
 			}
 			defer eng.Close()
-			t := &talk{eng: eng, sampling: s, out: os.Stdout}
+			t := &talk{eng: eng, sampling: s, out: os.Stdout, thinking: os.Stderr}
 			if system != "" {
 				t.turns = append(t.turns, engine.Message{Role: "system", Content: system})
 			}
@@ -61,6 +62,7 @@ type talk struct {
 	sampling engine.Sampling
 	turns    []engine.Message
 	out      io.Writer
+	thinking io.Writer // with a reasoning parser: what comes before the answer
 }
 
 func (t *talk) loop(ctx context.Context, in io.Reader) error {
@@ -92,19 +94,26 @@ func (t *talk) loop(ctx context.Context, in io.Reader) error {
 
 func (t *talk) say(ctx context.Context, text string) error {
 	turns := append(t.turns, engine.Message{Role: "user", Content: text})
-	s, err := t.eng.Generate(ctx, &engine.Request{Messages: turns, Sampling: t.sampling, SkipSpecialTokens: true})
+	s, err := parse.Generate(ctx, t.eng, &engine.Request{Messages: turns, Sampling: t.sampling, SkipSpecialTokens: true})
 	if err != nil {
 		return err
 	}
-	var answer strings.Builder
+	var answer, thoughts strings.Builder
 	for ev, err := range s.All() {
 		if err != nil {
 			return err
+		}
+		if ev.Reasoning != "" {
+			thoughts.WriteString(ev.Reasoning)
+			fmt.Fprint(t.thinking, ev.Reasoning)
+		}
+		if ev.Text != "" && answer.Len() == 0 && thoughts.Len() > 0 {
+			fmt.Fprint(t.thinking, "\n\n")
 		}
 		answer.WriteString(ev.Text)
 		fmt.Fprint(t.out, ev.Text)
 	}
 	fmt.Fprintln(t.out)
-	t.turns = append(turns, engine.Message{Role: "assistant", Content: answer.String()})
+	t.turns = append(turns, engine.Message{Role: "assistant", Content: answer.String(), Reasoning: thoughts.String()})
 	return nil
 }

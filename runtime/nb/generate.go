@@ -8,6 +8,7 @@ import (
 	"github.com/go-echarts/go-echarts/v2/charts"
 
 	"github.com/godwit-ai/godwit/engine"
+	"github.com/godwit-ai/godwit/engine/chat/parse"
 	"github.com/godwit-ai/godwit/viz"
 )
 
@@ -45,6 +46,7 @@ type Token struct {
 // Answer is one generated text.
 type Answer struct {
 	Text         string
+	Reasoning    string // the thinking before a chat's answer, if the server has a reasoning parser
 	FinishReason string // "stop" or "length"
 	MatchedStop  string // stop string that ended it
 	Tokens       []Token
@@ -196,7 +198,7 @@ func (o *GenerateOptions) apply(r *engine.Request) {
 }
 
 func (e *Env) submit(j job) *engine.Stream {
-	s, err := j.server.Engine().Generate(e.opt.Context(), j.req)
+	s, err := parse.Generate(e.opt.Context(), j.server.Engine(), j.req)
 	if err != nil {
 		fail(err)
 	}
@@ -214,7 +216,7 @@ func finish(s *engine.Stream) *Answer {
 		fail(engine.ErrInternal)
 	}
 	u := s.Usage()
-	a := &Answer{Text: rs[0].Text, FinishReason: string(rs[0].Finish.Reason), MatchedStop: rs[0].Finish.MatchedStop,
+	a := &Answer{Text: rs[0].Text, Reasoning: rs[0].Reasoning, FinishReason: string(rs[0].Finish.Reason), MatchedStop: rs[0].Finish.MatchedStop,
 		PromptTokens: u.Prompt, CachedTokens: u.Cached}
 	for _, t := range rs[0].Tokens {
 		a.Tokens = append(a.Tokens, token(t.TokenProb, t.Top))

@@ -54,7 +54,11 @@ type ServerOptions struct {
 	ContextLength int
 	Threads       int
 	APIKey        string
-	Args          []string // any further server flags, as on the command line
+
+	ReasoningParser string // as --reasoning-parser, such as "qwen3" or "auto"
+	ToolCallParser  string
+
+	Args []string // any further server flags, as on the command line
 }
 
 // LaunchServer starts a server in this process and returns at once; WaitForServer
@@ -74,6 +78,8 @@ func (e *Env) LaunchServer(o ServerOptions) *Process {
 	add("--context-length", strconv.Itoa(o.ContextLength))
 	add("--threads", strconv.Itoa(o.Threads))
 	add("--api-key", o.APIKey)
+	add("--reasoning-parser", o.ReasoningParser)
+	add("--tool-call-parser", o.ToolCallParser)
 	c, notes, err := serve.ParseArgs(append(args, o.Args...))
 	if err != nil {
 		fail(err)

@@ -34,7 +34,7 @@ func (e *Env) Symbols() map[string]map[string]reflect.Value {
 	}
 	for _, t := range []any{
 		(*Process)(nil), (*ServerOptions)(nil), (*GenerateOptions)(nil), (*Token)(nil), (*Answer)(nil), (*Message)(nil),
-		(*Messages)(nil), (*Params)(nil), (*Client)(nil), (*Completion)(nil), (*Choice)(nil), (*ResponseMessage)(nil),
+		(*Messages)(nil), (*Params)(nil), (*Client)(nil), (*Completion)(nil), (*Choice)(nil), (*ResponseMessage)(nil), (*ToolCall)(nil), (*FunctionCall)(nil),
 		(*Usage)(nil), (*ModelCard)(nil), (*APIError)(nil), (*BatchOptions)(nil), (*BatchResult)(nil), (*Failure)(nil),
 		(*HTML)(nil), (*Markdown)(nil), (*Latex)(nil), (*SVG)(nil), (*JavaScript)(nil), (*PNG)(nil), (*JPEG)(nil),
 		(*viz.Finished)(nil), (*viz.Logprob)(nil), // what the charts draw

@@ -81,6 +81,10 @@ func TestParseCommand(t *testing.T) {
 			with(func(c *Config) { c.Port = 1 }),
 			[]string{"--mem-fraction-static", "--attention-backend", "--disable-cuda-graph"},
 		},
+		"parsers by name, and by the chat template": {
+			"python3 -m sglang.launch_server --model m --reasoning-parser qwen3 --tool-call-parser=auto",
+			with(func(c *Config) { c.ReasoningParser, c.ToolCallParser = "qwen3", "auto" }), nil,
+		},
 		"one device is what there is": {"godwit serve --model m --tp 1 --dp-size=1", with(func(*Config) {}), []string{"--tp", "--dp-size"}},
 		"the last of a repeated flag counts": {
 			"godwit serve --model x --log-level info --model m --log-level error", with(func(c *Config) { c.LogLevel = "error" }), nil,

@@ -20,6 +20,7 @@
 package parse
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"io"
@@ -355,4 +356,22 @@ func whole(p Plan, text string) engine.Event {
 	var ev engine.Event
 	s.Take(&ev)
 	return ev
+}
+
+// Generate submits a request and reads the answers to a chat with the parsers of the
+// engine's model: for callers that have no wishes of their own. It fills KeepSpecial.
+func Generate(ctx context.Context, eng engine.Engine, req *engine.Request) (*engine.Stream, error) {
+	var p Plan
+	if models := eng.Models(); req.Messages != nil && len(models) > 0 {
+		p = Plan{Reasoning: models[0].ReasoningParser, ToolCalls: models[0].ToolCallParser, Tools: req.Tools, Args: req.TemplateArgs}
+		if req.ContinueFinal && len(req.Messages) > 0 {
+			p.Continued = &req.Messages[len(req.Messages)-1]
+		}
+		req.KeepSpecial = p.Markers()
+	}
+	s, err := eng.Generate(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return Stream(s, req.N, p), nil
 }
