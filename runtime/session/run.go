@@ -107,7 +107,17 @@ func (s *Session) Done() <-chan struct{} {
 func (s *Session) Checkpoint() { s.checkpoint() }
 
 func (s *Session) checkpoint() {
-	if r := s.current(); r != nil && r.reason.Load() != nil {
+	r := s.current()
+	if r == nil {
+		return
+	}
+	switch reason := r.reason.Load(); {
+	case reason == nil:
+	case reason.Name == stackOverflow:
+		// The interpreter panics again in every frame, which takes forever when there
+		// are a million of them; Goexit runs the deferred calls once.
+		runtime.Goexit()
+	default:
 		panic(stopSignal{r})
 	}
 }
@@ -273,6 +283,8 @@ func (r *run) watch() {
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/stacks:bytes"}}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
+	metrics.Read(sample)
+	limit := max(stackLimit, sample[0].Value.Uint64()+stackLimit/2) // an earlier run's stacks may still be there
 	for {
 		select {
 		case <-r.ended:
@@ -281,13 +293,25 @@ func (r *run) watch() {
 			return
 		case <-tick.C:
 			metrics.Read(sample)
-			if sample[0].Value.Uint64() > stackLimit {
-				r.cancel(&Error{Name: "StackOverflow", Message: "stack overflow: the recursion is too deep or has no end"})
+			if sample[0].Value.Uint64() > limit {
+				r.cancel(&Error{Name: stackOverflow, Message: "stack overflow: the recursion is too deep or has no end"})
 				return
 			}
 		}
 	}
 }
+
+// grace is how long Exec waits for a cancelled run to end. Millions of frames take a
+// second or two to return, and their stack should be free before the next cell.
+func (r *run) grace() time.Duration {
+	if r.reason.Load().Name == stackOverflow {
+		return 10 * time.Second
+	}
+	return grace
+}
+
+// stackOverflow is the name of the error that watch ends a run with.
+const stackOverflow = "StackOverflow"
 
 // stackLimit is how much stack all goroutines together may use.
 const stackLimit = 1 << 30

@@ -63,7 +63,7 @@ func TestInterruptsEndEveryWait(t *testing.T) {
 				t.Errorf("the interrupt took %v", took)
 			}
 			rec := &recorder{}
-			if e := exec(t, s, rec, "fmt.Print(kept)"); e != nil || rec.stdout() != "7" {
+			if e := exec(t, s, rec, "time.Sleep(50 * time.Millisecond)\nfmt.Print(kept)"); e != nil || rec.stdout() != "7" {
 				t.Errorf("the state is lost: %v %q", e, rec.stdout())
 			}
 		})
@@ -133,7 +133,7 @@ func TestFaultsKeepTheSession(t *testing.T) {
 				t.Errorf("no line: %+v", e)
 			}
 			rec := &recorder{}
-			if e := exec(t, s, rec, "fmt.Print(kept)"); e != nil || rec.stdout() != "7" {
+			if e := exec(t, s, rec, "time.Sleep(50 * time.Millisecond)\nfmt.Print(kept)"); e != nil || rec.stdout() != "7" {
 				t.Errorf("the state is lost: %v %q", e, rec.stdout())
 			}
 		})

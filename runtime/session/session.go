@@ -172,7 +172,7 @@ func (s *Session) launch(ctx context.Context, r *run, programs []func()) error {
 		if err != nil && err.Name != "Panic" {
 			return err
 		}
-	case <-time.After(grace):
+	case <-time.After(r.grace()):
 	}
 	return r.reason.Load()
 }
@@ -188,6 +188,9 @@ func asError(e *Error) error {
 func (r *run) failure(v any) *Error {
 	switch v := v.(type) {
 	case nil:
+		if reason := r.reason.Load(); reason != nil {
+			return reason
+		}
 		return &Error{Name: "Panic", Message: "runtime.Goexit ended the cell"}
 	case stopSignal:
 		return r.reason.Load()
