@@ -23,7 +23,7 @@ func decode(kind Kind, body []byte, opt Options) (*Call, error) {
 	r := &request{
 		kind: kind, opt: opt, lim: opt.Limits.filled(), n: 1,
 		sampling: engine.DefaultSampling(), given: map[string]bool{},
-		skipSpecial: true, addGeneration: true, separateReasoning: true, streamReasoning: true,
+		skipSpecial: true, addGeneration: true, separateReasoning: true, streamReasoning: true, parallelCalls: true,
 	}
 	if err := checkSyntax(body); err != nil {
 		return nil, err
@@ -257,6 +257,7 @@ func (r *request) plan(m engine.ModelInfo) parse.Plan {
 		Reasoning: m.ReasoningParser, ToolCalls: m.ToolCallParser, Tools: r.tools,
 		Args: r.templateArgs, Effort: r.reasoningEffort,
 		KeepMarkers: !r.separateReasoning, HoldReasoning: !r.streamReasoning, ForceContent: r.forceContent,
+		OneCall: !r.parallelCalls,
 	}
 	if n := len(r.messages); r.continueFinal && n > 0 && r.inputIDs == nil {
 		p.Continued = &r.messages[n-1]

@@ -16,12 +16,12 @@
 //	            cache_salt extra_key tools tool_choice (none, auto; required and a named
 //	            function are a 501) chat_template_kwargs chat_template (when trusted)
 //	            continue_final_message add_generation_prompt reasoning_effort reasoning
-//	            separate_reasoning stream_reasoning response_format (text)
-//	accepted    user best_of metadata store parallel_tool_calls service_tier
+//	            separate_reasoning stream_reasoning parallel_tool_calls response_format
+//	            (text)
+//	accepted    user best_of metadata store service_tier
 //	            safety_identifier prompt_cache_key prompt_cache_retention
 //	            prompt_cache_options prediction custom_labels
-//	            spaces_between_special_tokens: they describe the caller or hint at speed.
-//	            parallel_tool_calls false does not keep a model from making several calls
+//	            spaces_between_special_tokens: they describe the caller or hint at speed
 //	refused     fields that OpenAI, SGLang or vLLM define and godwit does not do (regex,
 //	            ebnf, json_schema, lora_path, suffix, …): a value that asks for something
 //	            is a 400 "not supported" that names the field; a value that asks for
@@ -43,7 +43,8 @@
 // which makes the thinking the content when there is no other. With a tool-call parser,
 // and tools in the request, calls are in tool_calls; content is null when there is
 // nothing else, finish_reason is tool_calls and matched_stop null. A stream sends id and
-// name of a call first, then pieces of its arguments. Without a parser, or without tools,
+// name of a call first, then pieces of its arguments. With parallel_tool_calls false the
+// answer ends where a second call begins. Without a parser, or without tools,
 // the text stays as the model wrote it. Package engine/chat/parse says how texts are read.
 //
 // # Answers

@@ -52,7 +52,7 @@ type request struct {
 	addGeneration     bool
 	addGenerationTrue bool
 
-	separateReasoning, streamReasoning, forceContent bool
+	separateReasoning, streamReasoning, forceContent, parallelCalls bool
 }
 
 type prompt struct {
@@ -126,6 +126,7 @@ var fields = map[string]field{
 	// Chat.
 	"tools":                  {inChat, readTools},
 	"tool_choice":            {inChat, readToolChoice},
+	"parallel_tool_calls":    {inChat, readBool(func(r *request) *bool { return &r.parallelCalls })},
 	"chat_template_kwargs":   {inChat, readTemplateArgs},
 	"chat_template":          {inChat, readTemplate},
 	"continue_final_message": {inChat, readBool(func(r *request) *bool { return &r.continueFinal })},
@@ -142,7 +143,6 @@ var fields = map[string]field{
 	"best_of":                {inBoth, readIgnoredInt},
 	"metadata":               {inBoth, ignore},
 	"store":                  {inChat, ignore},
-	"parallel_tool_calls":    {inChat, checkBool},
 	"service_tier":           {inBoth, ignore},
 	"safety_identifier":      {inBoth, ignore},
 	"prompt_cache_key":       {inBoth, ignore},

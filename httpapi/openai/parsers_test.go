@@ -97,6 +97,7 @@ func TestParsersInAnswers(t *testing.T) {
 		"a content is forced":                         {"qwen3", "", "Hm.", `,"chat_template_kwargs":{"force_nonempty_content":true}`, "null", "Hm.", 0, "stop", 4},
 		"a call, and no content":                      {"", "hermes", call, "," + oneTool, "null", "null", 1, "tool_calls", 0},
 		"two calls and some text":                     {"", "hermes", "So:\n" + call + call, "," + oneTool, "null", "So:", 2, "tool_calls", 0},
+		"one call when they may not be parallel":      {"", "hermes", "So:\n" + call + call, "," + oneTool + `,"parallel_tool_calls":false`, "null", "So:", 1, "tool_calls", 0},
 		"thinking and a call":                         {"qwen3", "hermes", "<think>a</think>" + call, "," + oneTool, "a", "null", 1, "tool_calls", len("<think>a</think>")},
 		"no tools, no calls":                          {"", "hermes", call, "", "null", call, 0, "stop", 0},
 		"tool_choice none, no calls":                  {"", "hermes", call, "," + oneTool + `,"tool_choice":"none"`, "null", call, 0, "stop", 0},

@@ -166,7 +166,9 @@ type reader struct {
 	line         *markers // all, and the end of a line
 	closes, ends *markers // elements: what ends a name or a key; what ends a value
 
-	swallow bool // a marker was last: white space goes
+	swallow bool   // a marker was last: white space goes
+	said    bool   // there was content
+	gap     []byte // the white space between content and the calls behind it
 	inCall  bool
 
 	// objects
@@ -219,6 +221,12 @@ func (r *reader) say(s string) {
 		}
 		r.swallow = false
 	}
+	if strings.Trim(s, blanks) != "" {
+		if r.said {
+			r.tail.write(string(r.gap))
+		}
+		r.said, r.gap = true, nil
+	}
 	r.tail.write(s)
 }
 
@@ -246,8 +254,12 @@ func (r *reader) text(eof bool) bool {
 	return true
 }
 
-// newCall begins a call; the white space in front of its markers goes.
+// newCall begins a call; the white space in front of its markers goes, unless content
+// follows behind the call.
 func (r *reader) newCall(name, id string) {
+	if len(r.gap) == 0 {
+		r.gap = append(r.gap, r.tail.held...)
+	}
 	r.tail.drop()
 	r.out.call(name, id)
 }

@@ -9,7 +9,10 @@
 // swallow, and the head of a call until it is certain that it is one.
 //
 // What is neither thinking nor a call is content; nothing is lost but markers and
-// the white space around them. A call whose beginning is malformed is content. A call
+// the white space around them. Between its markers a call may name any function, also
+// one that was not offered: the client says so to the model. Forms without markers
+// (bare JSON, Python lists, harmony recipients outside of "functions") are calls only
+// of functions that were offered. A call whose beginning is malformed is content. A call
 // whose arguments turn out to be no JSON after they began to stream keeps the model's
 // own text as arguments: a client then sees what the model wrote. A call that the end
 // of the text cuts off stays cut off; nobody invents its end.
@@ -44,6 +47,8 @@ type Plan struct {
 	KeepMarkers   bool // separate_reasoning false: thinking stays in the content, with its markers
 	HoldReasoning bool // stream_reasoning false: thinking comes in one piece
 	ForceContent  bool // force_nonempty_content: thinking is the content if there is no other
+
+	OneCall bool // parallel_tool_calls false: from a second call on the answer is left out
 
 	// Continued is the assistant message that the model continues; nil: it begins one.
 	Continued *engine.Message
@@ -88,6 +93,7 @@ func NewSplitter(p Plan) *Splitter {
 	s := &Splitter{plan: p}
 	s.out.hold = p.HoldReasoning || p.ForceContent
 	s.out.untilContent = p.ForceContent
+	s.out.oneCall = p.OneCall
 	s.first = p.stages(&s.out)
 	return s
 }
@@ -144,20 +150,29 @@ type output struct {
 	ended        bool
 	answered     bool // content or a call was seen
 	cut          bool // a limit ended the text
+	oneCall      bool // a second call ends what is shown
+	muted        bool // it came
 }
 
 func (o *output) content(s string) {
-	if s != "" {
+	if s != "" && !o.muted {
 		o.text = append(o.text, s...)
 		o.answered = true
 	}
 }
 
-func (o *output) think(s string) { o.reasoning = append(o.reasoning, s...) }
+func (o *output) think(s string) {
+	if !o.muted {
+		o.reasoning = append(o.reasoning, s...)
+	}
+}
 
 // call begins a tool call; id "" makes one.
 func (o *output) call(name, id string) {
 	o.flushArguments()
+	if o.muted = o.muted || o.oneCall && o.calls == 1; o.muted {
+		return
+	}
 	if id == "" {
 		id = CallID()
 	}
@@ -172,10 +187,10 @@ func (o *output) argue(s string) { o.arguments = append(o.arguments, s...) }
 func (o *output) argueByte(c byte) { o.arguments = append(o.arguments, c) }
 
 func (o *output) flushArguments() {
-	if len(o.arguments) > 0 {
+	if len(o.arguments) > 0 && !o.muted {
 		o.deltas = append(o.deltas, engine.ToolCallDelta{Index: o.calls - 1, Arguments: string(o.arguments)})
-		o.arguments = o.arguments[:0]
 	}
+	o.arguments = o.arguments[:0]
 }
 
 func (o *output) end() { o.thought, o.ended = true, true }

@@ -157,13 +157,14 @@ var parseCases = []parseCase{
 
 	// Calls as objects.
 	{name: "a call", plan: calls("qwen25"), text: "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>", want: weather},
-	{name: "text around calls", plan: calls("hermes"), text: "Let me see.\n\n<tool_call>{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Paris\"}}</tool_call>\n<tool_call>{\"name\":\"now\"}</tool_call>\nDone.", want: weather + "call now {}\nsay \"Let me see.Done.\"\n"},
+	{name: "text around calls", plan: calls("hermes"), text: "Let me see.\n\n<tool_call>{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Paris\"}}</tool_call>\n<tool_call>{\"name\":\"now\"}</tool_call>\nDone.", want: weather + "call now {}\nsay \"Let me see.\\n\\nDone.\"\n"},
 	{name: "arguments before the name", plan: calls("hermes"), text: `<tool_call>{"arguments": {"city": "Paris"}, "name": "get_weather"}</tool_call>`, want: weather},
 	{name: "arguments inside a string", plan: calls("hermes"), text: `<tool_call>{"name": "get_weather", "arguments": "{\"city\": \"Paris\"}"}</tool_call>`, want: weather},
 	{name: "the end marker inside a string is text", plan: calls("hermes"), text: `<tool_call>{"name": "get_weather", "arguments": {"city": "</tool_call> <tool_call>"}}</tool_call>`, want: "call get_weather {\"city\": \"</tool_call> <tool_call>\"}\n"},
 	{name: "line breaks in strings are escaped", plan: calls("hermes"), text: "<tool_call>{\"name\": \"get_weather\", \"arguments\": {\"city\": \"a\nb\tc\"}}</tool_call>", want: "call get_weather {\"city\": \"a\\nb\\tc\"}\n"},
 	{name: "a call inside a function object", plan: calls("hermes"), text: `<tool_call>{"type": "function", "function": {"name": "get_weather", "arguments": {"city": "Paris"}}}</tool_call>`, want: weather},
 	{name: "two calls in one pair of markers", plan: calls("hermes"), text: `<tool_call>[{"name":"now","arguments":{}}, {"name":"now","arguments":{}}]</tool_call>`, want: "call now {}\ncall now {}\n"},
+	{name: "one call is enough", plan: with(calls("hermes"), func(p *Plan) { p.OneCall = true }), text: `a <tool_call>{"name":"now","arguments":{}}</tool_call> b <tool_call>{"name":"get_weather","arguments":{"city":"Paris"}}</tool_call> c`, want: "call now {}\nsay \"a b\"\n"},
 	{name: "no JSON is content", plan: calls("hermes"), text: "<tool_call>hello</tool_call> there", want: "say \"hello there\"\n"},
 	{name: "a call without a name is content", plan: calls("hermes"), text: `<tool_call>{"arguments": {}}</tool_call>`, want: "say \"{\\\"arguments\\\": {}}\"\n"},
 	{name: "arguments that turn out wrong stay as written", plan: calls("hermes"), text: `<tool_call>{"name": "get_weather", "arguments": {"city": Paris}}</tool_call>.`, want: "call get_weather {\"city\": Paris}}\nsay \".\"\n"},
