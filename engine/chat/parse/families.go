@@ -13,6 +13,7 @@ const (
 	never     when = iota // the start marker tells
 	always                // the prompt has opened it, or the model always thinks
 	unlessOff             // unless the switch is given and not true
+	unlessFalse           // unless the switch is false
 	ifOn                  // when the switch is true
 	byEffort              // when reasoning_effort asks for it
 )
@@ -42,7 +43,7 @@ var families = []family{
 	{name: "qwen3-thinking", start: thinkStart, end: thinkEnd, forced: always, interrupts: []string{"<tool_call>"}},
 	{name: "glm45", start: thinkStart, end: thinkEnd, forced: unlessOff, variable: "enable_thinking", interrupts: []string{"<tool_call>"}},
 	{name: "kimi", start: "◁think▷", end: "◁/think▷"},
-	{name: "kimi_k2", start: thinkStart, end: thinkEnd, forced: unlessOff, variable: "thinking", interrupts: []string{"<|tool_calls_section_begin|>"}},
+	{name: "kimi_k2", start: thinkStart, end: thinkEnd, forced: unlessFalse, variable: "thinking", interrupts: []string{"<|tool_calls_section_begin|>"}},
 	{name: "gpt-oss", start: "<|channel|>analysis<|message|>", end: "<|end|>", forced: always, channels: true},
 	{name: "step3", start: thinkStart, end: thinkEnd, forced: always},
 	{name: "minimax", start: thinkStart, end: thinkEnd, forced: always},
@@ -69,6 +70,8 @@ func (f *family) on(p *Plan) bool {
 		return true
 	case unlessOff:
 		return !given || on
+	case unlessFalse:
+		return v != false
 	case ifOn:
 		return on
 	case byEffort:

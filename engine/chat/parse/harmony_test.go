@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/engine/tokenizer"
 )
 
@@ -120,12 +121,21 @@ func TestHarmonyCompletions(t *testing.T) {
 			dec.Keep(id)
 		}
 		var list []string
+		var tokens []engine.Token
+		thinking := 0 // tokens to the end of the first message
 		for _, f := range strings.Fields(string(data)) {
 			id, err := strconv.Atoi(f)
 			if err != nil {
 				t.Fatal(err)
 			}
 			list = append(list, dec.Next(int32(id)))
+			tokens = append(tokens, engine.Token{TokenProb: engine.TokenProb{ID: int32(id), Bytes: tok.TokenBytes(int32(id))}})
+			if end := tok.TokenString(int32(id)); thinking == 0 && (end == tagEnd || end == tagReturn) {
+				thinking = len(tokens)
+			}
+		}
+		if n := newCounter(p).add(tokens); n != thinking || n == 0 {
+			t.Errorf("%s: %d tokens of thinking, want %d", file, n, thinking)
 		}
 		list = append(list, dec.Flush())
 		if got := readPieces(p, list, false).show(); got != want {

@@ -215,6 +215,10 @@ func (o *output) take(ev *engine.Event) {
 	}
 }
 
+func (o *output) discard() {
+	o.text, o.reasoning, o.arguments, o.deltas = o.text[:0], o.reasoning[:0], o.arguments[:0], nil
+}
+
 // CallID makes the id of a tool call: call_ and 24 hexadecimal digits.
 func CallID() string {
 	var b [12]byte
@@ -315,7 +319,10 @@ func newCounter(p Plan) *counter {
 	if p.Reasoning == "" {
 		return nil
 	}
-	p.KeepMarkers, p.ToolCalls = false, ""
+	p.KeepMarkers = false
+	if !findFamily(p.Reasoning).harmony() {
+		p.ToolCalls = "" // calls come behind the thinking
+	}
 	c := &counter{}
 	c.first = p.stages(&c.out)
 	c.state, _ = c.first.(interface{ thinking() (now, ever bool) })
@@ -335,7 +342,7 @@ func (c *counter) add(tokens []engine.Token) int {
 		if before || now || ever && c.n == 0 {
 			c.n = c.seen
 		}
-		c.out.text, c.out.reasoning = c.out.text[:0], c.out.reasoning[:0]
+		c.out.discard()
 	}
 	return c.n
 }

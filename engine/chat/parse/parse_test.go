@@ -140,6 +140,8 @@ var parseCases = []parseCase{
 	{name: "a section of calls ends the thinking of Kimi K2", plan: both("kimi_k2", "kimi_k2"),
 		text: "hm<|tool_calls_section_begin|><|tool_call_begin|>functions.now:3<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>",
 		want: "think \"hm\"\ncall functions.now:3 now {}\n"},
+	{name: "Kimi K2 thinks unless told not to", plan: with(thinks("kimi_k2"), func(p *Plan) { p.Args = map[string]any{"thinking": false} }), text: "a", want: "say \"a\"\n"},
+	{name: "mimo thinks only when told to", plan: with(thinks("mimo"), func(p *Plan) { p.Args = map[string]any{"enable_thinking": true} }), text: "a</think>b", want: "think \"a\"\nsay \"b\"\n"},
 	{name: "hunyuan thinks by effort", plan: with(thinks("hunyuan"), func(p *Plan) { p.Effort = "high" }), text: "a</think>b", want: "think \"a\"\nsay \"b\"\n"},
 	{name: "hunyuan without effort", plan: thinks("hunyuan"), text: "a", want: "say \"a\"\n"},
 	{name: "mistral's markers", plan: thinks("mistral"), text: "[THINK]a[/THINK]b", want: "think \"a\"\nsay \"b\"\n"},
