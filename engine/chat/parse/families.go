@@ -10,12 +10,12 @@ import (
 type when int
 
 const (
-	never     when = iota // the start marker tells
-	always                // the prompt has opened it, or the model always thinks
-	unlessOff             // unless the switch is given and not true
-	unlessFalse           // unless the switch is false
-	ifOn                  // when the switch is true
-	byEffort              // when reasoning_effort asks for it
+	never       when = iota // the start marker tells
+	always                  // the prompt has opened it, or the model always thinks
+	unlessOff               // unless the switch is given and not true
+	unlessFalse             // unless the switch is false
+	ifOn                    // when the switch is true
+	byEffort                // when reasoning_effort asks for it
 )
 
 // family is one way of marking thinking.
