@@ -28,12 +28,12 @@ func (a *arena) alloc(n int, huge bool) ([]byte, error) {
 	return b[:n], nil
 }
 
-// floats allocates n zeroed float32.
-func (a *arena) floats(n int) ([]float32, error) {
+// floats allocates n zeroed float32. huge asks for large pages.
+func (a *arena) floats(n int, huge bool) ([]float32, error) {
 	if n < 0 || n > maxBlock/4 {
 		return nil, fmt.Errorf("allocate %d floats", n)
 	}
-	b, err := a.alloc(4*n, false)
+	b, err := a.alloc(4*n, huge)
 	if err != nil || n == 0 {
 		return nil, err
 	}

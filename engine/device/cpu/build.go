@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"unsafe"
 
 	"github.com/godwit-ai/godwit/engine/op"
 	"github.com/godwit-ai/godwit/engine/sample"
@@ -98,7 +99,7 @@ func (e *exec) ropeTable(r *op.Rope) (*ropeTable, error) {
 		}
 	}
 	n := e.o.MaxRows * len(r.InvFreq)
-	f, err := e.arena.floats(2 * n)
+	f, err := e.arena.floats(2*n, false)
 	if err != nil {
 		return nil, err
 	}
@@ -174,29 +175,68 @@ func (e *exec) scratch(l *plan) error {
 	if e.quants, err = e.arena.alloc(quants, false); err != nil {
 		return err
 	}
-	if e.floats, err = e.arena.floats(floats); err != nil {
+	if e.floats, err = e.arena.floats(floats, false); err != nil {
 		return err
 	}
-	if e.zeros, err = e.arena.floats(groupRows); err != nil {
+	if e.zeros, err = e.arena.floats(groupRows, false); err != nil {
 		return err
 	}
-	return e.workerScratch(wide)
+	if err := e.workerScratch(wide); err != nil {
+		return err
+	}
+	heads := 0
+	for _, st := range e.steps {
+		if a, ok := st.(*attendStep); ok {
+			heads = max(heads, a.heads)
+		}
+	}
+	return e.attentionScratch(heads)
 }
 
 func (e *exec) workerScratch(wide int) error {
-	context := min(e.p.ContextLen, e.o.Pages*e.o.PageTokens)
-	dim := pad16(e.p.HeadDim)
-	sizes := []int{
-		wide, 16 * maxChunkGroups * groupRows, queryTile * dim,
-		queryTile * (context + 96), queryTile * dim, pad16(e.p.Vocab),
-	}
 	for _, w := range e.pool.workers {
 		w.sampler = sample.New(e.p.Vocab)
-		for i, f := range []*[]float32{&w.row, &w.up, &w.query, &w.prob, &w.mixed, &w.logits} {
-			var err error
-			if *f, err = e.arena.floats(sizes[i]); err != nil {
-				return err
-			}
+		err := e.scratchFloats(map[*[]float32]int{
+			&w.row: wide, &w.up: 16 * maxChunkGroups * groupRows, &w.logits: pad16(e.p.Vocab),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sharedRows is how many rows of one sequence of full length may have their
+// attention shared by workers.
+const sharedRows = 4
+
+// attentionScratch allocates what tiles of at most heads query heads need.
+func (e *exec) attentionScratch(heads int) error {
+	if len(e.caches) == 0 {
+		return nil
+	}
+	c := &e.caches[0]
+	lanes := spanPages(c.tokens) * c.blocks * 16
+	part := c.wide + partTail
+	for _, w := range e.pool.workers {
+		err := e.scratchFloats(map[*[]float32]int{
+			&w.query: queryTile * c.dim, &w.prob: queryTile * (lanes + 32), &w.mixed: queryTile * part, &w.part: queryTile * part,
+		})
+		if err != nil {
+			return err
+		}
+		w.keys, w.values = make([]unsafe.Pointer, lanes/16+aheadBlocks), make([]unsafe.Pointer, lanes/16+aheadBlocks)
+	}
+	context := min(e.p.ContextLen, e.o.Pages*e.o.PageTokens)
+	spans := context/(spanPages(c.tokens)*c.tokens) + 1
+	return e.scratchFloats(map[*[]float32]int{&e.parts: sharedRows * heads * spans * part})
+}
+
+func (e *exec) scratchFloats(sizes map[*[]float32]int) error {
+	for f, n := range sizes {
+		var err error
+		if *f, err = e.arena.floats(n, false); err != nil {
+			return err
 		}
 	}
 	return nil

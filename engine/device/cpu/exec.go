@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/godwit-ai/godwit/engine/device"
 	"github.com/godwit-ai/godwit/engine/op"
@@ -30,6 +31,7 @@ type exec struct {
 	quants   []byte    // tiles of quantised activations
 	floats   []float32 // tiles of float activations
 	caches   []cache   // by layer
+	parts    []float32 // of tiles whose spans several workers share
 	ropes    []*ropeTable
 
 	batch   *device.Batch
@@ -48,11 +50,14 @@ type worker struct {
 	scores  scoresArgs
 	mix     mixArgs
 	argmax  argmaxArgs
-	row     []float32 // one normalised row
-	up      []float32 // the other half of a gated unit: a tile of columns
-	query   []float32 // tile of queries [dim][n]
-	prob    []float32 // scores of a tile of queries
-	mixed   []float32 // weighted values of a tile of queries
+	row     []float32        // one normalised row
+	up      []float32        // the other half of a gated unit: a tile of columns
+	query   []float32        // tile of queries [dim][n]
+	prob    []float32        // scores of a tile of queries in a span
+	mixed   []float32        // parts of a tile of queries: all spans so far
+	part    []float32        // and the next one
+	keys    []unsafe.Pointer // blocks of a span
+	values  []unsafe.Pointer
 	logits  []float32 // a row to sample from in place
 	sampler *sample.Sampler
 }
@@ -257,7 +262,7 @@ func (e *exec) allocate(l *plan) error {
 				if after {
 					rows = e.o.MaxOutputs
 				}
-				data, err := e.arena.floats(rows * pad16(width))
+				data, err := e.arena.floats(rows*pad16(width), false)
 				if err != nil {
 					return err
 				}
@@ -273,17 +278,12 @@ func (e *exec) allocate(l *plan) error {
 }
 
 func (e *exec) allocateCache() error {
-	e.caches = make([]cache, e.p.Layers)
-	for i := range e.caches {
-		c := newCache(e.p.KVHeads, e.p.HeadDim, e.o.PageTokens)
-		var err error
-		if c.keys, err = e.arena.floats(e.o.Pages * c.keyPage); err != nil {
-			return err
-		}
-		if c.values, err = e.arena.floats(e.o.Pages * c.valuePage); err != nil {
-			return err
-		}
-		e.caches[i] = c
+	var err error
+	e.caches, err = newCaches(e.p.Layers, e.p.KVHeads, e.p.HeadDim, e.o.PageTokens, e.o.Pages, func(n int) ([]float32, error) {
+		return e.arena.floats(n, true)
+	})
+	if err != nil {
+		return err
 	}
 	e.rowSeq, e.rowPos = make([]int32, e.o.MaxRows), make([]int32, e.o.MaxRows)
 	return nil

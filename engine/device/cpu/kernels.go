@@ -28,11 +28,13 @@ type kernels struct {
 	// expSum is x = exp(x - shift) in place and returns the sum; n a multiple of 16;
 	// -Inf becomes exactly 0.
 	expSum func(x *float32, shift float32, n int) float32
-	// scores are the dot products of n = 1..8 queries with blocks of 16 keys.
-	scores [9]func(*scoresArgs)
-	// mix adds the values of tokens, weighted, to n = 1..4 outputs of 16 or 64
-	// columns.
-	mix16, mix64 [5]func(*mixArgs)
+	// blend is dst = a·dst + b·x, n a multiple of 16.
+	blend func(dst, x *float32, a, b float32, n int)
+	// scores are the dot products of n queries with blocks of 16 keys.
+	scores [scoreQueries + 1]func(*scoresArgs)
+	// mix is the weighted sum of the values of tokens for n queries, 16 or 64 columns
+	// of it.
+	mix16, mix64 [mixQueries + 1]func(*mixArgs)
 	// argmax finds in each of 16 lanes the largest of n elements, n a multiple of 16,
 	// and its first index, ignoring NaN.
 	argmax func(a *argmaxArgs)
@@ -71,26 +73,37 @@ type quantizeArgs struct {
 	blocks int
 }
 
-// scoresArgs: out[q][16·b+t] = Σ_d q[d][q] · k[b][d][t].
+// scoreQueries and mixQueries are the most queries of a pass over keys or values.
+const (
+	scoreQueries = 8
+	mixQueries   = 6
+)
+
+// aheadBlocks is how many pointers must follow the blocks of a list. Kernels fetch
+// what they point at into the cache, and may compute one block too many.
+const aheadBlocks = 4
+
+// scoresArgs: out[q][16·b+t] = Σ_d q[d][q] · k[b][d][t]. One block after the last
+// may be written too.
 type scoresArgs struct {
-	q       unsafe.Pointer // [dim][n]
-	k       unsafe.Pointer // [blocks][dim][16]
+	q       unsafe.Pointer  // [dim][n]
+	k       *unsafe.Pointer // [blocks + aheadBlocks], each [dim][16]
 	out     unsafe.Pointer
 	outStep uintptr // bytes from query to query
 	dim     int
 	blocks  int
-	n       int
+	n       int // the pure Go version needs it; assembly is made for one n
 }
 
-// mixArgs: out[q][0:16 or 64] += Σ_t p[q][t] · v[t].
+// mixArgs: out[q][0:16 or 64] = Σ_t p[q][t] · v[t/16][t%16].
 type mixArgs struct {
 	p       unsafe.Pointer
-	v       unsafe.Pointer
+	v       *unsafe.Pointer // of each block of 16 tokens, and aheadBlocks more
 	out     unsafe.Pointer
 	pStep   uintptr // bytes from query to query
 	vStep   uintptr // bytes from token to token
 	outStep uintptr // bytes from query to query
-	tokens  int
+	tokens  int     // at least 1
 	n       int
 }
 

@@ -6388,6 +6388,29 @@ next:
 	VZEROUPPER
 	RET
 
+// func blendAVX512(dst *float32, x *float32, a float32, b float32, n int)
+// Requires: AVX, AVX512F, SSE
+TEXT ·blendAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+24(FP), DX
+	MOVSS        a+16(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVSS        b+20(FP), X1
+	VBROADCASTSS X1, Z1
+	XORQ         BX, BX
+	SHRQ         $0x04, DX
+
+next:
+	VMULPS      (CX)(BX*1), Z1, Z2
+	VFMADD231PS (AX)(BX*1), Z0, Z2
+	VMOVUPS     Z2, (AX)(BX*1)
+	ADDQ        $0x00000040, BX
+	DECQ        DX
+	JNZ         next
+	VZEROUPPER
+	RET
+
 // func siluMulAVX512(dst *float32, x *float32, y *float32, n int)
 // Requires: AVX, AVX512F
 TEXT ·siluMulAVX512(SB), NOSPLIT, $0-32
@@ -6547,7 +6570,7 @@ next:
 	RET
 
 // func scores1AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·scores1AVX512(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), CX
@@ -6556,33 +6579,42 @@ TEXT ·scores1AVX512(SB), NOSPLIT, $0-8
 	MOVQ 24(AX), SI
 	MOVQ 32(AX), SI
 	MOVQ 40(AX), AX
-	MOVQ SI, DI
-	SHLQ $0x06, DI
+	SHLQ $0x06, SI
 
 block:
-	MOVQ   CX, R8
-	MOVQ   DX, R9
-	MOVQ   SI, R10
+	MOVQ   (DX), DI
+	MOVQ   16(DX), R8
+	MOVQ   8(DX), R9
+	MOVQ   24(DX), R10
+	MOVQ   CX, R11
+	XORQ   R12, R12
 	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
 
 dim0:
-	VMOVUPS          (R9), Z1
-	VFMADD231PS.BCST (R8), Z1, Z0
-	ADDQ             $0x00000004, R8
-	ADDQ             $0x00000040, R9
-	DECQ             R10
-	JNZ              dim0
-	MOVQ             BX, R8
-	VMOVUPS          Z0, (R8)
-	ADDQ             DI, DX
-	ADDQ             $0x00000040, BX
-	DECQ             AX
-	JNZ              block
+	VMOVUPS      (DI)(R12*1), Z2
+	VMOVUPS      (R9)(R12*1), Z3
+	PREFETCHT0   (R8)(R12*1)
+	PREFETCHT0   (R10)(R12*1)
+	VBROADCASTSS (R11), Z4
+	VFMADD231PS  Z4, Z2, Z0
+	VFMADD231PS  Z4, Z3, Z1
+	ADDQ         $0x00000004, R11
+	ADDQ         $0x00000040, R12
+	CMPQ         R12, SI
+	JB           dim0
+	MOVQ         BX, DI
+	VMOVUPS      Z0, (DI)
+	VMOVUPS      Z1, 64(DI)
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, AX
+	JG           block
 	VZEROUPPER
 	RET
 
 // func scores2AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·scores2AVX512(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), CX
@@ -6591,37 +6623,50 @@ TEXT ·scores2AVX512(SB), NOSPLIT, $0-8
 	MOVQ 24(AX), SI
 	MOVQ 32(AX), DI
 	MOVQ 40(AX), AX
-	MOVQ DI, R8
-	SHLQ $0x06, R8
+	SHLQ $0x06, DI
 
 block:
-	MOVQ   CX, R9
-	MOVQ   DX, R10
-	MOVQ   DI, R11
+	MOVQ   (DX), R8
+	MOVQ   16(DX), R9
+	MOVQ   8(DX), R10
+	MOVQ   24(DX), R11
+	MOVQ   CX, R12
+	XORQ   R13, R13
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
 
 dim0:
-	VMOVUPS          (R10), Z2
-	VFMADD231PS.BCST (R9), Z2, Z0
-	VFMADD231PS.BCST 4(R9), Z2, Z1
-	ADDQ             $0x00000008, R9
-	ADDQ             $0x00000040, R10
-	DECQ             R11
-	JNZ              dim0
-	MOVQ             BX, R9
-	VMOVUPS          Z0, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z1, (R9)
-	ADDQ             R8, DX
-	ADDQ             $0x00000040, BX
-	DECQ             AX
-	JNZ              block
+	VMOVUPS      (R8)(R13*1), Z4
+	VMOVUPS      (R10)(R13*1), Z5
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R11)(R13*1)
+	VBROADCASTSS (R12), Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z1
+	VBROADCASTSS 4(R12), Z6
+	VFMADD231PS  Z6, Z4, Z2
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         $0x00000008, R12
+	ADDQ         $0x00000040, R13
+	CMPQ         R13, DI
+	JB           dim0
+	MOVQ         BX, R8
+	VMOVUPS      Z0, (R8)
+	VMOVUPS      Z1, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z2, (R8)
+	VMOVUPS      Z3, 64(R8)
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, AX
+	JG           block
 	VZEROUPPER
 	RET
 
 // func scores3AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·scores3AVX512(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), CX
@@ -6630,41 +6675,58 @@ TEXT ·scores3AVX512(SB), NOSPLIT, $0-8
 	MOVQ 24(AX), SI
 	MOVQ 32(AX), DI
 	MOVQ 40(AX), AX
-	MOVQ DI, R8
-	SHLQ $0x06, R8
+	SHLQ $0x06, DI
 
 block:
-	MOVQ   CX, R9
-	MOVQ   DX, R10
-	MOVQ   DI, R11
+	MOVQ   (DX), R8
+	MOVQ   16(DX), R9
+	MOVQ   8(DX), R10
+	MOVQ   24(DX), R11
+	MOVQ   CX, R12
+	XORQ   R13, R13
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
 
 dim0:
-	VMOVUPS          (R10), Z3
-	VFMADD231PS.BCST (R9), Z3, Z0
-	VFMADD231PS.BCST 4(R9), Z3, Z1
-	VFMADD231PS.BCST 8(R9), Z3, Z2
-	ADDQ             $0x0000000c, R9
-	ADDQ             $0x00000040, R10
-	DECQ             R11
-	JNZ              dim0
-	MOVQ             BX, R9
-	VMOVUPS          Z0, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z1, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z2, (R9)
-	ADDQ             R8, DX
-	ADDQ             $0x00000040, BX
-	DECQ             AX
-	JNZ              block
+	VMOVUPS      (R8)(R13*1), Z6
+	VMOVUPS      (R10)(R13*1), Z7
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R11)(R13*1)
+	VBROADCASTSS (R12), Z8
+	VFMADD231PS  Z8, Z6, Z0
+	VFMADD231PS  Z8, Z7, Z1
+	VBROADCASTSS 4(R12), Z8
+	VFMADD231PS  Z8, Z6, Z2
+	VFMADD231PS  Z8, Z7, Z3
+	VBROADCASTSS 8(R12), Z8
+	VFMADD231PS  Z8, Z6, Z4
+	VFMADD231PS  Z8, Z7, Z5
+	ADDQ         $0x0000000c, R12
+	ADDQ         $0x00000040, R13
+	CMPQ         R13, DI
+	JB           dim0
+	MOVQ         BX, R8
+	VMOVUPS      Z0, (R8)
+	VMOVUPS      Z1, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z2, (R8)
+	VMOVUPS      Z3, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z4, (R8)
+	VMOVUPS      Z5, 64(R8)
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, AX
+	JG           block
 	VZEROUPPER
 	RET
 
 // func scores4AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·scores4AVX512(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), CX
@@ -6673,225 +6735,15 @@ TEXT ·scores4AVX512(SB), NOSPLIT, $0-8
 	MOVQ 24(AX), SI
 	MOVQ 32(AX), DI
 	MOVQ 40(AX), AX
-	MOVQ DI, R8
-	SHLQ $0x06, R8
+	SHLQ $0x06, DI
 
 block:
-	MOVQ   CX, R9
-	MOVQ   DX, R10
-	MOVQ   DI, R11
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-
-dim0:
-	VMOVUPS          (R10), Z4
-	VFMADD231PS.BCST (R9), Z4, Z0
-	VFMADD231PS.BCST 4(R9), Z4, Z1
-	VFMADD231PS.BCST 8(R9), Z4, Z2
-	VFMADD231PS.BCST 12(R9), Z4, Z3
-	ADDQ             $0x00000010, R9
-	ADDQ             $0x00000040, R10
-	DECQ             R11
-	JNZ              dim0
-	MOVQ             BX, R9
-	VMOVUPS          Z0, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z1, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z2, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z3, (R9)
-	ADDQ             R8, DX
-	ADDQ             $0x00000040, BX
-	DECQ             AX
-	JNZ              block
-	VZEROUPPER
-	RET
-
-// func scores5AVX512(a *byte)
-// Requires: AVX, AVX512F
-TEXT ·scores5AVX512(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), AX
-	MOVQ (AX), CX
-	MOVQ 8(AX), DX
-	MOVQ 16(AX), BX
-	MOVQ 24(AX), SI
-	MOVQ 32(AX), DI
-	MOVQ 40(AX), AX
-	MOVQ DI, R8
-	SHLQ $0x06, R8
-
-block:
-	MOVQ   CX, R9
-	MOVQ   DX, R10
-	MOVQ   DI, R11
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-
-dim0:
-	VMOVUPS          (R10), Z5
-	VFMADD231PS.BCST (R9), Z5, Z0
-	VFMADD231PS.BCST 4(R9), Z5, Z1
-	VFMADD231PS.BCST 8(R9), Z5, Z2
-	VFMADD231PS.BCST 12(R9), Z5, Z3
-	VFMADD231PS.BCST 16(R9), Z5, Z4
-	ADDQ             $0x00000014, R9
-	ADDQ             $0x00000040, R10
-	DECQ             R11
-	JNZ              dim0
-	MOVQ             BX, R9
-	VMOVUPS          Z0, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z1, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z2, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z3, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z4, (R9)
-	ADDQ             R8, DX
-	ADDQ             $0x00000040, BX
-	DECQ             AX
-	JNZ              block
-	VZEROUPPER
-	RET
-
-// func scores6AVX512(a *byte)
-// Requires: AVX, AVX512F
-TEXT ·scores6AVX512(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), AX
-	MOVQ (AX), CX
-	MOVQ 8(AX), DX
-	MOVQ 16(AX), BX
-	MOVQ 24(AX), SI
-	MOVQ 32(AX), DI
-	MOVQ 40(AX), AX
-	MOVQ DI, R8
-	SHLQ $0x06, R8
-
-block:
-	MOVQ   CX, R9
-	MOVQ   DX, R10
-	MOVQ   DI, R11
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-
-dim0:
-	VMOVUPS          (R10), Z6
-	VFMADD231PS.BCST (R9), Z6, Z0
-	VFMADD231PS.BCST 4(R9), Z6, Z1
-	VFMADD231PS.BCST 8(R9), Z6, Z2
-	VFMADD231PS.BCST 12(R9), Z6, Z3
-	VFMADD231PS.BCST 16(R9), Z6, Z4
-	VFMADD231PS.BCST 20(R9), Z6, Z5
-	ADDQ             $0x00000018, R9
-	ADDQ             $0x00000040, R10
-	DECQ             R11
-	JNZ              dim0
-	MOVQ             BX, R9
-	VMOVUPS          Z0, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z1, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z2, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z3, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z4, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z5, (R9)
-	ADDQ             R8, DX
-	ADDQ             $0x00000040, BX
-	DECQ             AX
-	JNZ              block
-	VZEROUPPER
-	RET
-
-// func scores7AVX512(a *byte)
-// Requires: AVX, AVX512F
-TEXT ·scores7AVX512(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), AX
-	MOVQ (AX), CX
-	MOVQ 8(AX), DX
-	MOVQ 16(AX), BX
-	MOVQ 24(AX), SI
-	MOVQ 32(AX), DI
-	MOVQ 40(AX), AX
-	MOVQ DI, R8
-	SHLQ $0x06, R8
-
-block:
-	MOVQ   CX, R9
-	MOVQ   DX, R10
-	MOVQ   DI, R11
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-
-dim0:
-	VMOVUPS          (R10), Z7
-	VFMADD231PS.BCST (R9), Z7, Z0
-	VFMADD231PS.BCST 4(R9), Z7, Z1
-	VFMADD231PS.BCST 8(R9), Z7, Z2
-	VFMADD231PS.BCST 12(R9), Z7, Z3
-	VFMADD231PS.BCST 16(R9), Z7, Z4
-	VFMADD231PS.BCST 20(R9), Z7, Z5
-	VFMADD231PS.BCST 24(R9), Z7, Z6
-	ADDQ             $0x0000001c, R9
-	ADDQ             $0x00000040, R10
-	DECQ             R11
-	JNZ              dim0
-	MOVQ             BX, R9
-	VMOVUPS          Z0, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z1, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z2, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z3, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z4, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z5, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z6, (R9)
-	ADDQ             R8, DX
-	ADDQ             $0x00000040, BX
-	DECQ             AX
-	JNZ              block
-	VZEROUPPER
-	RET
-
-// func scores8AVX512(a *byte)
-// Requires: AVX, AVX512F
-TEXT ·scores8AVX512(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), AX
-	MOVQ (AX), CX
-	MOVQ 8(AX), DX
-	MOVQ 16(AX), BX
-	MOVQ 24(AX), SI
-	MOVQ 32(AX), DI
-	MOVQ 40(AX), AX
-	MOVQ DI, R8
-	SHLQ $0x06, R8
-
-block:
-	MOVQ   CX, R9
-	MOVQ   DX, R10
-	MOVQ   DI, R11
+	MOVQ   (DX), R8
+	MOVQ   16(DX), R9
+	MOVQ   8(DX), R10
+	MOVQ   24(DX), R11
+	MOVQ   CX, R12
+	XORQ   R13, R13
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6902,240 +6754,757 @@ block:
 	VPXORD Z7, Z7, Z7
 
 dim0:
-	VMOVUPS          (R10), Z8
-	VFMADD231PS.BCST (R9), Z8, Z0
-	VFMADD231PS.BCST 4(R9), Z8, Z1
-	VFMADD231PS.BCST 8(R9), Z8, Z2
-	VFMADD231PS.BCST 12(R9), Z8, Z3
-	VFMADD231PS.BCST 16(R9), Z8, Z4
-	VFMADD231PS.BCST 20(R9), Z8, Z5
-	VFMADD231PS.BCST 24(R9), Z8, Z6
-	VFMADD231PS.BCST 28(R9), Z8, Z7
-	ADDQ             $0x00000020, R9
-	ADDQ             $0x00000040, R10
-	DECQ             R11
-	JNZ              dim0
-	MOVQ             BX, R9
-	VMOVUPS          Z0, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z1, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z2, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z3, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z4, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z5, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z6, (R9)
-	ADDQ             SI, R9
-	VMOVUPS          Z7, (R9)
-	ADDQ             R8, DX
-	ADDQ             $0x00000040, BX
-	DECQ             AX
-	JNZ              block
+	VMOVUPS      (R8)(R13*1), Z8
+	VMOVUPS      (R10)(R13*1), Z9
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R11)(R13*1)
+	VBROADCASTSS (R12), Z10
+	VFMADD231PS  Z10, Z8, Z0
+	VFMADD231PS  Z10, Z9, Z1
+	VBROADCASTSS 4(R12), Z10
+	VFMADD231PS  Z10, Z8, Z2
+	VFMADD231PS  Z10, Z9, Z3
+	VBROADCASTSS 8(R12), Z10
+	VFMADD231PS  Z10, Z8, Z4
+	VFMADD231PS  Z10, Z9, Z5
+	VBROADCASTSS 12(R12), Z10
+	VFMADD231PS  Z10, Z8, Z6
+	VFMADD231PS  Z10, Z9, Z7
+	ADDQ         $0x00000010, R12
+	ADDQ         $0x00000040, R13
+	CMPQ         R13, DI
+	JB           dim0
+	MOVQ         BX, R8
+	VMOVUPS      Z0, (R8)
+	VMOVUPS      Z1, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z2, (R8)
+	VMOVUPS      Z3, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z4, (R8)
+	VMOVUPS      Z5, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z6, (R8)
+	VMOVUPS      Z7, 64(R8)
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, AX
+	JG           block
+	VZEROUPPER
+	RET
+
+// func scores5AVX512(a *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·scores5AVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), AX
+	SHLQ $0x06, DI
+
+block:
+	MOVQ   (DX), R8
+	MOVQ   16(DX), R9
+	MOVQ   8(DX), R10
+	MOVQ   24(DX), R11
+	MOVQ   CX, R12
+	XORQ   R13, R13
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+
+dim0:
+	VMOVUPS      (R8)(R13*1), Z10
+	VMOVUPS      (R10)(R13*1), Z11
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R11)(R13*1)
+	VBROADCASTSS (R12), Z12
+	VFMADD231PS  Z12, Z10, Z0
+	VFMADD231PS  Z12, Z11, Z1
+	VBROADCASTSS 4(R12), Z12
+	VFMADD231PS  Z12, Z10, Z2
+	VFMADD231PS  Z12, Z11, Z3
+	VBROADCASTSS 8(R12), Z12
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z5
+	VBROADCASTSS 12(R12), Z12
+	VFMADD231PS  Z12, Z10, Z6
+	VFMADD231PS  Z12, Z11, Z7
+	VBROADCASTSS 16(R12), Z12
+	VFMADD231PS  Z12, Z10, Z8
+	VFMADD231PS  Z12, Z11, Z9
+	ADDQ         $0x00000014, R12
+	ADDQ         $0x00000040, R13
+	CMPQ         R13, DI
+	JB           dim0
+	MOVQ         BX, R8
+	VMOVUPS      Z0, (R8)
+	VMOVUPS      Z1, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z2, (R8)
+	VMOVUPS      Z3, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z4, (R8)
+	VMOVUPS      Z5, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z6, (R8)
+	VMOVUPS      Z7, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z8, (R8)
+	VMOVUPS      Z9, 64(R8)
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, AX
+	JG           block
+	VZEROUPPER
+	RET
+
+// func scores6AVX512(a *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·scores6AVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), AX
+	SHLQ $0x06, DI
+
+block:
+	MOVQ   (DX), R8
+	MOVQ   16(DX), R9
+	MOVQ   8(DX), R10
+	MOVQ   24(DX), R11
+	MOVQ   CX, R12
+	XORQ   R13, R13
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+dim0:
+	VMOVUPS      (R8)(R13*1), Z12
+	VMOVUPS      (R10)(R13*1), Z13
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R11)(R13*1)
+	VBROADCASTSS (R12), Z14
+	VFMADD231PS  Z14, Z12, Z0
+	VFMADD231PS  Z14, Z13, Z1
+	VBROADCASTSS 4(R12), Z14
+	VFMADD231PS  Z14, Z12, Z2
+	VFMADD231PS  Z14, Z13, Z3
+	VBROADCASTSS 8(R12), Z14
+	VFMADD231PS  Z14, Z12, Z4
+	VFMADD231PS  Z14, Z13, Z5
+	VBROADCASTSS 12(R12), Z14
+	VFMADD231PS  Z14, Z12, Z6
+	VFMADD231PS  Z14, Z13, Z7
+	VBROADCASTSS 16(R12), Z14
+	VFMADD231PS  Z14, Z12, Z8
+	VFMADD231PS  Z14, Z13, Z9
+	VBROADCASTSS 20(R12), Z14
+	VFMADD231PS  Z14, Z12, Z10
+	VFMADD231PS  Z14, Z13, Z11
+	ADDQ         $0x00000018, R12
+	ADDQ         $0x00000040, R13
+	CMPQ         R13, DI
+	JB           dim0
+	MOVQ         BX, R8
+	VMOVUPS      Z0, (R8)
+	VMOVUPS      Z1, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z2, (R8)
+	VMOVUPS      Z3, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z4, (R8)
+	VMOVUPS      Z5, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z6, (R8)
+	VMOVUPS      Z7, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z8, (R8)
+	VMOVUPS      Z9, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z10, (R8)
+	VMOVUPS      Z11, 64(R8)
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, AX
+	JG           block
+	VZEROUPPER
+	RET
+
+// func scores7AVX512(a *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·scores7AVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), AX
+	SHLQ $0x06, DI
+
+block:
+	MOVQ   (DX), R8
+	MOVQ   16(DX), R9
+	MOVQ   8(DX), R10
+	MOVQ   24(DX), R11
+	MOVQ   CX, R12
+	XORQ   R13, R13
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+
+dim0:
+	VMOVUPS      (R8)(R13*1), Z14
+	VMOVUPS      (R10)(R13*1), Z15
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R11)(R13*1)
+	VBROADCASTSS (R12), Z16
+	VFMADD231PS  Z16, Z14, Z0
+	VFMADD231PS  Z16, Z15, Z1
+	VBROADCASTSS 4(R12), Z16
+	VFMADD231PS  Z16, Z14, Z2
+	VFMADD231PS  Z16, Z15, Z3
+	VBROADCASTSS 8(R12), Z16
+	VFMADD231PS  Z16, Z14, Z4
+	VFMADD231PS  Z16, Z15, Z5
+	VBROADCASTSS 12(R12), Z16
+	VFMADD231PS  Z16, Z14, Z6
+	VFMADD231PS  Z16, Z15, Z7
+	VBROADCASTSS 16(R12), Z16
+	VFMADD231PS  Z16, Z14, Z8
+	VFMADD231PS  Z16, Z15, Z9
+	VBROADCASTSS 20(R12), Z16
+	VFMADD231PS  Z16, Z14, Z10
+	VFMADD231PS  Z16, Z15, Z11
+	VBROADCASTSS 24(R12), Z16
+	VFMADD231PS  Z16, Z14, Z12
+	VFMADD231PS  Z16, Z15, Z13
+	ADDQ         $0x0000001c, R12
+	ADDQ         $0x00000040, R13
+	CMPQ         R13, DI
+	JB           dim0
+	MOVQ         BX, R8
+	VMOVUPS      Z0, (R8)
+	VMOVUPS      Z1, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z2, (R8)
+	VMOVUPS      Z3, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z4, (R8)
+	VMOVUPS      Z5, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z6, (R8)
+	VMOVUPS      Z7, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z8, (R8)
+	VMOVUPS      Z9, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z10, (R8)
+	VMOVUPS      Z11, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z12, (R8)
+	VMOVUPS      Z13, 64(R8)
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, AX
+	JG           block
+	VZEROUPPER
+	RET
+
+// func scores8AVX512(a *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·scores8AVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), AX
+	SHLQ $0x06, DI
+
+block:
+	MOVQ   (DX), R8
+	MOVQ   16(DX), R9
+	MOVQ   8(DX), R10
+	MOVQ   24(DX), R11
+	MOVQ   CX, R12
+	XORQ   R13, R13
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+
+dim0:
+	VMOVUPS      (R8)(R13*1), Z16
+	VMOVUPS      (R10)(R13*1), Z17
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R11)(R13*1)
+	VBROADCASTSS (R12), Z18
+	VFMADD231PS  Z18, Z16, Z0
+	VFMADD231PS  Z18, Z17, Z1
+	VBROADCASTSS 4(R12), Z18
+	VFMADD231PS  Z18, Z16, Z2
+	VFMADD231PS  Z18, Z17, Z3
+	VBROADCASTSS 8(R12), Z18
+	VFMADD231PS  Z18, Z16, Z4
+	VFMADD231PS  Z18, Z17, Z5
+	VBROADCASTSS 12(R12), Z18
+	VFMADD231PS  Z18, Z16, Z6
+	VFMADD231PS  Z18, Z17, Z7
+	VBROADCASTSS 16(R12), Z18
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z9
+	VBROADCASTSS 20(R12), Z18
+	VFMADD231PS  Z18, Z16, Z10
+	VFMADD231PS  Z18, Z17, Z11
+	VBROADCASTSS 24(R12), Z18
+	VFMADD231PS  Z18, Z16, Z12
+	VFMADD231PS  Z18, Z17, Z13
+	VBROADCASTSS 28(R12), Z18
+	VFMADD231PS  Z18, Z16, Z14
+	VFMADD231PS  Z18, Z17, Z15
+	ADDQ         $0x00000020, R12
+	ADDQ         $0x00000040, R13
+	CMPQ         R13, DI
+	JB           dim0
+	MOVQ         BX, R8
+	VMOVUPS      Z0, (R8)
+	VMOVUPS      Z1, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z2, (R8)
+	VMOVUPS      Z3, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z4, (R8)
+	VMOVUPS      Z5, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z6, (R8)
+	VMOVUPS      Z7, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z8, (R8)
+	VMOVUPS      Z9, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z10, (R8)
+	VMOVUPS      Z11, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z12, (R8)
+	VMOVUPS      Z13, 64(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Z14, (R8)
+	VMOVUPS      Z15, 64(R8)
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, AX
+	JG           block
 	VZEROUPPER
 	RET
 
 // func mix16_1AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mix16_1AVX512(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), CX
-	MOVQ    8(AX), DX
-	MOVQ    16(AX), BX
-	MOVQ    24(AX), SI
-	MOVQ    32(AX), SI
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), AX
-	MOVQ    BX, DI
-	VMOVUPS (DI), Z0
-	MOVQ    AX, DI
-	XORQ    AX, AX
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), BX
+	MOVQ   48(AX), SI
+	VPXORD Z0, Z0, Z0
+
+block0:
+	MOVQ    (DX), DI
+	MOVQ    16(DX), R8
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R9
+	CMPQ    SI, R9
+	CMOVQLT SI, R9
+	SUBQ    R9, SI
 
 token0:
-	VMOVUPS      (DX), Z1
-	VBROADCASTSS (CX)(AX*4), Z2
+	VMOVUPS      (DI), Z1
+	PREFETCHT0   (R8)
+	VBROADCASTSS (CX), Z2
 	VFMADD231PS  Z2, Z1, Z0
-	ADDQ         SI, DX
-	INCQ         AX
-	DECQ         DI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         $0x00000004, CX
+	DECQ         R9
 	JNZ          token0
-	MOVQ         BX, AX
+	TESTQ        SI, SI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	MOVQ         CX, AX
 	VMOVUPS      Z0, (AX)
 	VZEROUPPER
 	RET
 
 // func mix16_2AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mix16_2AVX512(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), CX
-	MOVQ    8(AX), DX
-	MOVQ    16(AX), BX
-	MOVQ    24(AX), SI
-	MOVQ    32(AX), DI
-	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
-	MOVQ    CX, R9
-	ADDQ    SI, R9
-	MOVQ    BX, SI
-	VMOVUPS (SI), Z0
-	ADDQ    R8, SI
-	VMOVUPS (SI), Z1
-	MOVQ    AX, SI
-	XORQ    AX, AX
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), SI
+	MOVQ   48(AX), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+
+block0:
+	MOVQ    (DX), R8
+	MOVQ    16(DX), R9
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R10
+	CMPQ    DI, R10
+	CMOVQLT DI, R10
+	SUBQ    R10, DI
 
 token0:
-	VMOVUPS      (DX), Z2
-	VBROADCASTSS (CX)(AX*4), Z3
+	VMOVUPS      (R8), Z2
+	PREFETCHT0   (R9)
+	VBROADCASTSS (CX), Z3
 	VFMADD231PS  Z3, Z2, Z0
-	VBROADCASTSS (R9)(AX*4), Z3
+	VBROADCASTSS (CX)(BX*1), Z3
 	VFMADD231PS  Z3, Z2, Z1
-	ADDQ         DI, DX
-	INCQ         AX
-	DECQ         SI
+	ADDQ         SI, R8
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, CX
+	DECQ         R10
 	JNZ          token0
-	MOVQ         BX, AX
-	VMOVUPS      Z0, (AX)
-	ADDQ         R8, AX
-	VMOVUPS      Z1, (AX)
+	TESTQ        DI, DI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	VMOVUPS      Z0, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z1, (CX)
 	VZEROUPPER
 	RET
 
 // func mix16_3AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mix16_3AVX512(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), CX
-	MOVQ    8(AX), DX
-	MOVQ    16(AX), BX
-	MOVQ    24(AX), SI
-	MOVQ    32(AX), DI
-	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
-	MOVQ    CX, R9
-	ADDQ    SI, R9
-	MOVQ    R9, R10
-	ADDQ    SI, R10
-	MOVQ    BX, SI
-	VMOVUPS (SI), Z0
-	ADDQ    R8, SI
-	VMOVUPS (SI), Z1
-	ADDQ    R8, SI
-	VMOVUPS (SI), Z2
-	MOVQ    AX, SI
-	XORQ    AX, AX
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), SI
+	MOVQ   48(AX), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+
+block0:
+	MOVQ    (DX), R8
+	MOVQ    16(DX), R9
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R10
+	CMPQ    DI, R10
+	CMOVQLT DI, R10
+	SUBQ    R10, DI
 
 token0:
-	VMOVUPS      (DX), Z3
-	VBROADCASTSS (CX)(AX*4), Z4
+	VMOVUPS      (R8), Z3
+	PREFETCHT0   (R9)
+	VBROADCASTSS (CX), Z4
 	VFMADD231PS  Z4, Z3, Z0
-	VBROADCASTSS (R9)(AX*4), Z4
+	VBROADCASTSS (CX)(BX*1), Z4
 	VFMADD231PS  Z4, Z3, Z1
-	VBROADCASTSS (R10)(AX*4), Z4
+	VBROADCASTSS (CX)(BX*2), Z4
 	VFMADD231PS  Z4, Z3, Z2
-	ADDQ         DI, DX
-	INCQ         AX
-	DECQ         SI
+	ADDQ         SI, R8
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, CX
+	DECQ         R10
 	JNZ          token0
-	MOVQ         BX, AX
-	VMOVUPS      Z0, (AX)
-	ADDQ         R8, AX
-	VMOVUPS      Z1, (AX)
-	ADDQ         R8, AX
-	VMOVUPS      Z2, (AX)
+	TESTQ        DI, DI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	VMOVUPS      Z0, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z1, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z2, (CX)
 	VZEROUPPER
 	RET
 
 // func mix16_4AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mix16_4AVX512(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), CX
-	MOVQ    8(AX), DX
-	MOVQ    16(AX), BX
-	MOVQ    24(AX), SI
-	MOVQ    32(AX), DI
-	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
-	MOVQ    CX, R9
-	ADDQ    SI, R9
-	MOVQ    R9, R10
-	ADDQ    SI, R10
-	MOVQ    R10, R11
-	ADDQ    SI, R11
-	MOVQ    BX, SI
-	VMOVUPS (SI), Z0
-	ADDQ    R8, SI
-	VMOVUPS (SI), Z1
-	ADDQ    R8, SI
-	VMOVUPS (SI), Z2
-	ADDQ    R8, SI
-	VMOVUPS (SI), Z3
-	MOVQ    AX, SI
-	XORQ    AX, AX
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), SI
+	MOVQ   48(AX), DI
+	LEAQ   (CX)(BX*2), R8
+	ADDQ   BX, R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+block0:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
 
 token0:
-	VMOVUPS      (DX), Z4
-	VBROADCASTSS (CX)(AX*4), Z5
+	VMOVUPS      (R9), Z4
+	PREFETCHT0   (R10)
+	VBROADCASTSS (CX), Z5
 	VFMADD231PS  Z5, Z4, Z0
-	VBROADCASTSS (R9)(AX*4), Z5
+	VBROADCASTSS (CX)(BX*1), Z5
 	VFMADD231PS  Z5, Z4, Z1
-	VBROADCASTSS (R10)(AX*4), Z5
+	VBROADCASTSS (CX)(BX*2), Z5
 	VFMADD231PS  Z5, Z4, Z2
-	VBROADCASTSS (R11)(AX*4), Z5
+	VBROADCASTSS (R8), Z5
 	VFMADD231PS  Z5, Z4, Z3
-	ADDQ         DI, DX
-	INCQ         AX
-	DECQ         SI
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
 	JNZ          token0
-	MOVQ         BX, AX
-	VMOVUPS      Z0, (AX)
-	ADDQ         R8, AX
-	VMOVUPS      Z1, (AX)
-	ADDQ         R8, AX
-	VMOVUPS      Z2, (AX)
-	ADDQ         R8, AX
-	VMOVUPS      Z3, (AX)
+	TESTQ        DI, DI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	VMOVUPS      Z0, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z1, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z2, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z3, (CX)
+	VZEROUPPER
+	RET
+
+// func mix16_5AVX512(a *byte)
+// Requires: AVX, AVX512F, CMOV, MMX+
+TEXT ·mix16_5AVX512(SB), NOSPLIT, $0-8
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), SI
+	MOVQ   48(AX), DI
+	LEAQ   (CX)(BX*2), R8
+	ADDQ   BX, R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+
+block0:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
+
+token0:
+	VMOVUPS      (R9), Z5
+	PREFETCHT0   (R10)
+	VBROADCASTSS (CX), Z6
+	VFMADD231PS  Z6, Z5, Z0
+	VBROADCASTSS (CX)(BX*1), Z6
+	VFMADD231PS  Z6, Z5, Z1
+	VBROADCASTSS (CX)(BX*2), Z6
+	VFMADD231PS  Z6, Z5, Z2
+	VBROADCASTSS (R8), Z6
+	VFMADD231PS  Z6, Z5, Z3
+	VBROADCASTSS (R8)(BX*1), Z6
+	VFMADD231PS  Z6, Z5, Z4
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
+	JNZ          token0
+	TESTQ        DI, DI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	VMOVUPS      Z0, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z1, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z2, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z3, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z4, (CX)
+	VZEROUPPER
+	RET
+
+// func mix16_6AVX512(a *byte)
+// Requires: AVX, AVX512F, CMOV, MMX+
+TEXT ·mix16_6AVX512(SB), NOSPLIT, $0-8
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), SI
+	MOVQ   48(AX), DI
+	LEAQ   (CX)(BX*2), R8
+	ADDQ   BX, R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+
+block0:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
+
+token0:
+	VMOVUPS      (R9), Z6
+	PREFETCHT0   (R10)
+	VBROADCASTSS (CX), Z7
+	VFMADD231PS  Z7, Z6, Z0
+	VBROADCASTSS (CX)(BX*1), Z7
+	VFMADD231PS  Z7, Z6, Z1
+	VBROADCASTSS (CX)(BX*2), Z7
+	VFMADD231PS  Z7, Z6, Z2
+	VBROADCASTSS (R8), Z7
+	VFMADD231PS  Z7, Z6, Z3
+	VBROADCASTSS (R8)(BX*1), Z7
+	VFMADD231PS  Z7, Z6, Z4
+	VBROADCASTSS (R8)(BX*2), Z7
+	VFMADD231PS  Z7, Z6, Z5
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
+	JNZ          token0
+	TESTQ        DI, DI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	VMOVUPS      Z0, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z1, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z2, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z3, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z4, (CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z5, (CX)
 	VZEROUPPER
 	RET
 
 // func mix64_1AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mix64_1AVX512(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), CX
-	MOVQ    8(AX), DX
-	MOVQ    16(AX), BX
-	MOVQ    24(AX), SI
-	MOVQ    32(AX), SI
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), AX
-	MOVQ    BX, DI
-	VMOVUPS (DI), Z0
-	VMOVUPS 64(DI), Z1
-	VMOVUPS 128(DI), Z2
-	VMOVUPS 192(DI), Z3
-	MOVQ    AX, DI
-	XORQ    AX, AX
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), BX
+	MOVQ   48(AX), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+block0:
+	MOVQ    (DX), DI
+	MOVQ    16(DX), R8
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R9
+	CMPQ    SI, R9
+	CMOVQLT SI, R9
+	SUBQ    R9, SI
 
 token0:
-	VMOVUPS      (DX), Z4
-	VMOVUPS      64(DX), Z5
-	VMOVUPS      128(DX), Z6
-	VMOVUPS      192(DX), Z7
-	VBROADCASTSS (CX)(AX*4), Z8
+	VMOVUPS      (DI), Z4
+	VMOVUPS      64(DI), Z5
+	VMOVUPS      128(DI), Z6
+	VMOVUPS      192(DI), Z7
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	PREFETCHT0   128(R8)
+	PREFETCHT0   192(R8)
+	VBROADCASTSS (CX), Z8
 	VFMADD231PS  Z8, Z4, Z0
 	VFMADD231PS  Z8, Z5, Z1
 	VFMADD231PS  Z8, Z6, Z2
 	VFMADD231PS  Z8, Z7, Z3
-	ADDQ         SI, DX
-	INCQ         AX
-	DECQ         DI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         $0x00000004, CX
+	DECQ         R9
 	JNZ          token0
-	MOVQ         BX, AX
+	TESTQ        SI, SI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	MOVQ         CX, AX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	VMOVUPS      Z2, 128(AX)
@@ -7144,227 +7513,486 @@ token0:
 	RET
 
 // func mix64_2AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mix64_2AVX512(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), CX
-	MOVQ    8(AX), DX
-	MOVQ    16(AX), BX
-	MOVQ    24(AX), SI
-	MOVQ    32(AX), DI
-	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
-	MOVQ    CX, R9
-	ADDQ    SI, R9
-	MOVQ    BX, SI
-	VMOVUPS (SI), Z0
-	VMOVUPS 64(SI), Z1
-	VMOVUPS 128(SI), Z2
-	VMOVUPS 192(SI), Z3
-	ADDQ    R8, SI
-	VMOVUPS (SI), Z4
-	VMOVUPS 64(SI), Z5
-	VMOVUPS 128(SI), Z6
-	VMOVUPS 192(SI), Z7
-	MOVQ    AX, SI
-	XORQ    AX, AX
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), SI
+	MOVQ   48(AX), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+block0:
+	MOVQ    (DX), R8
+	MOVQ    16(DX), R9
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R10
+	CMPQ    DI, R10
+	CMOVQLT DI, R10
+	SUBQ    R10, DI
 
 token0:
-	VMOVUPS      (DX), Z8
-	VMOVUPS      64(DX), Z9
-	VMOVUPS      128(DX), Z10
-	VMOVUPS      192(DX), Z11
-	VBROADCASTSS (CX)(AX*4), Z12
+	VMOVUPS      (R8), Z8
+	VMOVUPS      64(R8), Z9
+	VMOVUPS      128(R8), Z10
+	VMOVUPS      192(R8), Z11
+	PREFETCHT0   (R9)
+	PREFETCHT0   64(R9)
+	PREFETCHT0   128(R9)
+	PREFETCHT0   192(R9)
+	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z12, Z8, Z0
 	VFMADD231PS  Z12, Z9, Z1
 	VFMADD231PS  Z12, Z10, Z2
 	VFMADD231PS  Z12, Z11, Z3
-	VBROADCASTSS (R9)(AX*4), Z12
+	VBROADCASTSS (CX)(BX*1), Z12
 	VFMADD231PS  Z12, Z8, Z4
 	VFMADD231PS  Z12, Z9, Z5
 	VFMADD231PS  Z12, Z10, Z6
 	VFMADD231PS  Z12, Z11, Z7
-	ADDQ         DI, DX
-	INCQ         AX
-	DECQ         SI
+	ADDQ         SI, R8
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, CX
+	DECQ         R10
 	JNZ          token0
-	MOVQ         BX, AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	ADDQ         R8, AX
-	VMOVUPS      Z4, (AX)
-	VMOVUPS      Z5, 64(AX)
-	VMOVUPS      Z6, 128(AX)
-	VMOVUPS      Z7, 192(AX)
+	TESTQ        DI, DI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	VMOVUPS      Z6, 128(CX)
+	VMOVUPS      Z7, 192(CX)
 	VZEROUPPER
 	RET
 
 // func mix64_3AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mix64_3AVX512(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), CX
-	MOVQ    8(AX), DX
-	MOVQ    16(AX), BX
-	MOVQ    24(AX), SI
-	MOVQ    32(AX), DI
-	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
-	MOVQ    CX, R9
-	ADDQ    SI, R9
-	MOVQ    R9, R10
-	ADDQ    SI, R10
-	MOVQ    BX, SI
-	VMOVUPS (SI), Z0
-	VMOVUPS 64(SI), Z1
-	VMOVUPS 128(SI), Z2
-	VMOVUPS 192(SI), Z3
-	ADDQ    R8, SI
-	VMOVUPS (SI), Z4
-	VMOVUPS 64(SI), Z5
-	VMOVUPS 128(SI), Z6
-	VMOVUPS 192(SI), Z7
-	ADDQ    R8, SI
-	VMOVUPS (SI), Z8
-	VMOVUPS 64(SI), Z9
-	VMOVUPS 128(SI), Z10
-	VMOVUPS 192(SI), Z11
-	MOVQ    AX, SI
-	XORQ    AX, AX
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), SI
+	MOVQ   48(AX), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+block0:
+	MOVQ    (DX), R8
+	MOVQ    16(DX), R9
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R10
+	CMPQ    DI, R10
+	CMOVQLT DI, R10
+	SUBQ    R10, DI
 
 token0:
-	VMOVUPS      (DX), Z12
-	VMOVUPS      64(DX), Z13
-	VMOVUPS      128(DX), Z14
-	VMOVUPS      192(DX), Z15
-	VBROADCASTSS (CX)(AX*4), Z16
+	VMOVUPS      (R8), Z12
+	VMOVUPS      64(R8), Z13
+	VMOVUPS      128(R8), Z14
+	VMOVUPS      192(R8), Z15
+	PREFETCHT0   (R9)
+	PREFETCHT0   64(R9)
+	PREFETCHT0   128(R9)
+	PREFETCHT0   192(R9)
+	VBROADCASTSS (CX), Z16
 	VFMADD231PS  Z16, Z12, Z0
 	VFMADD231PS  Z16, Z13, Z1
 	VFMADD231PS  Z16, Z14, Z2
 	VFMADD231PS  Z16, Z15, Z3
-	VBROADCASTSS (R9)(AX*4), Z16
+	VBROADCASTSS (CX)(BX*1), Z16
 	VFMADD231PS  Z16, Z12, Z4
 	VFMADD231PS  Z16, Z13, Z5
 	VFMADD231PS  Z16, Z14, Z6
 	VFMADD231PS  Z16, Z15, Z7
-	VBROADCASTSS (R10)(AX*4), Z16
+	VBROADCASTSS (CX)(BX*2), Z16
 	VFMADD231PS  Z16, Z12, Z8
 	VFMADD231PS  Z16, Z13, Z9
 	VFMADD231PS  Z16, Z14, Z10
 	VFMADD231PS  Z16, Z15, Z11
-	ADDQ         DI, DX
-	INCQ         AX
-	DECQ         SI
+	ADDQ         SI, R8
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, CX
+	DECQ         R10
 	JNZ          token0
-	MOVQ         BX, AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	ADDQ         R8, AX
-	VMOVUPS      Z4, (AX)
-	VMOVUPS      Z5, 64(AX)
-	VMOVUPS      Z6, 128(AX)
-	VMOVUPS      Z7, 192(AX)
-	ADDQ         R8, AX
-	VMOVUPS      Z8, (AX)
-	VMOVUPS      Z9, 64(AX)
-	VMOVUPS      Z10, 128(AX)
-	VMOVUPS      Z11, 192(AX)
+	TESTQ        DI, DI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	VMOVUPS      Z6, 128(CX)
+	VMOVUPS      Z7, 192(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	VMOVUPS      Z10, 128(CX)
+	VMOVUPS      Z11, 192(CX)
 	VZEROUPPER
 	RET
 
 // func mix64_4AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mix64_4AVX512(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), CX
-	MOVQ    8(AX), DX
-	MOVQ    16(AX), BX
-	MOVQ    24(AX), SI
-	MOVQ    32(AX), DI
-	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
-	MOVQ    CX, R9
-	ADDQ    SI, R9
-	MOVQ    R9, R10
-	ADDQ    SI, R10
-	MOVQ    R10, R11
-	ADDQ    SI, R11
-	MOVQ    BX, SI
-	VMOVUPS (SI), Z0
-	VMOVUPS 64(SI), Z1
-	VMOVUPS 128(SI), Z2
-	VMOVUPS 192(SI), Z3
-	ADDQ    R8, SI
-	VMOVUPS (SI), Z4
-	VMOVUPS 64(SI), Z5
-	VMOVUPS 128(SI), Z6
-	VMOVUPS 192(SI), Z7
-	ADDQ    R8, SI
-	VMOVUPS (SI), Z8
-	VMOVUPS 64(SI), Z9
-	VMOVUPS 128(SI), Z10
-	VMOVUPS 192(SI), Z11
-	ADDQ    R8, SI
-	VMOVUPS (SI), Z12
-	VMOVUPS 64(SI), Z13
-	VMOVUPS 128(SI), Z14
-	VMOVUPS 192(SI), Z15
-	MOVQ    AX, SI
-	XORQ    AX, AX
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), SI
+	MOVQ   48(AX), DI
+	LEAQ   (CX)(BX*2), R8
+	ADDQ   BX, R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+
+block0:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
 
 token0:
-	VMOVUPS      (DX), Z16
-	VMOVUPS      64(DX), Z17
-	VMOVUPS      128(DX), Z18
-	VMOVUPS      192(DX), Z19
-	VBROADCASTSS (CX)(AX*4), Z20
+	VMOVUPS      (R9), Z16
+	VMOVUPS      64(R9), Z17
+	VMOVUPS      128(R9), Z18
+	VMOVUPS      192(R9), Z19
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   128(R10)
+	PREFETCHT0   192(R10)
+	VBROADCASTSS (CX), Z20
 	VFMADD231PS  Z20, Z16, Z0
 	VFMADD231PS  Z20, Z17, Z1
 	VFMADD231PS  Z20, Z18, Z2
 	VFMADD231PS  Z20, Z19, Z3
-	VBROADCASTSS (R9)(AX*4), Z20
+	VBROADCASTSS (CX)(BX*1), Z20
 	VFMADD231PS  Z20, Z16, Z4
 	VFMADD231PS  Z20, Z17, Z5
 	VFMADD231PS  Z20, Z18, Z6
 	VFMADD231PS  Z20, Z19, Z7
-	VBROADCASTSS (R10)(AX*4), Z20
+	VBROADCASTSS (CX)(BX*2), Z20
 	VFMADD231PS  Z20, Z16, Z8
 	VFMADD231PS  Z20, Z17, Z9
 	VFMADD231PS  Z20, Z18, Z10
 	VFMADD231PS  Z20, Z19, Z11
-	VBROADCASTSS (R11)(AX*4), Z20
+	VBROADCASTSS (R8), Z20
 	VFMADD231PS  Z20, Z16, Z12
 	VFMADD231PS  Z20, Z17, Z13
 	VFMADD231PS  Z20, Z18, Z14
 	VFMADD231PS  Z20, Z19, Z15
-	ADDQ         DI, DX
-	INCQ         AX
-	DECQ         SI
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
 	JNZ          token0
-	MOVQ         BX, AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	ADDQ         R8, AX
-	VMOVUPS      Z4, (AX)
-	VMOVUPS      Z5, 64(AX)
-	VMOVUPS      Z6, 128(AX)
-	VMOVUPS      Z7, 192(AX)
-	ADDQ         R8, AX
-	VMOVUPS      Z8, (AX)
-	VMOVUPS      Z9, 64(AX)
-	VMOVUPS      Z10, 128(AX)
-	VMOVUPS      Z11, 192(AX)
-	ADDQ         R8, AX
-	VMOVUPS      Z12, (AX)
-	VMOVUPS      Z13, 64(AX)
-	VMOVUPS      Z14, 128(AX)
-	VMOVUPS      Z15, 192(AX)
+	TESTQ        DI, DI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	VMOVUPS      Z6, 128(CX)
+	VMOVUPS      Z7, 192(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	VMOVUPS      Z10, 128(CX)
+	VMOVUPS      Z11, 192(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z12, (CX)
+	VMOVUPS      Z13, 64(CX)
+	VMOVUPS      Z14, 128(CX)
+	VMOVUPS      Z15, 192(CX)
+	VZEROUPPER
+	RET
+
+// func mix64_5AVX512(a *byte)
+// Requires: AVX, AVX512F, CMOV, MMX+
+TEXT ·mix64_5AVX512(SB), NOSPLIT, $0-8
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), SI
+	MOVQ   48(AX), DI
+	LEAQ   (CX)(BX*2), R8
+	ADDQ   BX, R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+
+block0:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
+
+token0:
+	VMOVUPS      (R9), Z20
+	VMOVUPS      64(R9), Z21
+	VMOVUPS      128(R9), Z22
+	VMOVUPS      192(R9), Z23
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   128(R10)
+	PREFETCHT0   192(R10)
+	VBROADCASTSS (CX), Z24
+	VFMADD231PS  Z24, Z20, Z0
+	VFMADD231PS  Z24, Z21, Z1
+	VFMADD231PS  Z24, Z22, Z2
+	VFMADD231PS  Z24, Z23, Z3
+	VBROADCASTSS (CX)(BX*1), Z24
+	VFMADD231PS  Z24, Z20, Z4
+	VFMADD231PS  Z24, Z21, Z5
+	VFMADD231PS  Z24, Z22, Z6
+	VFMADD231PS  Z24, Z23, Z7
+	VBROADCASTSS (CX)(BX*2), Z24
+	VFMADD231PS  Z24, Z20, Z8
+	VFMADD231PS  Z24, Z21, Z9
+	VFMADD231PS  Z24, Z22, Z10
+	VFMADD231PS  Z24, Z23, Z11
+	VBROADCASTSS (R8), Z24
+	VFMADD231PS  Z24, Z20, Z12
+	VFMADD231PS  Z24, Z21, Z13
+	VFMADD231PS  Z24, Z22, Z14
+	VFMADD231PS  Z24, Z23, Z15
+	VBROADCASTSS (R8)(BX*1), Z24
+	VFMADD231PS  Z24, Z20, Z16
+	VFMADD231PS  Z24, Z21, Z17
+	VFMADD231PS  Z24, Z22, Z18
+	VFMADD231PS  Z24, Z23, Z19
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
+	JNZ          token0
+	TESTQ        DI, DI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	VMOVUPS      Z6, 128(CX)
+	VMOVUPS      Z7, 192(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	VMOVUPS      Z10, 128(CX)
+	VMOVUPS      Z11, 192(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z12, (CX)
+	VMOVUPS      Z13, 64(CX)
+	VMOVUPS      Z14, 128(CX)
+	VMOVUPS      Z15, 192(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z16, (CX)
+	VMOVUPS      Z17, 64(CX)
+	VMOVUPS      Z18, 128(CX)
+	VMOVUPS      Z19, 192(CX)
+	VZEROUPPER
+	RET
+
+// func mix64_6AVX512(a *byte)
+// Requires: AVX, AVX512F, CMOV, MMX+
+TEXT ·mix64_6AVX512(SB), NOSPLIT, $0-8
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), SI
+	MOVQ   48(AX), DI
+	LEAQ   (CX)(BX*2), R8
+	ADDQ   BX, R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+
+block0:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
+
+token0:
+	VMOVUPS      (R9), Z24
+	VMOVUPS      64(R9), Z25
+	VMOVUPS      128(R9), Z26
+	VMOVUPS      192(R9), Z27
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   128(R10)
+	PREFETCHT0   192(R10)
+	VBROADCASTSS (CX), Z28
+	VFMADD231PS  Z28, Z24, Z0
+	VFMADD231PS  Z28, Z25, Z1
+	VFMADD231PS  Z28, Z26, Z2
+	VFMADD231PS  Z28, Z27, Z3
+	VBROADCASTSS (CX)(BX*1), Z28
+	VFMADD231PS  Z28, Z24, Z4
+	VFMADD231PS  Z28, Z25, Z5
+	VFMADD231PS  Z28, Z26, Z6
+	VFMADD231PS  Z28, Z27, Z7
+	VBROADCASTSS (CX)(BX*2), Z28
+	VFMADD231PS  Z28, Z24, Z8
+	VFMADD231PS  Z28, Z25, Z9
+	VFMADD231PS  Z28, Z26, Z10
+	VFMADD231PS  Z28, Z27, Z11
+	VBROADCASTSS (R8), Z28
+	VFMADD231PS  Z28, Z24, Z12
+	VFMADD231PS  Z28, Z25, Z13
+	VFMADD231PS  Z28, Z26, Z14
+	VFMADD231PS  Z28, Z27, Z15
+	VBROADCASTSS (R8)(BX*1), Z28
+	VFMADD231PS  Z28, Z24, Z16
+	VFMADD231PS  Z28, Z25, Z17
+	VFMADD231PS  Z28, Z26, Z18
+	VFMADD231PS  Z28, Z27, Z19
+	VBROADCASTSS (R8)(BX*2), Z28
+	VFMADD231PS  Z28, Z24, Z20
+	VFMADD231PS  Z28, Z25, Z21
+	VFMADD231PS  Z28, Z26, Z22
+	VFMADD231PS  Z28, Z27, Z23
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
+	JNZ          token0
+	TESTQ        DI, DI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	VMOVUPS      Z6, 128(CX)
+	VMOVUPS      Z7, 192(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	VMOVUPS      Z10, 128(CX)
+	VMOVUPS      Z11, 192(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z12, (CX)
+	VMOVUPS      Z13, 64(CX)
+	VMOVUPS      Z14, 128(CX)
+	VMOVUPS      Z15, 192(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z16, (CX)
+	VMOVUPS      Z17, 64(CX)
+	VMOVUPS      Z18, 128(CX)
+	VMOVUPS      Z19, 192(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Z20, (CX)
+	VMOVUPS      Z21, 64(CX)
+	VMOVUPS      Z22, 128(CX)
+	VMOVUPS      Z23, 192(CX)
 	VZEROUPPER
 	RET
 
@@ -11042,6 +11670,32 @@ next:
 	VZEROUPPER
 	RET
 
+// func blendAVX2(dst *float32, x *float32, a float32, b float32, n int)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·blendAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+24(FP), DX
+	MOVSS        a+16(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVSS        b+20(FP), X1
+	VBROADCASTSS X1, Y1
+	XORQ         BX, BX
+	SHRQ         $0x04, DX
+
+next:
+	VMULPS      (CX)(BX*1), Y1, Y2
+	VFMADD231PS (AX)(BX*1), Y0, Y2
+	VMOVUPS     Y2, (AX)(BX*1)
+	VMULPS      32(CX)(BX*1), Y1, Y2
+	VFMADD231PS 32(AX)(BX*1), Y0, Y2
+	VMOVUPS     Y2, 32(AX)(BX*1)
+	ADDQ        $0x00000040, BX
+	DECQ        DX
+	JNZ         next
+	VZEROUPPER
+	RET
+
 // func siluMulAVX2(dst *float32, x *float32, y *float32, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·siluMulAVX2(SB), NOSPLIT, $0-32
@@ -11321,7 +11975,7 @@ next:
 	RET
 
 // func scores1AVX2(a *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·scores1AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), CX
@@ -11330,49 +11984,39 @@ TEXT ·scores1AVX2(SB), NOSPLIT, $0-8
 	MOVQ 24(AX), SI
 	MOVQ 32(AX), SI
 	MOVQ 40(AX), AX
-	MOVQ SI, DI
-	SHLQ $0x06, DI
+	SHLQ $0x06, SI
 
 block:
-	MOVQ  CX, R8
-	MOVQ  DX, R9
-	MOVQ  SI, R10
+	MOVQ  (DX), DI
+	MOVQ  16(DX), R8
+	MOVQ  CX, R9
+	XORQ  R10, R10
 	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
 
 dim0:
-	VMOVUPS      (R9), Y1
-	VBROADCASTSS (R8), Y2
-	VFMADD231PS  Y2, Y1, Y0
-	ADDQ         $0x00000004, R8
-	ADDQ         $0x00000040, R9
-	DECQ         R10
-	JNZ          dim0
-	MOVQ         BX, R8
-	VMOVUPS      Y0, (R8)
-	MOVQ         CX, R8
-	MOVQ         DX, R9
-	MOVQ         SI, R10
-	VPXOR        Y0, Y0, Y0
-
-dim1:
-	VMOVUPS      32(R9), Y1
-	VBROADCASTSS (R8), Y2
-	VFMADD231PS  Y2, Y1, Y0
-	ADDQ         $0x00000004, R8
-	ADDQ         $0x00000040, R9
-	DECQ         R10
-	JNZ          dim1
-	MOVQ         BX, R8
-	VMOVUPS      Y0, 32(R8)
-	ADDQ         DI, DX
+	VMOVUPS      (DI)(R10*1), Y2
+	VMOVUPS      32(DI)(R10*1), Y3
+	PREFETCHT0   (R8)(R10*1)
+	VBROADCASTSS (R9), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	ADDQ         $0x00000004, R9
+	ADDQ         $0x00000040, R10
+	CMPQ         R10, SI
+	JB           dim0
+	MOVQ         BX, DI
+	VMOVUPS      Y0, (DI)
+	VMOVUPS      Y1, 32(DI)
+	ADDQ         $0x00000008, DX
 	ADDQ         $0x00000040, BX
-	DECQ         AX
-	JNZ          block
+	SUBQ         $0x01, AX
+	JG           block
 	VZEROUPPER
 	RET
 
 // func scores2AVX2(a *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·scores2AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), CX
@@ -11381,59 +12025,47 @@ TEXT ·scores2AVX2(SB), NOSPLIT, $0-8
 	MOVQ 24(AX), SI
 	MOVQ 32(AX), DI
 	MOVQ 40(AX), AX
-	MOVQ DI, R8
-	SHLQ $0x06, R8
+	SHLQ $0x06, DI
 
 block:
-	MOVQ  CX, R9
-	MOVQ  DX, R10
-	MOVQ  DI, R11
+	MOVQ  (DX), R8
+	MOVQ  16(DX), R9
+	MOVQ  CX, R10
+	XORQ  R11, R11
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
 
 dim0:
-	VMOVUPS      (R10), Y2
-	VBROADCASTSS (R9), Y3
-	VFMADD231PS  Y3, Y2, Y0
-	VBROADCASTSS 4(R9), Y3
-	VFMADD231PS  Y3, Y2, Y1
-	ADDQ         $0x00000008, R9
-	ADDQ         $0x00000040, R10
-	DECQ         R11
-	JNZ          dim0
-	MOVQ         BX, R9
-	VMOVUPS      Y0, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y1, (R9)
-	MOVQ         CX, R9
-	MOVQ         DX, R10
-	MOVQ         DI, R11
-	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
-
-dim1:
-	VMOVUPS      32(R10), Y2
-	VBROADCASTSS (R9), Y3
-	VFMADD231PS  Y3, Y2, Y0
-	VBROADCASTSS 4(R9), Y3
-	VFMADD231PS  Y3, Y2, Y1
-	ADDQ         $0x00000008, R9
-	ADDQ         $0x00000040, R10
-	DECQ         R11
-	JNZ          dim1
-	MOVQ         BX, R9
-	VMOVUPS      Y0, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y1, 32(R9)
-	ADDQ         R8, DX
+	VMOVUPS      (R8)(R11*1), Y4
+	VMOVUPS      32(R8)(R11*1), Y5
+	PREFETCHT0   (R9)(R11*1)
+	VBROADCASTSS (R10), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 4(R10), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	ADDQ         $0x00000008, R10
+	ADDQ         $0x00000040, R11
+	CMPQ         R11, DI
+	JB           dim0
+	MOVQ         BX, R8
+	VMOVUPS      Y0, (R8)
+	VMOVUPS      Y1, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y2, (R8)
+	VMOVUPS      Y3, 32(R8)
+	ADDQ         $0x00000008, DX
 	ADDQ         $0x00000040, BX
-	DECQ         AX
-	JNZ          block
+	SUBQ         $0x01, AX
+	JG           block
 	VZEROUPPER
 	RET
 
 // func scores3AVX2(a *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·scores3AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), CX
@@ -11442,69 +12074,55 @@ TEXT ·scores3AVX2(SB), NOSPLIT, $0-8
 	MOVQ 24(AX), SI
 	MOVQ 32(AX), DI
 	MOVQ 40(AX), AX
-	MOVQ DI, R8
-	SHLQ $0x06, R8
+	SHLQ $0x06, DI
 
 block:
-	MOVQ  CX, R9
-	MOVQ  DX, R10
-	MOVQ  DI, R11
+	MOVQ  (DX), R8
+	MOVQ  16(DX), R9
+	MOVQ  CX, R10
+	XORQ  R11, R11
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
 
 dim0:
-	VMOVUPS      (R10), Y3
-	VBROADCASTSS (R9), Y4
-	VFMADD231PS  Y4, Y3, Y0
-	VBROADCASTSS 4(R9), Y4
-	VFMADD231PS  Y4, Y3, Y1
-	VBROADCASTSS 8(R9), Y4
-	VFMADD231PS  Y4, Y3, Y2
-	ADDQ         $0x0000000c, R9
-	ADDQ         $0x00000040, R10
-	DECQ         R11
-	JNZ          dim0
-	MOVQ         BX, R9
-	VMOVUPS      Y0, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y1, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y2, (R9)
-	MOVQ         CX, R9
-	MOVQ         DX, R10
-	MOVQ         DI, R11
-	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
-	VPXOR        Y2, Y2, Y2
-
-dim1:
-	VMOVUPS      32(R10), Y3
-	VBROADCASTSS (R9), Y4
-	VFMADD231PS  Y4, Y3, Y0
-	VBROADCASTSS 4(R9), Y4
-	VFMADD231PS  Y4, Y3, Y1
-	VBROADCASTSS 8(R9), Y4
-	VFMADD231PS  Y4, Y3, Y2
-	ADDQ         $0x0000000c, R9
-	ADDQ         $0x00000040, R10
-	DECQ         R11
-	JNZ          dim1
-	MOVQ         BX, R9
-	VMOVUPS      Y0, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y1, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y2, 32(R9)
-	ADDQ         R8, DX
+	VMOVUPS      (R8)(R11*1), Y6
+	VMOVUPS      32(R8)(R11*1), Y7
+	PREFETCHT0   (R9)(R11*1)
+	VBROADCASTSS (R10), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS 4(R10), Y8
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 8(R10), Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	ADDQ         $0x0000000c, R10
+	ADDQ         $0x00000040, R11
+	CMPQ         R11, DI
+	JB           dim0
+	MOVQ         BX, R8
+	VMOVUPS      Y0, (R8)
+	VMOVUPS      Y1, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y2, (R8)
+	VMOVUPS      Y3, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y4, (R8)
+	VMOVUPS      Y5, 32(R8)
+	ADDQ         $0x00000008, DX
 	ADDQ         $0x00000040, BX
-	DECQ         AX
-	JNZ          block
+	SUBQ         $0x01, AX
+	JG           block
 	VZEROUPPER
 	RET
 
 // func scores4AVX2(a *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·scores4AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), CX
@@ -11513,397 +12131,13 @@ TEXT ·scores4AVX2(SB), NOSPLIT, $0-8
 	MOVQ 24(AX), SI
 	MOVQ 32(AX), DI
 	MOVQ 40(AX), AX
-	MOVQ DI, R8
-	SHLQ $0x06, R8
+	SHLQ $0x06, DI
 
 block:
-	MOVQ  CX, R9
-	MOVQ  DX, R10
-	MOVQ  DI, R11
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-
-dim0:
-	VMOVUPS      (R10), Y4
-	VBROADCASTSS (R9), Y5
-	VFMADD231PS  Y5, Y4, Y0
-	VBROADCASTSS 4(R9), Y5
-	VFMADD231PS  Y5, Y4, Y1
-	VBROADCASTSS 8(R9), Y5
-	VFMADD231PS  Y5, Y4, Y2
-	VBROADCASTSS 12(R9), Y5
-	VFMADD231PS  Y5, Y4, Y3
-	ADDQ         $0x00000010, R9
-	ADDQ         $0x00000040, R10
-	DECQ         R11
-	JNZ          dim0
-	MOVQ         BX, R9
-	VMOVUPS      Y0, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y1, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y2, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y3, (R9)
-	MOVQ         CX, R9
-	MOVQ         DX, R10
-	MOVQ         DI, R11
-	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
-	VPXOR        Y2, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-
-dim1:
-	VMOVUPS      32(R10), Y4
-	VBROADCASTSS (R9), Y5
-	VFMADD231PS  Y5, Y4, Y0
-	VBROADCASTSS 4(R9), Y5
-	VFMADD231PS  Y5, Y4, Y1
-	VBROADCASTSS 8(R9), Y5
-	VFMADD231PS  Y5, Y4, Y2
-	VBROADCASTSS 12(R9), Y5
-	VFMADD231PS  Y5, Y4, Y3
-	ADDQ         $0x00000010, R9
-	ADDQ         $0x00000040, R10
-	DECQ         R11
-	JNZ          dim1
-	MOVQ         BX, R9
-	VMOVUPS      Y0, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y1, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y2, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y3, 32(R9)
-	ADDQ         R8, DX
-	ADDQ         $0x00000040, BX
-	DECQ         AX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func scores5AVX2(a *byte)
-// Requires: AVX, FMA3
-TEXT ·scores5AVX2(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), AX
-	MOVQ (AX), CX
-	MOVQ 8(AX), DX
-	MOVQ 16(AX), BX
-	MOVQ 24(AX), SI
-	MOVQ 32(AX), DI
-	MOVQ 40(AX), AX
-	MOVQ DI, R8
-	SHLQ $0x06, R8
-
-block:
-	MOVQ  CX, R9
-	MOVQ  DX, R10
-	MOVQ  DI, R11
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-
-dim0:
-	VMOVUPS      (R10), Y5
-	VBROADCASTSS (R9), Y6
-	VFMADD231PS  Y6, Y5, Y0
-	VBROADCASTSS 4(R9), Y6
-	VFMADD231PS  Y6, Y5, Y1
-	VBROADCASTSS 8(R9), Y6
-	VFMADD231PS  Y6, Y5, Y2
-	VBROADCASTSS 12(R9), Y6
-	VFMADD231PS  Y6, Y5, Y3
-	VBROADCASTSS 16(R9), Y6
-	VFMADD231PS  Y6, Y5, Y4
-	ADDQ         $0x00000014, R9
-	ADDQ         $0x00000040, R10
-	DECQ         R11
-	JNZ          dim0
-	MOVQ         BX, R9
-	VMOVUPS      Y0, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y1, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y2, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y3, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y4, (R9)
-	MOVQ         CX, R9
-	MOVQ         DX, R10
-	MOVQ         DI, R11
-	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
-	VPXOR        Y2, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-
-dim1:
-	VMOVUPS      32(R10), Y5
-	VBROADCASTSS (R9), Y6
-	VFMADD231PS  Y6, Y5, Y0
-	VBROADCASTSS 4(R9), Y6
-	VFMADD231PS  Y6, Y5, Y1
-	VBROADCASTSS 8(R9), Y6
-	VFMADD231PS  Y6, Y5, Y2
-	VBROADCASTSS 12(R9), Y6
-	VFMADD231PS  Y6, Y5, Y3
-	VBROADCASTSS 16(R9), Y6
-	VFMADD231PS  Y6, Y5, Y4
-	ADDQ         $0x00000014, R9
-	ADDQ         $0x00000040, R10
-	DECQ         R11
-	JNZ          dim1
-	MOVQ         BX, R9
-	VMOVUPS      Y0, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y1, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y2, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y3, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y4, 32(R9)
-	ADDQ         R8, DX
-	ADDQ         $0x00000040, BX
-	DECQ         AX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func scores6AVX2(a *byte)
-// Requires: AVX, FMA3
-TEXT ·scores6AVX2(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), AX
-	MOVQ (AX), CX
-	MOVQ 8(AX), DX
-	MOVQ 16(AX), BX
-	MOVQ 24(AX), SI
-	MOVQ 32(AX), DI
-	MOVQ 40(AX), AX
-	MOVQ DI, R8
-	SHLQ $0x06, R8
-
-block:
-	MOVQ  CX, R9
-	MOVQ  DX, R10
-	MOVQ  DI, R11
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-
-dim0:
-	VMOVUPS      (R10), Y6
-	VBROADCASTSS (R9), Y7
-	VFMADD231PS  Y7, Y6, Y0
-	VBROADCASTSS 4(R9), Y7
-	VFMADD231PS  Y7, Y6, Y1
-	VBROADCASTSS 8(R9), Y7
-	VFMADD231PS  Y7, Y6, Y2
-	VBROADCASTSS 12(R9), Y7
-	VFMADD231PS  Y7, Y6, Y3
-	VBROADCASTSS 16(R9), Y7
-	VFMADD231PS  Y7, Y6, Y4
-	VBROADCASTSS 20(R9), Y7
-	VFMADD231PS  Y7, Y6, Y5
-	ADDQ         $0x00000018, R9
-	ADDQ         $0x00000040, R10
-	DECQ         R11
-	JNZ          dim0
-	MOVQ         BX, R9
-	VMOVUPS      Y0, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y1, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y2, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y3, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y4, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y5, (R9)
-	MOVQ         CX, R9
-	MOVQ         DX, R10
-	MOVQ         DI, R11
-	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
-	VPXOR        Y2, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-
-dim1:
-	VMOVUPS      32(R10), Y6
-	VBROADCASTSS (R9), Y7
-	VFMADD231PS  Y7, Y6, Y0
-	VBROADCASTSS 4(R9), Y7
-	VFMADD231PS  Y7, Y6, Y1
-	VBROADCASTSS 8(R9), Y7
-	VFMADD231PS  Y7, Y6, Y2
-	VBROADCASTSS 12(R9), Y7
-	VFMADD231PS  Y7, Y6, Y3
-	VBROADCASTSS 16(R9), Y7
-	VFMADD231PS  Y7, Y6, Y4
-	VBROADCASTSS 20(R9), Y7
-	VFMADD231PS  Y7, Y6, Y5
-	ADDQ         $0x00000018, R9
-	ADDQ         $0x00000040, R10
-	DECQ         R11
-	JNZ          dim1
-	MOVQ         BX, R9
-	VMOVUPS      Y0, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y1, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y2, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y3, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y4, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y5, 32(R9)
-	ADDQ         R8, DX
-	ADDQ         $0x00000040, BX
-	DECQ         AX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func scores7AVX2(a *byte)
-// Requires: AVX, FMA3
-TEXT ·scores7AVX2(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), AX
-	MOVQ (AX), CX
-	MOVQ 8(AX), DX
-	MOVQ 16(AX), BX
-	MOVQ 24(AX), SI
-	MOVQ 32(AX), DI
-	MOVQ 40(AX), AX
-	MOVQ DI, R8
-	SHLQ $0x06, R8
-
-block:
-	MOVQ  CX, R9
-	MOVQ  DX, R10
-	MOVQ  DI, R11
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-
-dim0:
-	VMOVUPS      (R10), Y7
-	VBROADCASTSS (R9), Y8
-	VFMADD231PS  Y8, Y7, Y0
-	VBROADCASTSS 4(R9), Y8
-	VFMADD231PS  Y8, Y7, Y1
-	VBROADCASTSS 8(R9), Y8
-	VFMADD231PS  Y8, Y7, Y2
-	VBROADCASTSS 12(R9), Y8
-	VFMADD231PS  Y8, Y7, Y3
-	VBROADCASTSS 16(R9), Y8
-	VFMADD231PS  Y8, Y7, Y4
-	VBROADCASTSS 20(R9), Y8
-	VFMADD231PS  Y8, Y7, Y5
-	VBROADCASTSS 24(R9), Y8
-	VFMADD231PS  Y8, Y7, Y6
-	ADDQ         $0x0000001c, R9
-	ADDQ         $0x00000040, R10
-	DECQ         R11
-	JNZ          dim0
-	MOVQ         BX, R9
-	VMOVUPS      Y0, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y1, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y2, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y3, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y4, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y5, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y6, (R9)
-	MOVQ         CX, R9
-	MOVQ         DX, R10
-	MOVQ         DI, R11
-	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
-	VPXOR        Y2, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-
-dim1:
-	VMOVUPS      32(R10), Y7
-	VBROADCASTSS (R9), Y8
-	VFMADD231PS  Y8, Y7, Y0
-	VBROADCASTSS 4(R9), Y8
-	VFMADD231PS  Y8, Y7, Y1
-	VBROADCASTSS 8(R9), Y8
-	VFMADD231PS  Y8, Y7, Y2
-	VBROADCASTSS 12(R9), Y8
-	VFMADD231PS  Y8, Y7, Y3
-	VBROADCASTSS 16(R9), Y8
-	VFMADD231PS  Y8, Y7, Y4
-	VBROADCASTSS 20(R9), Y8
-	VFMADD231PS  Y8, Y7, Y5
-	VBROADCASTSS 24(R9), Y8
-	VFMADD231PS  Y8, Y7, Y6
-	ADDQ         $0x0000001c, R9
-	ADDQ         $0x00000040, R10
-	DECQ         R11
-	JNZ          dim1
-	MOVQ         BX, R9
-	VMOVUPS      Y0, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y1, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y2, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y3, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y4, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y5, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y6, 32(R9)
-	ADDQ         R8, DX
-	ADDQ         $0x00000040, BX
-	DECQ         AX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func scores8AVX2(a *byte)
-// Requires: AVX, FMA3
-TEXT ·scores8AVX2(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), AX
-	MOVQ (AX), CX
-	MOVQ 8(AX), DX
-	MOVQ 16(AX), BX
-	MOVQ 24(AX), SI
-	MOVQ 32(AX), DI
-	MOVQ 40(AX), AX
-	MOVQ DI, R8
-	SHLQ $0x06, R8
-
-block:
-	MOVQ  CX, R9
-	MOVQ  DX, R10
-	MOVQ  DI, R11
+	MOVQ  (DX), R8
+	MOVQ  16(DX), R9
+	MOVQ  CX, R10
+	XORQ  R11, R11
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -11914,46 +12148,378 @@ block:
 	VPXOR Y7, Y7, Y7
 
 dim0:
-	VMOVUPS      (R10), Y8
-	VBROADCASTSS (R9), Y9
-	VFMADD231PS  Y9, Y8, Y0
-	VBROADCASTSS 4(R9), Y9
-	VFMADD231PS  Y9, Y8, Y1
-	VBROADCASTSS 8(R9), Y9
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS 12(R9), Y9
-	VFMADD231PS  Y9, Y8, Y3
-	VBROADCASTSS 16(R9), Y9
-	VFMADD231PS  Y9, Y8, Y4
-	VBROADCASTSS 20(R9), Y9
-	VFMADD231PS  Y9, Y8, Y5
-	VBROADCASTSS 24(R9), Y9
-	VFMADD231PS  Y9, Y8, Y6
-	VBROADCASTSS 28(R9), Y9
-	VFMADD231PS  Y9, Y8, Y7
-	ADDQ         $0x00000020, R9
-	ADDQ         $0x00000040, R10
-	DECQ         R11
-	JNZ          dim0
-	MOVQ         BX, R9
-	VMOVUPS      Y0, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y1, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y2, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y3, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y4, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y5, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y6, (R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y7, (R9)
+	VMOVUPS      (R8)(R11*1), Y8
+	VMOVUPS      32(R8)(R11*1), Y9
+	PREFETCHT0   (R9)(R11*1)
+	VBROADCASTSS (R10), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 4(R10), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 8(R10), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 12(R10), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         $0x00000010, R10
+	ADDQ         $0x00000040, R11
+	CMPQ         R11, DI
+	JB           dim0
+	MOVQ         BX, R8
+	VMOVUPS      Y0, (R8)
+	VMOVUPS      Y1, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y2, (R8)
+	VMOVUPS      Y3, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y4, (R8)
+	VMOVUPS      Y5, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y6, (R8)
+	VMOVUPS      Y7, 32(R8)
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000040, BX
+	SUBQ         $0x01, AX
+	JG           block
+	VZEROUPPER
+	RET
+
+// func scores5AVX2(a *byte)
+// Requires: AVX, FMA3, MMX+
+TEXT ·scores5AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), AX
+	SHLQ $0x06, DI
+
+block:
+	MOVQ  (DX), R8
+	MOVQ  16(DX), R9
+	MOVQ  CX, R10
+	XORQ  R11, R11
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	VPXOR Y8, Y8, Y8
+	VPXOR Y9, Y9, Y9
+
+dim0:
+	VMOVUPS      (R8)(R11*1), Y10
+	VMOVUPS      32(R8)(R11*1), Y11
+	PREFETCHT0   (R9)(R11*1)
+	VBROADCASTSS (R10), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS 4(R10), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS 8(R10), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 12(R10), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS 16(R10), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	ADDQ         $0x00000014, R10
+	ADDQ         $0x00000040, R11
+	CMPQ         R11, DI
+	JB           dim0
+	MOVQ         BX, R8
+	VMOVUPS      Y0, (R8)
+	VMOVUPS      Y1, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y2, (R8)
+	VMOVUPS      Y3, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y4, (R8)
+	VMOVUPS      Y5, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y6, (R8)
+	VMOVUPS      Y7, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y8, (R8)
+	VMOVUPS      Y9, 32(R8)
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000040, BX
+	SUBQ         $0x01, AX
+	JG           block
+	VZEROUPPER
+	RET
+
+// func scores6AVX2(a *byte)
+// Requires: AVX, FMA3, MMX+
+TEXT ·scores6AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), AX
+	SHLQ $0x06, DI
+
+block:
+	MOVQ  (DX), R8
+	MOVQ  16(DX), R9
+	MOVQ  CX, R10
+	XORQ  R11, R11
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	VPXOR Y8, Y8, Y8
+	VPXOR Y9, Y9, Y9
+	VPXOR Y10, Y10, Y10
+	VPXOR Y11, Y11, Y11
+
+dim0:
+	VMOVUPS      (R8)(R11*1), Y12
+	VMOVUPS      32(R8)(R11*1), Y13
+	PREFETCHT0   (R9)(R11*1)
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS 4(R10), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS 8(R10), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS 12(R10), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 16(R10), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 20(R10), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         $0x00000018, R10
+	ADDQ         $0x00000040, R11
+	CMPQ         R11, DI
+	JB           dim0
+	MOVQ         BX, R8
+	VMOVUPS      Y0, (R8)
+	VMOVUPS      Y1, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y2, (R8)
+	VMOVUPS      Y3, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y4, (R8)
+	VMOVUPS      Y5, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y6, (R8)
+	VMOVUPS      Y7, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y8, (R8)
+	VMOVUPS      Y9, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y10, (R8)
+	VMOVUPS      Y11, 32(R8)
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000040, BX
+	SUBQ         $0x01, AX
+	JG           block
+	VZEROUPPER
+	RET
+
+// func scores7AVX2(a *byte)
+// Requires: AVX, FMA3, MMX+
+TEXT ·scores7AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), AX
+	SHLQ $0x06, DI
+
+block:
+	MOVQ  (DX), R8
+	MOVQ  16(DX), R9
+	MOVQ  CX, R10
+	XORQ  R11, R11
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+
+dim0:
+	VMOVUPS      (R8)(R11*1), Y7
+	PREFETCHT0   (R9)(R11*1)
+	VBROADCASTSS (R10), Y8
+	VFMADD231PS  Y8, Y7, Y0
+	VBROADCASTSS 4(R10), Y8
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS 8(R10), Y8
+	VFMADD231PS  Y8, Y7, Y2
+	VBROADCASTSS 12(R10), Y8
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 16(R10), Y8
+	VFMADD231PS  Y8, Y7, Y4
+	VBROADCASTSS 20(R10), Y8
+	VFMADD231PS  Y8, Y7, Y5
+	VBROADCASTSS 24(R10), Y8
+	VFMADD231PS  Y8, Y7, Y6
+	ADDQ         $0x0000001c, R10
+	ADDQ         $0x00000040, R11
+	CMPQ         R11, DI
+	JB           dim0
+	MOVQ         BX, R8
+	VMOVUPS      Y0, (R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y1, (R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y2, (R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y3, (R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y4, (R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y5, (R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y6, (R8)
+	MOVQ         (DX), R8
 	MOVQ         CX, R9
-	MOVQ         DX, R10
-	MOVQ         DI, R11
+	XORQ         R10, R10
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+
+dim1:
+	VMOVUPS      32(R8)(R10*1), Y7
+	VBROADCASTSS (R9), Y8
+	VFMADD231PS  Y8, Y7, Y0
+	VBROADCASTSS 4(R9), Y8
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS 8(R9), Y8
+	VFMADD231PS  Y8, Y7, Y2
+	VBROADCASTSS 12(R9), Y8
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 16(R9), Y8
+	VFMADD231PS  Y8, Y7, Y4
+	VBROADCASTSS 20(R9), Y8
+	VFMADD231PS  Y8, Y7, Y5
+	VBROADCASTSS 24(R9), Y8
+	VFMADD231PS  Y8, Y7, Y6
+	ADDQ         $0x0000001c, R9
+	ADDQ         $0x00000040, R10
+	CMPQ         R10, DI
+	JB           dim1
+	MOVQ         BX, R8
+	VMOVUPS      Y0, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y1, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y2, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y3, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y4, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y5, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y6, 32(R8)
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000040, BX
+	SUBQ         $0x01, AX
+	JG           block
+	VZEROUPPER
+	RET
+
+// func scores8AVX2(a *byte)
+// Requires: AVX, FMA3, MMX+
+TEXT ·scores8AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), AX
+	SHLQ $0x06, DI
+
+block:
+	MOVQ  (DX), R8
+	MOVQ  16(DX), R9
+	MOVQ  CX, R10
+	XORQ  R11, R11
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+
+dim0:
+	VMOVUPS      (R8)(R11*1), Y8
+	PREFETCHT0   (R9)(R11*1)
+	VBROADCASTSS (R10), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS 4(R10), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VBROADCASTSS 8(R10), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS 12(R10), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VBROADCASTSS 16(R10), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VBROADCASTSS 20(R10), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VBROADCASTSS 24(R10), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VBROADCASTSS 28(R10), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         $0x00000020, R10
+	ADDQ         $0x00000040, R11
+	CMPQ         R11, DI
+	JB           dim0
+	MOVQ         BX, R8
+	VMOVUPS      Y0, (R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y1, (R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y2, (R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y3, (R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y4, (R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y5, (R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y6, (R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y7, (R8)
+	MOVQ         (DX), R8
+	MOVQ         CX, R9
+	XORQ         R10, R10
 	VPXOR        Y0, Y0, Y0
 	VPXOR        Y1, Y1, Y1
 	VPXOR        Y2, Y2, Y2
@@ -11964,7 +12530,7 @@ dim0:
 	VPXOR        Y7, Y7, Y7
 
 dim1:
-	VMOVUPS      32(R10), Y8
+	VMOVUPS      32(R8)(R10*1), Y8
 	VBROADCASTSS (R9), Y9
 	VFMADD231PS  Y9, Y8, Y0
 	VBROADCASTSS 4(R9), Y9
@@ -11983,826 +12549,1809 @@ dim1:
 	VFMADD231PS  Y9, Y8, Y7
 	ADDQ         $0x00000020, R9
 	ADDQ         $0x00000040, R10
-	DECQ         R11
-	JNZ          dim1
-	MOVQ         BX, R9
-	VMOVUPS      Y0, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y1, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y2, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y3, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y4, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y5, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y6, 32(R9)
-	ADDQ         SI, R9
-	VMOVUPS      Y7, 32(R9)
-	ADDQ         R8, DX
+	CMPQ         R10, DI
+	JB           dim1
+	MOVQ         BX, R8
+	VMOVUPS      Y0, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y1, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y2, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y3, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y4, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y5, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y6, 32(R8)
+	ADDQ         SI, R8
+	VMOVUPS      Y7, 32(R8)
+	ADDQ         $0x00000008, DX
 	ADDQ         $0x00000040, BX
-	DECQ         AX
-	JNZ          block
+	SUBQ         $0x01, AX
+	JG           block
 	VZEROUPPER
 	RET
 
 // func mix16_1AVX2(a *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·mix16_1AVX2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), CX
-	MOVQ    8(AX), DX
-	MOVQ    16(AX), BX
-	MOVQ    24(AX), SI
-	MOVQ    32(AX), SI
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), AX
-	MOVQ    BX, DI
-	VMOVUPS (DI), Y0
-	VMOVUPS 32(DI), Y1
-	MOVQ    AX, DI
-	XORQ    AX, AX
+	MOVQ  a+0(FP), AX
+	MOVQ  (AX), CX
+	MOVQ  8(AX), DX
+	MOVQ  24(AX), BX
+	MOVQ  32(AX), BX
+	MOVQ  48(AX), SI
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+
+block0:
+	MOVQ    (DX), DI
+	MOVQ    16(DX), R8
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R9
+	CMPQ    SI, R9
+	CMOVQLT SI, R9
+	SUBQ    R9, SI
 
 token0:
-	VMOVUPS      (DX), Y2
-	VMOVUPS      32(DX), Y3
-	VBROADCASTSS (CX)(AX*4), Y4
+	VMOVUPS      (DI), Y2
+	VMOVUPS      32(DI), Y3
+	PREFETCHT0   (R8)
+	VBROADCASTSS (CX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
-	ADDQ         SI, DX
-	INCQ         AX
-	DECQ         DI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         $0x00000004, CX
+	DECQ         R9
 	JNZ          token0
-	MOVQ         BX, AX
+	TESTQ        SI, SI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	MOVQ         CX, AX
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
 	VZEROUPPER
 	RET
 
 // func mix16_2AVX2(a *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·mix16_2AVX2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), CX
-	MOVQ    8(AX), DX
-	MOVQ    16(AX), BX
-	MOVQ    24(AX), SI
-	MOVQ    32(AX), DI
-	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
-	MOVQ    CX, R9
-	ADDQ    SI, R9
-	MOVQ    BX, SI
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	ADDQ    R8, SI
-	VMOVUPS (SI), Y2
-	VMOVUPS 32(SI), Y3
-	MOVQ    AX, SI
-	XORQ    AX, AX
+	MOVQ  a+0(FP), AX
+	MOVQ  (AX), CX
+	MOVQ  8(AX), DX
+	MOVQ  24(AX), BX
+	MOVQ  32(AX), SI
+	MOVQ  48(AX), DI
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+
+block0:
+	MOVQ    (DX), R8
+	MOVQ    16(DX), R9
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R10
+	CMPQ    DI, R10
+	CMOVQLT DI, R10
+	SUBQ    R10, DI
 
 token0:
-	VMOVUPS      (DX), Y4
-	VMOVUPS      32(DX), Y5
-	VBROADCASTSS (CX)(AX*4), Y6
+	VMOVUPS      (R8), Y4
+	VMOVUPS      32(R8), Y5
+	PREFETCHT0   (R9)
+	VBROADCASTSS (CX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
-	VBROADCASTSS (R9)(AX*4), Y6
+	VBROADCASTSS (CX)(BX*1), Y6
 	VFMADD231PS  Y6, Y4, Y2
 	VFMADD231PS  Y6, Y5, Y3
-	ADDQ         DI, DX
-	INCQ         AX
-	DECQ         SI
+	ADDQ         SI, R8
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, CX
+	DECQ         R10
 	JNZ          token0
-	MOVQ         BX, AX
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	ADDQ         R8, AX
-	VMOVUPS      Y2, (AX)
-	VMOVUPS      Y3, 32(AX)
+	TESTQ        DI, DI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
 	VZEROUPPER
 	RET
 
 // func mix16_3AVX2(a *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·mix16_3AVX2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), CX
-	MOVQ    8(AX), DX
-	MOVQ    16(AX), BX
-	MOVQ    24(AX), SI
-	MOVQ    32(AX), DI
-	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
-	MOVQ    CX, R9
-	ADDQ    SI, R9
-	MOVQ    R9, R10
-	ADDQ    SI, R10
-	MOVQ    BX, SI
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	ADDQ    R8, SI
-	VMOVUPS (SI), Y2
-	VMOVUPS 32(SI), Y3
-	ADDQ    R8, SI
-	VMOVUPS (SI), Y4
-	VMOVUPS 32(SI), Y5
-	MOVQ    AX, SI
-	XORQ    AX, AX
+	MOVQ  a+0(FP), AX
+	MOVQ  (AX), CX
+	MOVQ  8(AX), DX
+	MOVQ  24(AX), BX
+	MOVQ  32(AX), SI
+	MOVQ  48(AX), DI
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+
+block0:
+	MOVQ    (DX), R8
+	MOVQ    16(DX), R9
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R10
+	CMPQ    DI, R10
+	CMOVQLT DI, R10
+	SUBQ    R10, DI
 
 token0:
-	VMOVUPS      (DX), Y6
-	VMOVUPS      32(DX), Y7
-	VBROADCASTSS (CX)(AX*4), Y8
+	VMOVUPS      (R8), Y6
+	VMOVUPS      32(R8), Y7
+	PREFETCHT0   (R9)
+	VBROADCASTSS (CX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
-	VBROADCASTSS (R9)(AX*4), Y8
+	VBROADCASTSS (CX)(BX*1), Y8
 	VFMADD231PS  Y8, Y6, Y2
 	VFMADD231PS  Y8, Y7, Y3
-	VBROADCASTSS (R10)(AX*4), Y8
+	VBROADCASTSS (CX)(BX*2), Y8
 	VFMADD231PS  Y8, Y6, Y4
 	VFMADD231PS  Y8, Y7, Y5
-	ADDQ         DI, DX
-	INCQ         AX
-	DECQ         SI
+	ADDQ         SI, R8
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, CX
+	DECQ         R10
 	JNZ          token0
-	MOVQ         BX, AX
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	ADDQ         R8, AX
-	VMOVUPS      Y2, (AX)
-	VMOVUPS      Y3, 32(AX)
-	ADDQ         R8, AX
-	VMOVUPS      Y4, (AX)
-	VMOVUPS      Y5, 32(AX)
+	TESTQ        DI, DI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
 	VZEROUPPER
 	RET
 
 // func mix16_4AVX2(a *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·mix16_4AVX2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), CX
-	MOVQ    8(AX), DX
-	MOVQ    16(AX), BX
-	MOVQ    24(AX), SI
-	MOVQ    32(AX), DI
-	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
-	MOVQ    CX, R9
-	ADDQ    SI, R9
-	MOVQ    R9, R10
-	ADDQ    SI, R10
-	MOVQ    R10, R11
-	ADDQ    SI, R11
-	MOVQ    BX, SI
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	ADDQ    R8, SI
-	VMOVUPS (SI), Y2
-	VMOVUPS 32(SI), Y3
-	ADDQ    R8, SI
-	VMOVUPS (SI), Y4
-	VMOVUPS 32(SI), Y5
-	ADDQ    R8, SI
-	VMOVUPS (SI), Y6
-	VMOVUPS 32(SI), Y7
-	MOVQ    AX, SI
-	XORQ    AX, AX
+	MOVQ  a+0(FP), AX
+	MOVQ  (AX), CX
+	MOVQ  8(AX), DX
+	MOVQ  24(AX), BX
+	MOVQ  32(AX), SI
+	MOVQ  48(AX), DI
+	LEAQ  (CX)(BX*2), R8
+	ADDQ  BX, R8
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+
+block0:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
 
 token0:
-	VMOVUPS      (DX), Y8
-	VMOVUPS      32(DX), Y9
-	VBROADCASTSS (CX)(AX*4), Y10
+	VMOVUPS      (R9), Y8
+	VMOVUPS      32(R9), Y9
+	PREFETCHT0   (R10)
+	VBROADCASTSS (CX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS (R9)(AX*4), Y10
+	VBROADCASTSS (CX)(BX*1), Y10
 	VFMADD231PS  Y10, Y8, Y2
 	VFMADD231PS  Y10, Y9, Y3
-	VBROADCASTSS (R10)(AX*4), Y10
+	VBROADCASTSS (CX)(BX*2), Y10
 	VFMADD231PS  Y10, Y8, Y4
 	VFMADD231PS  Y10, Y9, Y5
-	VBROADCASTSS (R11)(AX*4), Y10
+	VBROADCASTSS (R8), Y10
 	VFMADD231PS  Y10, Y8, Y6
 	VFMADD231PS  Y10, Y9, Y7
-	ADDQ         DI, DX
-	INCQ         AX
-	DECQ         SI
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
 	JNZ          token0
-	MOVQ         BX, AX
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	ADDQ         R8, AX
-	VMOVUPS      Y2, (AX)
-	VMOVUPS      Y3, 32(AX)
-	ADDQ         R8, AX
-	VMOVUPS      Y4, (AX)
-	VMOVUPS      Y5, 32(AX)
-	ADDQ         R8, AX
-	VMOVUPS      Y6, (AX)
-	VMOVUPS      Y7, 32(AX)
+	TESTQ        DI, DI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y6, (CX)
+	VMOVUPS      Y7, 32(CX)
+	VZEROUPPER
+	RET
+
+// func mix16_5AVX2(a *byte)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·mix16_5AVX2(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  (AX), CX
+	MOVQ  8(AX), DX
+	MOVQ  24(AX), BX
+	MOVQ  32(AX), SI
+	MOVQ  48(AX), DI
+	LEAQ  (CX)(BX*2), R8
+	ADDQ  BX, R8
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	VPXOR Y8, Y8, Y8
+	VPXOR Y9, Y9, Y9
+
+block0:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
+
+token0:
+	VMOVUPS      (R9), Y10
+	VMOVUPS      32(R9), Y11
+	PREFETCHT0   (R10)
+	VBROADCASTSS (CX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS (CX)(BX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS (CX)(BX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS (R8), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS (R8)(BX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
+	JNZ          token0
+	TESTQ        DI, DI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y6, (CX)
+	VMOVUPS      Y7, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y8, (CX)
+	VMOVUPS      Y9, 32(CX)
+	VZEROUPPER
+	RET
+
+// func mix16_6AVX2(a *byte)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·mix16_6AVX2(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  (AX), CX
+	MOVQ  8(AX), DX
+	MOVQ  24(AX), BX
+	MOVQ  32(AX), SI
+	MOVQ  48(AX), DI
+	LEAQ  (CX)(BX*2), R8
+	ADDQ  BX, R8
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	VPXOR Y8, Y8, Y8
+	VPXOR Y9, Y9, Y9
+	VPXOR Y10, Y10, Y10
+	VPXOR Y11, Y11, Y11
+
+block0:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
+
+token0:
+	VMOVUPS      (R9), Y12
+	VMOVUPS      32(R9), Y13
+	PREFETCHT0   (R10)
+	VBROADCASTSS (CX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (CX)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (CX)(BX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (R8)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS (R8)(BX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
+	JNZ          token0
+	TESTQ        DI, DI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y6, (CX)
+	VMOVUPS      Y7, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y8, (CX)
+	VMOVUPS      Y9, 32(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y10, (CX)
+	VMOVUPS      Y11, 32(CX)
 	VZEROUPPER
 	RET
 
 // func mix64_1AVX2(a *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·mix64_1AVX2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), CX
-	MOVQ    8(AX), DX
-	MOVQ    16(AX), BX
-	MOVQ    24(AX), SI
-	MOVQ    32(AX), SI
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), AX
-	MOVQ    BX, DI
-	VMOVUPS (DI), Y0
-	VMOVUPS 32(DI), Y1
-	MOVQ    DX, DI
-	MOVQ    AX, R9
-	XORQ    R8, R8
+	MOVQ  a+0(FP), AX
+	MOVQ  (AX), CX
+	MOVQ  8(AX), DX
+	MOVQ  24(AX), BX
+	MOVQ  32(AX), BX
+	MOVQ  48(AX), SI
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+
+block0:
+	MOVQ    (DX), DI
+	MOVQ    16(DX), R8
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R9
+	CMPQ    SI, R9
+	CMOVQLT SI, R9
+	SUBQ    R9, SI
 
 token0:
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
-	VBROADCASTSS (CX)(R8*4), Y4
+	PREFETCHT0   (R8)
+	VBROADCASTSS (CX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
-	ADDQ         SI, DI
-	INCQ         R8
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         $0x00000004, CX
 	DECQ         R9
 	JNZ          token0
-	MOVQ         BX, DI
-	VMOVUPS      Y0, (DI)
-	VMOVUPS      Y1, 32(DI)
-	MOVQ         BX, DI
-	VMOVUPS      64(DI), Y0
-	VMOVUPS      96(DI), Y1
-	MOVQ         DX, DI
-	MOVQ         AX, R9
-	XORQ         R8, R8
+	TESTQ        SI, SI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), DX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), BX
+	MOVQ         48(AX), SI
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+
+block16:
+	MOVQ    (DX), DI
+	MOVQ    16(DX), R8
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R9
+	CMPQ    SI, R9
+	CMOVQLT SI, R9
+	SUBQ    R9, SI
 
 token16:
 	VMOVUPS      64(DI), Y2
 	VMOVUPS      96(DI), Y3
-	VBROADCASTSS (CX)(R8*4), Y4
+	PREFETCHT0   64(R8)
+	VBROADCASTSS (CX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
-	ADDQ         SI, DI
-	INCQ         R8
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         $0x00000004, CX
 	DECQ         R9
 	JNZ          token16
-	MOVQ         BX, DI
-	VMOVUPS      Y0, 64(DI)
-	VMOVUPS      Y1, 96(DI)
-	MOVQ         BX, DI
-	VMOVUPS      128(DI), Y0
-	VMOVUPS      160(DI), Y1
-	MOVQ         DX, DI
-	MOVQ         AX, R9
-	XORQ         R8, R8
+	TESTQ        SI, SI
+	JNZ          block16
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), DX
+	VMOVUPS      Y0, 64(CX)
+	VMOVUPS      Y1, 96(CX)
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), BX
+	MOVQ         48(AX), SI
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+
+block32:
+	MOVQ    (DX), DI
+	MOVQ    16(DX), R8
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R9
+	CMPQ    SI, R9
+	CMOVQLT SI, R9
+	SUBQ    R9, SI
 
 token32:
 	VMOVUPS      128(DI), Y2
 	VMOVUPS      160(DI), Y3
-	VBROADCASTSS (CX)(R8*4), Y4
+	PREFETCHT0   128(R8)
+	VBROADCASTSS (CX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
-	ADDQ         SI, DI
-	INCQ         R8
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         $0x00000004, CX
 	DECQ         R9
 	JNZ          token32
-	MOVQ         BX, DI
-	VMOVUPS      Y0, 128(DI)
-	VMOVUPS      Y1, 160(DI)
-	MOVQ         BX, DI
-	VMOVUPS      192(DI), Y0
-	VMOVUPS      224(DI), Y1
-	MOVQ         AX, DI
-	XORQ         AX, AX
+	TESTQ        SI, SI
+	JNZ          block32
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), DX
+	VMOVUPS      Y0, 128(CX)
+	VMOVUPS      Y1, 160(CX)
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), BX
+	MOVQ         48(AX), SI
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+
+block48:
+	MOVQ    (DX), DI
+	MOVQ    16(DX), R8
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R9
+	CMPQ    SI, R9
+	CMOVQLT SI, R9
+	SUBQ    R9, SI
 
 token48:
-	VMOVUPS      192(DX), Y2
-	VMOVUPS      224(DX), Y3
-	VBROADCASTSS (CX)(AX*4), Y4
+	VMOVUPS      192(DI), Y2
+	VMOVUPS      224(DI), Y3
+	PREFETCHT0   192(R8)
+	VBROADCASTSS (CX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
-	ADDQ         SI, DX
-	INCQ         AX
-	DECQ         DI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         $0x00000004, CX
+	DECQ         R9
 	JNZ          token48
-	MOVQ         BX, AX
+	TESTQ        SI, SI
+	JNZ          block48
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	MOVQ         CX, AX
 	VMOVUPS      Y0, 192(AX)
 	VMOVUPS      Y1, 224(AX)
 	VZEROUPPER
 	RET
 
 // func mix64_2AVX2(a *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·mix64_2AVX2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), CX
-	MOVQ    8(AX), DX
-	MOVQ    16(AX), BX
-	MOVQ    24(AX), SI
-	MOVQ    32(AX), DI
-	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
-	MOVQ    CX, R9
-	ADDQ    SI, R9
-	MOVQ    BX, SI
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	ADDQ    R8, SI
-	VMOVUPS (SI), Y2
-	VMOVUPS 32(SI), Y3
-	MOVQ    DX, SI
-	MOVQ    AX, R11
-	XORQ    R10, R10
+	MOVQ  a+0(FP), AX
+	MOVQ  (AX), CX
+	MOVQ  8(AX), DX
+	MOVQ  24(AX), BX
+	MOVQ  32(AX), SI
+	MOVQ  48(AX), DI
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+
+block0:
+	MOVQ    (DX), R8
+	MOVQ    16(DX), R9
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R10
+	CMPQ    DI, R10
+	CMOVQLT DI, R10
+	SUBQ    R10, DI
 
 token0:
-	VMOVUPS      (SI), Y4
-	VMOVUPS      32(SI), Y5
-	VBROADCASTSS (CX)(R10*4), Y6
+	VMOVUPS      (R8), Y4
+	VMOVUPS      32(R8), Y5
+	PREFETCHT0   (R9)
+	VBROADCASTSS (CX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
-	VBROADCASTSS (R9)(R10*4), Y6
+	VBROADCASTSS (CX)(BX*1), Y6
 	VFMADD231PS  Y6, Y4, Y2
 	VFMADD231PS  Y6, Y5, Y3
-	ADDQ         DI, SI
-	INCQ         R10
-	DECQ         R11
+	ADDQ         SI, R8
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, CX
+	DECQ         R10
 	JNZ          token0
-	MOVQ         BX, SI
-	VMOVUPS      Y0, (SI)
-	VMOVUPS      Y1, 32(SI)
-	ADDQ         R8, SI
-	VMOVUPS      Y2, (SI)
-	VMOVUPS      Y3, 32(SI)
-	MOVQ         BX, SI
-	VMOVUPS      64(SI), Y0
-	VMOVUPS      96(SI), Y1
-	ADDQ         R8, SI
-	VMOVUPS      64(SI), Y2
-	VMOVUPS      96(SI), Y3
-	MOVQ         DX, SI
-	MOVQ         AX, R11
-	XORQ         R10, R10
+	TESTQ        DI, DI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), DX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         48(AX), DI
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+
+block16:
+	MOVQ    (DX), R8
+	MOVQ    16(DX), R9
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R10
+	CMPQ    DI, R10
+	CMOVQLT DI, R10
+	SUBQ    R10, DI
 
 token16:
-	VMOVUPS      64(SI), Y4
-	VMOVUPS      96(SI), Y5
-	VBROADCASTSS (CX)(R10*4), Y6
+	VMOVUPS      64(R8), Y4
+	VMOVUPS      96(R8), Y5
+	PREFETCHT0   64(R9)
+	VBROADCASTSS (CX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
-	VBROADCASTSS (R9)(R10*4), Y6
+	VBROADCASTSS (CX)(BX*1), Y6
 	VFMADD231PS  Y6, Y4, Y2
 	VFMADD231PS  Y6, Y5, Y3
-	ADDQ         DI, SI
-	INCQ         R10
-	DECQ         R11
+	ADDQ         SI, R8
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, CX
+	DECQ         R10
 	JNZ          token16
-	MOVQ         BX, SI
-	VMOVUPS      Y0, 64(SI)
-	VMOVUPS      Y1, 96(SI)
-	ADDQ         R8, SI
-	VMOVUPS      Y2, 64(SI)
-	VMOVUPS      Y3, 96(SI)
-	MOVQ         BX, SI
-	VMOVUPS      128(SI), Y0
-	VMOVUPS      160(SI), Y1
-	ADDQ         R8, SI
-	VMOVUPS      128(SI), Y2
-	VMOVUPS      160(SI), Y3
-	MOVQ         DX, SI
-	MOVQ         AX, R11
-	XORQ         R10, R10
+	TESTQ        DI, DI
+	JNZ          block16
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), DX
+	VMOVUPS      Y0, 64(CX)
+	VMOVUPS      Y1, 96(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         48(AX), DI
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+
+block32:
+	MOVQ    (DX), R8
+	MOVQ    16(DX), R9
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R10
+	CMPQ    DI, R10
+	CMOVQLT DI, R10
+	SUBQ    R10, DI
 
 token32:
-	VMOVUPS      128(SI), Y4
-	VMOVUPS      160(SI), Y5
-	VBROADCASTSS (CX)(R10*4), Y6
+	VMOVUPS      128(R8), Y4
+	VMOVUPS      160(R8), Y5
+	PREFETCHT0   128(R9)
+	VBROADCASTSS (CX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
-	VBROADCASTSS (R9)(R10*4), Y6
+	VBROADCASTSS (CX)(BX*1), Y6
 	VFMADD231PS  Y6, Y4, Y2
 	VFMADD231PS  Y6, Y5, Y3
-	ADDQ         DI, SI
-	INCQ         R10
-	DECQ         R11
+	ADDQ         SI, R8
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, CX
+	DECQ         R10
 	JNZ          token32
-	MOVQ         BX, SI
-	VMOVUPS      Y0, 128(SI)
-	VMOVUPS      Y1, 160(SI)
-	ADDQ         R8, SI
-	VMOVUPS      Y2, 128(SI)
-	VMOVUPS      Y3, 160(SI)
-	MOVQ         BX, SI
-	VMOVUPS      192(SI), Y0
-	VMOVUPS      224(SI), Y1
-	ADDQ         R8, SI
-	VMOVUPS      192(SI), Y2
-	VMOVUPS      224(SI), Y3
-	MOVQ         AX, SI
-	XORQ         AX, AX
+	TESTQ        DI, DI
+	JNZ          block32
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), DX
+	VMOVUPS      Y0, 128(CX)
+	VMOVUPS      Y1, 160(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y2, 128(CX)
+	VMOVUPS      Y3, 160(CX)
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         48(AX), DI
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+
+block48:
+	MOVQ    (DX), R8
+	MOVQ    16(DX), R9
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R10
+	CMPQ    DI, R10
+	CMOVQLT DI, R10
+	SUBQ    R10, DI
 
 token48:
-	VMOVUPS      192(DX), Y4
-	VMOVUPS      224(DX), Y5
-	VBROADCASTSS (CX)(AX*4), Y6
+	VMOVUPS      192(R8), Y4
+	VMOVUPS      224(R8), Y5
+	PREFETCHT0   192(R9)
+	VBROADCASTSS (CX), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
-	VBROADCASTSS (R9)(AX*4), Y6
+	VBROADCASTSS (CX)(BX*1), Y6
 	VFMADD231PS  Y6, Y4, Y2
 	VFMADD231PS  Y6, Y5, Y3
-	ADDQ         DI, DX
-	INCQ         AX
-	DECQ         SI
+	ADDQ         SI, R8
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, CX
+	DECQ         R10
 	JNZ          token48
-	MOVQ         BX, AX
-	VMOVUPS      Y0, 192(AX)
-	VMOVUPS      Y1, 224(AX)
-	ADDQ         R8, AX
-	VMOVUPS      Y2, 192(AX)
-	VMOVUPS      Y3, 224(AX)
+	TESTQ        DI, DI
+	JNZ          block48
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	VMOVUPS      Y0, 192(CX)
+	VMOVUPS      Y1, 224(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y2, 192(CX)
+	VMOVUPS      Y3, 224(CX)
 	VZEROUPPER
 	RET
 
 // func mix64_3AVX2(a *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·mix64_3AVX2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), CX
-	MOVQ    8(AX), DX
-	MOVQ    16(AX), BX
-	MOVQ    24(AX), SI
-	MOVQ    32(AX), DI
-	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
-	MOVQ    CX, R9
-	ADDQ    SI, R9
-	MOVQ    R9, R10
-	ADDQ    SI, R10
-	MOVQ    BX, SI
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	ADDQ    R8, SI
-	VMOVUPS (SI), Y2
-	VMOVUPS 32(SI), Y3
-	ADDQ    R8, SI
-	VMOVUPS (SI), Y4
-	VMOVUPS 32(SI), Y5
-	MOVQ    DX, SI
-	MOVQ    AX, R12
-	XORQ    R11, R11
+	MOVQ  a+0(FP), AX
+	MOVQ  (AX), CX
+	MOVQ  8(AX), DX
+	MOVQ  24(AX), BX
+	MOVQ  32(AX), SI
+	MOVQ  48(AX), DI
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+
+block0:
+	MOVQ    (DX), R8
+	MOVQ    16(DX), R9
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R10
+	CMPQ    DI, R10
+	CMOVQLT DI, R10
+	SUBQ    R10, DI
 
 token0:
-	VMOVUPS      (SI), Y6
-	VMOVUPS      32(SI), Y7
-	VBROADCASTSS (CX)(R11*4), Y8
+	VMOVUPS      (R8), Y6
+	VMOVUPS      32(R8), Y7
+	PREFETCHT0   (R9)
+	VBROADCASTSS (CX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
-	VBROADCASTSS (R9)(R11*4), Y8
+	VBROADCASTSS (CX)(BX*1), Y8
 	VFMADD231PS  Y8, Y6, Y2
 	VFMADD231PS  Y8, Y7, Y3
-	VBROADCASTSS (R10)(R11*4), Y8
+	VBROADCASTSS (CX)(BX*2), Y8
 	VFMADD231PS  Y8, Y6, Y4
 	VFMADD231PS  Y8, Y7, Y5
-	ADDQ         DI, SI
-	INCQ         R11
-	DECQ         R12
+	ADDQ         SI, R8
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, CX
+	DECQ         R10
 	JNZ          token0
-	MOVQ         BX, SI
-	VMOVUPS      Y0, (SI)
-	VMOVUPS      Y1, 32(SI)
-	ADDQ         R8, SI
-	VMOVUPS      Y2, (SI)
-	VMOVUPS      Y3, 32(SI)
-	ADDQ         R8, SI
-	VMOVUPS      Y4, (SI)
-	VMOVUPS      Y5, 32(SI)
-	MOVQ         BX, SI
-	VMOVUPS      64(SI), Y0
-	VMOVUPS      96(SI), Y1
-	ADDQ         R8, SI
-	VMOVUPS      64(SI), Y2
-	VMOVUPS      96(SI), Y3
-	ADDQ         R8, SI
-	VMOVUPS      64(SI), Y4
-	VMOVUPS      96(SI), Y5
-	MOVQ         DX, SI
-	MOVQ         AX, R12
-	XORQ         R11, R11
+	TESTQ        DI, DI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), DX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         48(AX), DI
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+
+block16:
+	MOVQ    (DX), R8
+	MOVQ    16(DX), R9
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R10
+	CMPQ    DI, R10
+	CMOVQLT DI, R10
+	SUBQ    R10, DI
 
 token16:
-	VMOVUPS      64(SI), Y6
-	VMOVUPS      96(SI), Y7
-	VBROADCASTSS (CX)(R11*4), Y8
+	VMOVUPS      64(R8), Y6
+	VMOVUPS      96(R8), Y7
+	PREFETCHT0   64(R9)
+	VBROADCASTSS (CX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
-	VBROADCASTSS (R9)(R11*4), Y8
+	VBROADCASTSS (CX)(BX*1), Y8
 	VFMADD231PS  Y8, Y6, Y2
 	VFMADD231PS  Y8, Y7, Y3
-	VBROADCASTSS (R10)(R11*4), Y8
+	VBROADCASTSS (CX)(BX*2), Y8
 	VFMADD231PS  Y8, Y6, Y4
 	VFMADD231PS  Y8, Y7, Y5
-	ADDQ         DI, SI
-	INCQ         R11
-	DECQ         R12
+	ADDQ         SI, R8
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, CX
+	DECQ         R10
 	JNZ          token16
-	MOVQ         BX, SI
-	VMOVUPS      Y0, 64(SI)
-	VMOVUPS      Y1, 96(SI)
-	ADDQ         R8, SI
-	VMOVUPS      Y2, 64(SI)
-	VMOVUPS      Y3, 96(SI)
-	ADDQ         R8, SI
-	VMOVUPS      Y4, 64(SI)
-	VMOVUPS      Y5, 96(SI)
-	MOVQ         BX, SI
-	VMOVUPS      128(SI), Y0
-	VMOVUPS      160(SI), Y1
-	ADDQ         R8, SI
-	VMOVUPS      128(SI), Y2
-	VMOVUPS      160(SI), Y3
-	ADDQ         R8, SI
-	VMOVUPS      128(SI), Y4
-	VMOVUPS      160(SI), Y5
-	MOVQ         DX, SI
-	MOVQ         AX, R12
-	XORQ         R11, R11
+	TESTQ        DI, DI
+	JNZ          block16
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), DX
+	VMOVUPS      Y0, 64(CX)
+	VMOVUPS      Y1, 96(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y4, 64(CX)
+	VMOVUPS      Y5, 96(CX)
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         48(AX), DI
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+
+block32:
+	MOVQ    (DX), R8
+	MOVQ    16(DX), R9
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R10
+	CMPQ    DI, R10
+	CMOVQLT DI, R10
+	SUBQ    R10, DI
 
 token32:
-	VMOVUPS      128(SI), Y6
-	VMOVUPS      160(SI), Y7
-	VBROADCASTSS (CX)(R11*4), Y8
+	VMOVUPS      128(R8), Y6
+	VMOVUPS      160(R8), Y7
+	PREFETCHT0   128(R9)
+	VBROADCASTSS (CX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
-	VBROADCASTSS (R9)(R11*4), Y8
+	VBROADCASTSS (CX)(BX*1), Y8
 	VFMADD231PS  Y8, Y6, Y2
 	VFMADD231PS  Y8, Y7, Y3
-	VBROADCASTSS (R10)(R11*4), Y8
+	VBROADCASTSS (CX)(BX*2), Y8
 	VFMADD231PS  Y8, Y6, Y4
 	VFMADD231PS  Y8, Y7, Y5
-	ADDQ         DI, SI
-	INCQ         R11
-	DECQ         R12
+	ADDQ         SI, R8
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, CX
+	DECQ         R10
 	JNZ          token32
-	MOVQ         BX, SI
-	VMOVUPS      Y0, 128(SI)
-	VMOVUPS      Y1, 160(SI)
-	ADDQ         R8, SI
-	VMOVUPS      Y2, 128(SI)
-	VMOVUPS      Y3, 160(SI)
-	ADDQ         R8, SI
-	VMOVUPS      Y4, 128(SI)
-	VMOVUPS      Y5, 160(SI)
-	MOVQ         BX, SI
-	VMOVUPS      192(SI), Y0
-	VMOVUPS      224(SI), Y1
-	ADDQ         R8, SI
-	VMOVUPS      192(SI), Y2
-	VMOVUPS      224(SI), Y3
-	ADDQ         R8, SI
-	VMOVUPS      192(SI), Y4
-	VMOVUPS      224(SI), Y5
-	MOVQ         AX, SI
-	XORQ         AX, AX
+	TESTQ        DI, DI
+	JNZ          block32
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), DX
+	VMOVUPS      Y0, 128(CX)
+	VMOVUPS      Y1, 160(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y2, 128(CX)
+	VMOVUPS      Y3, 160(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y4, 128(CX)
+	VMOVUPS      Y5, 160(CX)
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         48(AX), DI
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+
+block48:
+	MOVQ    (DX), R8
+	MOVQ    16(DX), R9
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R10
+	CMPQ    DI, R10
+	CMOVQLT DI, R10
+	SUBQ    R10, DI
 
 token48:
-	VMOVUPS      192(DX), Y6
-	VMOVUPS      224(DX), Y7
-	VBROADCASTSS (CX)(AX*4), Y8
+	VMOVUPS      192(R8), Y6
+	VMOVUPS      224(R8), Y7
+	PREFETCHT0   192(R9)
+	VBROADCASTSS (CX), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
-	VBROADCASTSS (R9)(AX*4), Y8
+	VBROADCASTSS (CX)(BX*1), Y8
 	VFMADD231PS  Y8, Y6, Y2
 	VFMADD231PS  Y8, Y7, Y3
-	VBROADCASTSS (R10)(AX*4), Y8
+	VBROADCASTSS (CX)(BX*2), Y8
 	VFMADD231PS  Y8, Y6, Y4
 	VFMADD231PS  Y8, Y7, Y5
-	ADDQ         DI, DX
-	INCQ         AX
-	DECQ         SI
+	ADDQ         SI, R8
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, CX
+	DECQ         R10
 	JNZ          token48
-	MOVQ         BX, AX
-	VMOVUPS      Y0, 192(AX)
-	VMOVUPS      Y1, 224(AX)
-	ADDQ         R8, AX
-	VMOVUPS      Y2, 192(AX)
-	VMOVUPS      Y3, 224(AX)
-	ADDQ         R8, AX
-	VMOVUPS      Y4, 192(AX)
-	VMOVUPS      Y5, 224(AX)
+	TESTQ        DI, DI
+	JNZ          block48
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	VMOVUPS      Y0, 192(CX)
+	VMOVUPS      Y1, 224(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y2, 192(CX)
+	VMOVUPS      Y3, 224(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y4, 192(CX)
+	VMOVUPS      Y5, 224(CX)
 	VZEROUPPER
 	RET
 
 // func mix64_4AVX2(a *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·mix64_4AVX2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), CX
-	MOVQ    8(AX), DX
-	MOVQ    16(AX), BX
-	MOVQ    24(AX), SI
-	MOVQ    32(AX), DI
-	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
-	MOVQ    CX, R9
-	ADDQ    SI, R9
-	MOVQ    R9, R10
-	ADDQ    SI, R10
-	MOVQ    R10, R11
-	ADDQ    SI, R11
-	MOVQ    BX, SI
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	ADDQ    R8, SI
-	VMOVUPS (SI), Y2
-	VMOVUPS 32(SI), Y3
-	ADDQ    R8, SI
-	VMOVUPS (SI), Y4
-	VMOVUPS 32(SI), Y5
-	ADDQ    R8, SI
-	VMOVUPS (SI), Y6
-	VMOVUPS 32(SI), Y7
-	MOVQ    DX, SI
-	MOVQ    AX, R13
-	XORQ    R12, R12
+	MOVQ  a+0(FP), AX
+	MOVQ  (AX), CX
+	MOVQ  8(AX), DX
+	MOVQ  24(AX), BX
+	MOVQ  32(AX), SI
+	MOVQ  48(AX), DI
+	LEAQ  (CX)(BX*2), R8
+	ADDQ  BX, R8
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+
+block0:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
 
 token0:
-	VMOVUPS      (SI), Y8
-	VMOVUPS      32(SI), Y9
-	VBROADCASTSS (CX)(R12*4), Y10
+	VMOVUPS      (R9), Y8
+	VMOVUPS      32(R9), Y9
+	PREFETCHT0   (R10)
+	VBROADCASTSS (CX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS (R9)(R12*4), Y10
+	VBROADCASTSS (CX)(BX*1), Y10
 	VFMADD231PS  Y10, Y8, Y2
 	VFMADD231PS  Y10, Y9, Y3
-	VBROADCASTSS (R10)(R12*4), Y10
+	VBROADCASTSS (CX)(BX*2), Y10
 	VFMADD231PS  Y10, Y8, Y4
 	VFMADD231PS  Y10, Y9, Y5
-	VBROADCASTSS (R11)(R12*4), Y10
+	VBROADCASTSS (R8), Y10
 	VFMADD231PS  Y10, Y8, Y6
 	VFMADD231PS  Y10, Y9, Y7
-	ADDQ         DI, SI
-	INCQ         R12
-	DECQ         R13
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
 	JNZ          token0
-	MOVQ         BX, SI
-	VMOVUPS      Y0, (SI)
-	VMOVUPS      Y1, 32(SI)
-	ADDQ         R8, SI
-	VMOVUPS      Y2, (SI)
-	VMOVUPS      Y3, 32(SI)
-	ADDQ         R8, SI
-	VMOVUPS      Y4, (SI)
-	VMOVUPS      Y5, 32(SI)
-	ADDQ         R8, SI
-	VMOVUPS      Y6, (SI)
-	VMOVUPS      Y7, 32(SI)
-	MOVQ         BX, SI
-	VMOVUPS      64(SI), Y0
-	VMOVUPS      96(SI), Y1
-	ADDQ         R8, SI
-	VMOVUPS      64(SI), Y2
-	VMOVUPS      96(SI), Y3
-	ADDQ         R8, SI
-	VMOVUPS      64(SI), Y4
-	VMOVUPS      96(SI), Y5
-	ADDQ         R8, SI
-	VMOVUPS      64(SI), Y6
-	VMOVUPS      96(SI), Y7
-	MOVQ         DX, SI
-	MOVQ         AX, R13
-	XORQ         R12, R12
+	TESTQ        DI, DI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), DX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y6, (CX)
+	VMOVUPS      Y7, 32(CX)
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         48(AX), DI
+	LEAQ         (CX)(BX*2), R8
+	ADDQ         BX, R8
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+
+block16:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
 
 token16:
-	VMOVUPS      64(SI), Y8
-	VMOVUPS      96(SI), Y9
-	VBROADCASTSS (CX)(R12*4), Y10
+	VMOVUPS      64(R9), Y8
+	VMOVUPS      96(R9), Y9
+	PREFETCHT0   64(R10)
+	VBROADCASTSS (CX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS (R9)(R12*4), Y10
+	VBROADCASTSS (CX)(BX*1), Y10
 	VFMADD231PS  Y10, Y8, Y2
 	VFMADD231PS  Y10, Y9, Y3
-	VBROADCASTSS (R10)(R12*4), Y10
+	VBROADCASTSS (CX)(BX*2), Y10
 	VFMADD231PS  Y10, Y8, Y4
 	VFMADD231PS  Y10, Y9, Y5
-	VBROADCASTSS (R11)(R12*4), Y10
+	VBROADCASTSS (R8), Y10
 	VFMADD231PS  Y10, Y8, Y6
 	VFMADD231PS  Y10, Y9, Y7
-	ADDQ         DI, SI
-	INCQ         R12
-	DECQ         R13
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
 	JNZ          token16
-	MOVQ         BX, SI
-	VMOVUPS      Y0, 64(SI)
-	VMOVUPS      Y1, 96(SI)
-	ADDQ         R8, SI
-	VMOVUPS      Y2, 64(SI)
-	VMOVUPS      Y3, 96(SI)
-	ADDQ         R8, SI
-	VMOVUPS      Y4, 64(SI)
-	VMOVUPS      Y5, 96(SI)
-	ADDQ         R8, SI
-	VMOVUPS      Y6, 64(SI)
-	VMOVUPS      Y7, 96(SI)
-	MOVQ         BX, SI
-	VMOVUPS      128(SI), Y0
-	VMOVUPS      160(SI), Y1
-	ADDQ         R8, SI
-	VMOVUPS      128(SI), Y2
-	VMOVUPS      160(SI), Y3
-	ADDQ         R8, SI
-	VMOVUPS      128(SI), Y4
-	VMOVUPS      160(SI), Y5
-	ADDQ         R8, SI
-	VMOVUPS      128(SI), Y6
-	VMOVUPS      160(SI), Y7
-	MOVQ         DX, SI
-	MOVQ         AX, R13
-	XORQ         R12, R12
+	TESTQ        DI, DI
+	JNZ          block16
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), DX
+	VMOVUPS      Y0, 64(CX)
+	VMOVUPS      Y1, 96(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y4, 64(CX)
+	VMOVUPS      Y5, 96(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y6, 64(CX)
+	VMOVUPS      Y7, 96(CX)
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         48(AX), DI
+	LEAQ         (CX)(BX*2), R8
+	ADDQ         BX, R8
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+
+block32:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
 
 token32:
-	VMOVUPS      128(SI), Y8
-	VMOVUPS      160(SI), Y9
-	VBROADCASTSS (CX)(R12*4), Y10
+	VMOVUPS      128(R9), Y8
+	VMOVUPS      160(R9), Y9
+	PREFETCHT0   128(R10)
+	VBROADCASTSS (CX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS (R9)(R12*4), Y10
+	VBROADCASTSS (CX)(BX*1), Y10
 	VFMADD231PS  Y10, Y8, Y2
 	VFMADD231PS  Y10, Y9, Y3
-	VBROADCASTSS (R10)(R12*4), Y10
+	VBROADCASTSS (CX)(BX*2), Y10
 	VFMADD231PS  Y10, Y8, Y4
 	VFMADD231PS  Y10, Y9, Y5
-	VBROADCASTSS (R11)(R12*4), Y10
+	VBROADCASTSS (R8), Y10
 	VFMADD231PS  Y10, Y8, Y6
 	VFMADD231PS  Y10, Y9, Y7
-	ADDQ         DI, SI
-	INCQ         R12
-	DECQ         R13
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
 	JNZ          token32
-	MOVQ         BX, SI
-	VMOVUPS      Y0, 128(SI)
-	VMOVUPS      Y1, 160(SI)
-	ADDQ         R8, SI
-	VMOVUPS      Y2, 128(SI)
-	VMOVUPS      Y3, 160(SI)
-	ADDQ         R8, SI
-	VMOVUPS      Y4, 128(SI)
-	VMOVUPS      Y5, 160(SI)
-	ADDQ         R8, SI
-	VMOVUPS      Y6, 128(SI)
-	VMOVUPS      Y7, 160(SI)
-	MOVQ         BX, SI
-	VMOVUPS      192(SI), Y0
-	VMOVUPS      224(SI), Y1
-	ADDQ         R8, SI
-	VMOVUPS      192(SI), Y2
-	VMOVUPS      224(SI), Y3
-	ADDQ         R8, SI
-	VMOVUPS      192(SI), Y4
-	VMOVUPS      224(SI), Y5
-	ADDQ         R8, SI
-	VMOVUPS      192(SI), Y6
-	VMOVUPS      224(SI), Y7
-	MOVQ         AX, SI
-	XORQ         AX, AX
+	TESTQ        DI, DI
+	JNZ          block32
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), DX
+	VMOVUPS      Y0, 128(CX)
+	VMOVUPS      Y1, 160(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y2, 128(CX)
+	VMOVUPS      Y3, 160(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y4, 128(CX)
+	VMOVUPS      Y5, 160(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y6, 128(CX)
+	VMOVUPS      Y7, 160(CX)
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         48(AX), DI
+	LEAQ         (CX)(BX*2), R8
+	ADDQ         BX, R8
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+
+block48:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
 
 token48:
-	VMOVUPS      192(DX), Y8
-	VMOVUPS      224(DX), Y9
-	VBROADCASTSS (CX)(AX*4), Y10
+	VMOVUPS      192(R9), Y8
+	VMOVUPS      224(R9), Y9
+	PREFETCHT0   192(R10)
+	VBROADCASTSS (CX), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS (R9)(AX*4), Y10
+	VBROADCASTSS (CX)(BX*1), Y10
 	VFMADD231PS  Y10, Y8, Y2
 	VFMADD231PS  Y10, Y9, Y3
-	VBROADCASTSS (R10)(AX*4), Y10
+	VBROADCASTSS (CX)(BX*2), Y10
 	VFMADD231PS  Y10, Y8, Y4
 	VFMADD231PS  Y10, Y9, Y5
-	VBROADCASTSS (R11)(AX*4), Y10
+	VBROADCASTSS (R8), Y10
 	VFMADD231PS  Y10, Y8, Y6
 	VFMADD231PS  Y10, Y9, Y7
-	ADDQ         DI, DX
-	INCQ         AX
-	DECQ         SI
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
 	JNZ          token48
-	MOVQ         BX, AX
-	VMOVUPS      Y0, 192(AX)
-	VMOVUPS      Y1, 224(AX)
-	ADDQ         R8, AX
-	VMOVUPS      Y2, 192(AX)
-	VMOVUPS      Y3, 224(AX)
-	ADDQ         R8, AX
-	VMOVUPS      Y4, 192(AX)
-	VMOVUPS      Y5, 224(AX)
-	ADDQ         R8, AX
-	VMOVUPS      Y6, 192(AX)
-	VMOVUPS      Y7, 224(AX)
+	TESTQ        DI, DI
+	JNZ          block48
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	VMOVUPS      Y0, 192(CX)
+	VMOVUPS      Y1, 224(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y2, 192(CX)
+	VMOVUPS      Y3, 224(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y4, 192(CX)
+	VMOVUPS      Y5, 224(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y6, 192(CX)
+	VMOVUPS      Y7, 224(CX)
+	VZEROUPPER
+	RET
+
+// func mix64_5AVX2(a *byte)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·mix64_5AVX2(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  (AX), CX
+	MOVQ  8(AX), DX
+	MOVQ  24(AX), BX
+	MOVQ  32(AX), SI
+	MOVQ  48(AX), DI
+	LEAQ  (CX)(BX*2), R8
+	ADDQ  BX, R8
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	VPXOR Y8, Y8, Y8
+	VPXOR Y9, Y9, Y9
+
+block0:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
+
+token0:
+	VMOVUPS      (R9), Y10
+	VMOVUPS      32(R9), Y11
+	PREFETCHT0   (R10)
+	VBROADCASTSS (CX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS (CX)(BX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS (CX)(BX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS (R8), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS (R8)(BX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
+	JNZ          token0
+	TESTQ        DI, DI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), DX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y6, (CX)
+	VMOVUPS      Y7, 32(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y8, (CX)
+	VMOVUPS      Y9, 32(CX)
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         48(AX), DI
+	LEAQ         (CX)(BX*2), R8
+	ADDQ         BX, R8
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+
+block16:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
+
+token16:
+	VMOVUPS      64(R9), Y10
+	VMOVUPS      96(R9), Y11
+	PREFETCHT0   64(R10)
+	VBROADCASTSS (CX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS (CX)(BX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS (CX)(BX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS (R8), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS (R8)(BX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
+	JNZ          token16
+	TESTQ        DI, DI
+	JNZ          block16
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), DX
+	VMOVUPS      Y0, 64(CX)
+	VMOVUPS      Y1, 96(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y4, 64(CX)
+	VMOVUPS      Y5, 96(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y6, 64(CX)
+	VMOVUPS      Y7, 96(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y8, 64(CX)
+	VMOVUPS      Y9, 96(CX)
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         48(AX), DI
+	LEAQ         (CX)(BX*2), R8
+	ADDQ         BX, R8
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+
+block32:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
+
+token32:
+	VMOVUPS      128(R9), Y10
+	VMOVUPS      160(R9), Y11
+	PREFETCHT0   128(R10)
+	VBROADCASTSS (CX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS (CX)(BX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS (CX)(BX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS (R8), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS (R8)(BX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
+	JNZ          token32
+	TESTQ        DI, DI
+	JNZ          block32
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), DX
+	VMOVUPS      Y0, 128(CX)
+	VMOVUPS      Y1, 160(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y2, 128(CX)
+	VMOVUPS      Y3, 160(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y4, 128(CX)
+	VMOVUPS      Y5, 160(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y6, 128(CX)
+	VMOVUPS      Y7, 160(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y8, 128(CX)
+	VMOVUPS      Y9, 160(CX)
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         48(AX), DI
+	LEAQ         (CX)(BX*2), R8
+	ADDQ         BX, R8
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+
+block48:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
+
+token48:
+	VMOVUPS      192(R9), Y10
+	VMOVUPS      224(R9), Y11
+	PREFETCHT0   192(R10)
+	VBROADCASTSS (CX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS (CX)(BX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS (CX)(BX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS (R8), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS (R8)(BX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
+	JNZ          token48
+	TESTQ        DI, DI
+	JNZ          block48
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	VMOVUPS      Y0, 192(CX)
+	VMOVUPS      Y1, 224(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y2, 192(CX)
+	VMOVUPS      Y3, 224(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y4, 192(CX)
+	VMOVUPS      Y5, 224(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y6, 192(CX)
+	VMOVUPS      Y7, 224(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y8, 192(CX)
+	VMOVUPS      Y9, 224(CX)
+	VZEROUPPER
+	RET
+
+// func mix64_6AVX2(a *byte)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·mix64_6AVX2(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  (AX), CX
+	MOVQ  8(AX), DX
+	MOVQ  24(AX), BX
+	MOVQ  32(AX), SI
+	MOVQ  48(AX), DI
+	LEAQ  (CX)(BX*2), R8
+	ADDQ  BX, R8
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	VPXOR Y8, Y8, Y8
+	VPXOR Y9, Y9, Y9
+	VPXOR Y10, Y10, Y10
+	VPXOR Y11, Y11, Y11
+
+block0:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
+
+token0:
+	VMOVUPS      (R9), Y12
+	VMOVUPS      32(R9), Y13
+	PREFETCHT0   (R10)
+	VBROADCASTSS (CX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (CX)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (CX)(BX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (R8)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS (R8)(BX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
+	JNZ          token0
+	TESTQ        DI, DI
+	JNZ          block0
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), DX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y6, (CX)
+	VMOVUPS      Y7, 32(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y8, (CX)
+	VMOVUPS      Y9, 32(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y10, (CX)
+	VMOVUPS      Y11, 32(CX)
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         48(AX), DI
+	LEAQ         (CX)(BX*2), R8
+	ADDQ         BX, R8
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+
+block16:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
+
+token16:
+	VMOVUPS      64(R9), Y12
+	VMOVUPS      96(R9), Y13
+	PREFETCHT0   64(R10)
+	VBROADCASTSS (CX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (CX)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (CX)(BX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (R8)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS (R8)(BX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
+	JNZ          token16
+	TESTQ        DI, DI
+	JNZ          block16
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), DX
+	VMOVUPS      Y0, 64(CX)
+	VMOVUPS      Y1, 96(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y4, 64(CX)
+	VMOVUPS      Y5, 96(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y6, 64(CX)
+	VMOVUPS      Y7, 96(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y8, 64(CX)
+	VMOVUPS      Y9, 96(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y10, 64(CX)
+	VMOVUPS      Y11, 96(CX)
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         48(AX), DI
+	LEAQ         (CX)(BX*2), R8
+	ADDQ         BX, R8
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+
+block32:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
+
+token32:
+	VMOVUPS      128(R9), Y12
+	VMOVUPS      160(R9), Y13
+	PREFETCHT0   128(R10)
+	VBROADCASTSS (CX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (CX)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (CX)(BX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (R8)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS (R8)(BX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
+	JNZ          token32
+	TESTQ        DI, DI
+	JNZ          block32
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), DX
+	VMOVUPS      Y0, 128(CX)
+	VMOVUPS      Y1, 160(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y2, 128(CX)
+	VMOVUPS      Y3, 160(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y4, 128(CX)
+	VMOVUPS      Y5, 160(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y6, 128(CX)
+	VMOVUPS      Y7, 160(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y8, 128(CX)
+	VMOVUPS      Y9, 160(CX)
+	ADDQ         DX, CX
+	VMOVUPS      Y10, 128(CX)
+	VMOVUPS      Y11, 160(CX)
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         48(AX), DI
+	LEAQ         (CX)(BX*2), R8
+	ADDQ         BX, R8
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+
+block48:
+	MOVQ    (DX), R9
+	MOVQ    16(DX), R10
+	ADDQ    $0x00000008, DX
+	MOVQ    $0x00000010, R11
+	CMPQ    DI, R11
+	CMOVQLT DI, R11
+	SUBQ    R11, DI
+
+token48:
+	VMOVUPS      192(R9), Y12
+	VMOVUPS      224(R9), Y13
+	PREFETCHT0   192(R10)
+	VBROADCASTSS (CX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (CX)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (CX)(BX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (R8)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS (R8)(BX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, R8
+	DECQ         R11
+	JNZ          token48
+	TESTQ        DI, DI
+	JNZ          block48
+	MOVQ         16(AX), CX
+	MOVQ         40(AX), AX
+	VMOVUPS      Y0, 192(CX)
+	VMOVUPS      Y1, 224(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y2, 192(CX)
+	VMOVUPS      Y3, 224(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y4, 192(CX)
+	VMOVUPS      Y5, 224(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y6, 192(CX)
+	VMOVUPS      Y7, 224(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y8, 192(CX)
+	VMOVUPS      Y9, 224(CX)
+	ADDQ         AX, CX
+	VMOVUPS      Y10, 192(CX)
+	VMOVUPS      Y11, 224(CX)
 	VZEROUPPER
 	RET
 

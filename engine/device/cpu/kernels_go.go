@@ -12,17 +12,17 @@ func goKernels() *kernels {
 	k := &kernels{
 		name: "go", tile: 4,
 		quantize: goQuantize, sumSquares: goSumSquares, scaleBy: goScaleBy, add: goAdd,
-		siluMul: goSiluMul, maxOf: goMax, expSum: goExpSum, argmax: goArgmax,
+		siluMul: goSiluMul, maxOf: goMax, expSum: goExpSum, argmax: goArgmax, blend: goBlend,
 	}
 	for l := range layouts {
 		for i := range k.product[l] {
 			k.product[l][i] = goProducts[l]
 		}
 	}
-	for n := 1; n <= 8; n++ {
+	for n := 1; n <= scoreQueries; n++ {
 		k.scores[n] = goScores
 	}
-	for n := 1; n <= 4; n++ {
+	for n := 1; n <= mixQueries; n++ {
 		k.mix16[n] = func(a *mixArgs) { goMix(a, 16) }
 		k.mix64[n] = func(a *mixArgs) { goMix(a, 64) }
 	}
@@ -253,9 +253,16 @@ func goExpSum(x *float32, shift float32, n int) float32 {
 }
 
 //go:norace
+func goBlend(dst, x *float32, a, b float32, n int) {
+	d, v := unsafe.Slice(dst, n), unsafe.Slice(x, n)
+	for i := range d {
+		d[i] = a*d[i] + b*v[i]
+	}
+}
+
+//go:norace
 func goScores(a *scoresArgs) {
-	for b := range a.blocks {
-		k := unsafe.Add(a.k, 64*a.dim*b)
+	for b, k := range unsafe.Slice(a.k, a.blocks) {
 		for c := range a.n {
 			s := (*[16]float32)(unsafe.Add(a.out, uintptr(c)*a.outStep+uintptr(64*b)))
 			*s = [16]float32{}
@@ -271,12 +278,14 @@ func goScores(a *scoresArgs) {
 
 //go:norace
 func goMix(a *mixArgs, width int) {
+	blocks := unsafe.Slice(a.v, (a.tokens+15)/16)
 	for c := range a.n {
+		clear(floatsAt(unsafe.Add(a.out, uintptr(c)*a.outStep), width))
 		for t := range a.tokens {
 			f := *(*float32)(unsafe.Add(a.p, uintptr(c)*a.pStep+uintptr(4*t)))
 			for at := 0; at < width; at += 16 {
 				out := (*[16]float32)(unsafe.Add(a.out, uintptr(c)*a.outStep+uintptr(4*at)))
-				for i, v := range (*[16]float32)(unsafe.Add(a.v, uintptr(t)*a.vStep+uintptr(4*at))) {
+				for i, v := range (*[16]float32)(unsafe.Add(blocks[t/16], uintptr(t%16)*a.vStep+uintptr(4*at))) {
 					out[i] += f * v
 				}
 			}

@@ -276,34 +276,58 @@ func TestExponentialsAreAccurateAndCutOff(t *testing.T) {
 	}
 }
 
+// blocksOf are pointers to blocks of x, and some more to look ahead.
+func blocksOf(x []float32, n, floats int) *unsafe.Pointer {
+	list := make([]unsafe.Pointer, n+aheadBlocks)
+	for i := range list {
+		list[i] = unsafe.Pointer(&x[min(i, n-1)*floats])
+	}
+	return &list[0]
+}
+
 func TestAttentionKernelsAgreeWithPureGo(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	plain := goKernels()
 	for _, k := range fast() {
-		for n := 1; n <= 8; n++ {
+		for n := 1; n <= scoreQueries; n++ {
 			for _, dim := range []int{8, 20, 64, 128} {
-				keys, q := random(r, 3*dim*16), random(r, dim*n)
-				run := func(k *kernels) []float32 {
-					out := make([]float32, n*56)
-					k.scores[n](&scoresArgs{q: pointer(q), k: pointer(keys), out: pointer(out), outStep: 4 * 56, dim: dim, blocks: 3, n: n})
-					return out
+				for _, blocks := range []int{1, 2, 3} {
+					keys, q := random(r, 3*dim*16), random(r, dim*n)
+					run := func(k *kernels) []float32 {
+						const step = 64
+						out := make([]float32, n*step)
+						k.scores[n](&scoresArgs{q: pointer(q), k: blocksOf(keys, blocks, 16*dim), out: pointer(out), outStep: 4 * step, dim: dim, blocks: blocks, n: n})
+						for c := range n {
+							clear(out[c*step+16*blocks:][:step-16*blocks])
+						}
+						return out
+					}
+					near(t, run(k), run(plain), 1e-5)
 				}
-				near(t, run(k), run(plain), 1e-5)
 			}
 		}
-		for n := 1; n <= 4; n++ {
-			for _, tokens := range []int{1, 5, 16} {
-				p, v := random(r, n*32), random(r, tokens*80)
+		for n := 1; n <= mixQueries; n++ {
+			for _, tokens := range []int{1, 5, 16, 17, 48} {
+				p, v := random(r, n*64), random(r, 48*80)
 				run := func(f func(*mixArgs)) []float32 {
-					out := make([]float32, n*80)
-					out[3] = 1
-					f(&mixArgs{p: pointer(p), v: pointer(v), out: pointer(out), pStep: 4 * 32, vStep: 4 * 80, outStep: 4 * 80, tokens: tokens, n: n})
+					out := random(r, n*80)
+					for i := range out {
+						if i%80 >= 16 {
+							out[i] = 0
+						}
+					}
+					f(&mixArgs{p: pointer(p), v: blocksOf(v, (tokens+15)/16, 16*80), out: pointer(out), pStep: 4 * 64, vStep: 4 * 80, outStep: 4 * 80, tokens: tokens, n: n})
 					return out
 				}
 				near(t, run(k.mix16[n]), run(plain.mix16[n]), 1e-5)
 				near(t, run(k.mix64[n]), run(plain.mix64[n]), 1e-5)
 			}
 		}
+		x, y := random(r, 48), random(r, 48)
+		got, want := append([]float32(nil), y...), append([]float32(nil), y...)
+		k.blend(first(got), first(x), 0.25, 0.75, 32)
+		plain.blend(first(want), first(x), 0.25, 0.75, 32)
+		near(t, got, want, 1e-6)
 	}
 }
 

@@ -145,7 +145,7 @@ func (e *exec) loadVector(id op.WeightID, t quant.Tensor) error {
 	if err != nil {
 		return err
 	}
-	v, err := e.arena.floats(pad16(len(f)))
+	v, err := e.arena.floats(pad16(len(f)), false)
 	if err != nil {
 		return err
 	}

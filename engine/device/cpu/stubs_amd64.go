@@ -135,6 +135,9 @@ func scaleByAVX512(dst, x, w *float32, s float32, n int)
 func addAVX512(dst, x, y *float32, n int)
 
 //go:noescape
+func blendAVX512(dst, x *float32, a, b float32, n int)
+
+//go:noescape
 func siluMulAVX512(dst, x, y *float32, n int)
 
 //go:noescape
@@ -180,6 +183,12 @@ func mix16_3AVX512(a *mixArgs)
 func mix16_4AVX512(a *mixArgs)
 
 //go:noescape
+func mix16_5AVX512(a *mixArgs)
+
+//go:noescape
+func mix16_6AVX512(a *mixArgs)
+
+//go:noescape
 func mix64_1AVX512(a *mixArgs)
 
 //go:noescape
@@ -190,6 +199,12 @@ func mix64_3AVX512(a *mixArgs)
 
 //go:noescape
 func mix64_4AVX512(a *mixArgs)
+
+//go:noescape
+func mix64_5AVX512(a *mixArgs)
+
+//go:noescape
+func mix64_6AVX512(a *mixArgs)
 
 //go:noescape
 func argmaxAVX512(a *argmaxArgs)
@@ -255,6 +270,9 @@ func scaleByAVX2(dst, x, w *float32, s float32, n int)
 func addAVX2(dst, x, y *float32, n int)
 
 //go:noescape
+func blendAVX2(dst, x *float32, a, b float32, n int)
+
+//go:noescape
 func siluMulAVX2(dst, x, y *float32, n int)
 
 //go:noescape
@@ -300,6 +318,12 @@ func mix16_3AVX2(a *mixArgs)
 func mix16_4AVX2(a *mixArgs)
 
 //go:noescape
+func mix16_5AVX2(a *mixArgs)
+
+//go:noescape
+func mix16_6AVX2(a *mixArgs)
+
+//go:noescape
 func mix64_1AVX2(a *mixArgs)
 
 //go:noescape
@@ -310,6 +334,12 @@ func mix64_3AVX2(a *mixArgs)
 
 //go:noescape
 func mix64_4AVX2(a *mixArgs)
+
+//go:noescape
+func mix64_5AVX2(a *mixArgs)
+
+//go:noescape
+func mix64_6AVX2(a *mixArgs)
 
 //go:noescape
 func argmaxAVX2(a *argmaxArgs)
@@ -335,11 +365,11 @@ var productsAVX512 = [layouts][5]func(*productArgs){
 	bf16Lines: {productBf16Lines1AVX512, productBf16Lines2AVX512, productBf16Lines4AVX512, productBf16Lines8AVX512, productBf16Lines16AVX512},
 }
 
-var scoresAVX512 = [9]func(*scoresArgs){nil, scores1AVX512, scores2AVX512, scores3AVX512, scores4AVX512, scores5AVX512, scores6AVX512, scores7AVX512, scores8AVX512}
+var scoresAVX512 = [scoreQueries + 1]func(*scoresArgs){nil, scores1AVX512, scores2AVX512, scores3AVX512, scores4AVX512, scores5AVX512, scores6AVX512, scores7AVX512, scores8AVX512}
 
-var mix16AVX512 = [5]func(*mixArgs){nil, mix16_1AVX512, mix16_2AVX512, mix16_3AVX512, mix16_4AVX512}
+var mix16AVX512 = [mixQueries + 1]func(*mixArgs){nil, mix16_1AVX512, mix16_2AVX512, mix16_3AVX512, mix16_4AVX512, mix16_5AVX512, mix16_6AVX512}
 
-var mix64AVX512 = [5]func(*mixArgs){nil, mix64_1AVX512, mix64_2AVX512, mix64_3AVX512, mix64_4AVX512}
+var mix64AVX512 = [mixQueries + 1]func(*mixArgs){nil, mix64_1AVX512, mix64_2AVX512, mix64_3AVX512, mix64_4AVX512, mix64_5AVX512, mix64_6AVX512}
 
 var productsAVX2 = [layouts][2]func(*productArgs){
 	u4Half:    {productU4Half1AVX2, productU4Half2AVX2},
@@ -352,8 +382,8 @@ var productsAVX2 = [layouts][2]func(*productArgs){
 	bf16Lines: {productBf16Lines1AVX2, productBf16Lines2AVX2},
 }
 
-var scoresAVX2 = [9]func(*scoresArgs){nil, scores1AVX2, scores2AVX2, scores3AVX2, scores4AVX2, scores5AVX2, scores6AVX2, scores7AVX2, scores8AVX2}
+var scoresAVX2 = [scoreQueries + 1]func(*scoresArgs){nil, scores1AVX2, scores2AVX2, scores3AVX2, scores4AVX2, scores5AVX2, scores6AVX2, scores7AVX2, scores8AVX2}
 
-var mix16AVX2 = [5]func(*mixArgs){nil, mix16_1AVX2, mix16_2AVX2, mix16_3AVX2, mix16_4AVX2}
+var mix16AVX2 = [mixQueries + 1]func(*mixArgs){nil, mix16_1AVX2, mix16_2AVX2, mix16_3AVX2, mix16_4AVX2, mix16_5AVX2, mix16_6AVX2}
 
-var mix64AVX2 = [5]func(*mixArgs){nil, mix64_1AVX2, mix64_2AVX2, mix64_3AVX2, mix64_4AVX2}
+var mix64AVX2 = [mixQueries + 1]func(*mixArgs){nil, mix64_1AVX2, mix64_2AVX2, mix64_3AVX2, mix64_4AVX2, mix64_5AVX2, mix64_6AVX2}

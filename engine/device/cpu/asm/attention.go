@@ -9,72 +9,107 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
+const (
+	scoreQueries = 8 // most queries of a pass over keys
+	mixQueries   = 6 // most queries of a pass over values
+	blockTokens  = 16
+)
+
 func attention(v isa, t *tables) {
 	var names []string
-	for n := 1; n <= 8; n++ {
+	for n := 1; n <= scoreQueries; n++ {
 		names = append(names, scores(v, n))
 	}
-	fmt.Fprintf(t, "var scores%s = [9]func(*scoresArgs){nil, %s}\n\n", v.name, strings.Join(names, ", "))
+	fmt.Fprintf(t, "var scores%s = [scoreQueries + 1]func(*scoresArgs){nil, %s}\n\n", v.name, strings.Join(names, ", "))
 	for _, width := range []int{16, 64} {
 		names = nil
-		for n := 1; n <= 4; n++ {
+		for n := 1; n <= mixQueries; n++ {
 			names = append(names, mix(v, n, width))
 		}
-		fmt.Fprintf(t, "var mix%d%s = [5]func(*mixArgs){nil, %s}\n\n", width, v.name, strings.Join(names, ", "))
+		fmt.Fprintf(t, "var mix%d%s = [mixQueries + 1]func(*mixArgs){nil, %s}\n\n", width, v.name, strings.Join(names, ", "))
 	}
 }
 
-// scores: a block of 16 keys meets n queries, one dimension at a time.
+// line is a vector of a block of 16 keys: half h (AVX2) of block b (AVX-512).
+type line struct{ b, h int }
+
+// scores: blocks of 16 keys meet n queries, one dimension at a time. AVX-512 takes
+// two blocks at once, so that few queries still have sums enough to hide the
+// latency of a multiplication, and fetches the two after them into the cache.
 func scores(v isa, n int) string {
 	name, a := v.args(fmt.Sprintf("scores%d", n), "scoresArgs", 6)
-	queries, keys, out, outStep, dim, blocks := a[0], a[1], a[2], a[3], a[4], a[5]
-	keyBytes := GP64()
-	MOVQ(dim, keyBytes)
-	SHLQ(Imm(6), keyBytes)
-	loop("block", blocks, func() {
-		for h := range v.parts() {
-			q, k, d := GP64(), GP64(), GP64()
-			MOVQ(queries, q)
-			MOVQ(keys, k)
-			MOVQ(dim, d)
-			sum := v.vecs(n)
-			for _, r := range sum {
-				v.zero(r)
-			}
-			loop(fmt.Sprintf("dim%d", h), d, func() {
-				line := v.vec()
-				VMOVUPS(at(k, 32*h), line)
-				for c := range n {
-					if v.wide {
-						VFMADD231PS_BCST(at(q, 4*c), line, sum[c])
-						continue
-					}
-					b := v.vec()
-					VBROADCASTSS(at(q, 4*c), b)
-					VFMADD231PS(b, line, sum[c])
-				}
-				advance(q, 4*n)
-				advance(k, 64)
-			})
-			columns(out, outStep, n, func(c int, p reg.GPVirtual) { VMOVUPS(sum[c], at(p, 32*h)) })
+	queries, list, out, outStep, size, blocks := a[0], a[1], a[2], a[3], a[4], a[5]
+	SHLQ(Imm(6), size) // bytes of a block
+	passes, each := [][]line{{{0, 0}, {1, 0}}}, 2
+	if !v.wide {
+		each = 1
+		if passes = [][]line{{{0, 0}, {0, 1}}}; n > 6 { // 16 registers
+			passes = [][]line{{{0, 0}}, {{0, 1}}}
 		}
-		ADDQ(keyBytes, keys)
-		advance(out, 64)
-	})
+	}
+	Label("block")
+	for i, lines := range passes {
+		keys, ahead := make([]reg.GPVirtual, each), make([]reg.GPVirtual, each)
+		for b := range each {
+			keys[b] = GP64()
+			MOVQ(at(list, 8*b), keys[b])
+			if i == 0 {
+				ahead[b] = GP64()
+				MOVQ(at(list, 8*(b+2)), ahead[b])
+			}
+		}
+		label := fmt.Sprintf("dim%d", i)
+		q, offset := GP64(), GP64()
+		MOVQ(queries, q)
+		XORQ(offset, offset)
+		sum := v.vecs(n * len(lines))
+		for _, r := range sum {
+			v.zero(r)
+		}
+		Label(label)
+		key := v.vecs(len(lines))
+		for j, l := range lines {
+			VMOVUPS(Mem{Base: keys[l.b], Index: offset, Scale: 1, Disp: 32 * l.h}, key[j])
+		}
+		for b := range each {
+			if i == 0 {
+				PREFETCHT0(Mem{Base: ahead[b], Index: offset, Scale: 1})
+			}
+		}
+		for c := range n {
+			f := v.vec()
+			VBROADCASTSS(at(q, 4*c), f)
+			for j := range lines {
+				VFMADD231PS(f, key[j], sum[c*len(lines)+j])
+			}
+		}
+		advance(q, 4*n)
+		advance(offset, 64)
+		CMPQ(offset, size)
+		JB(LabelRef(label))
+		columns(out, outStep, n, func(c int, p reg.GPVirtual) {
+			for j, l := range lines {
+				VMOVUPS(sum[c*len(lines)+j], at(p, 64*l.b+32*l.h))
+			}
+		})
+	}
+	advance(list, 8*each)
+	advance(out, 64*each)
+	SUBQ(Imm(uint64(each)), blocks)
+	JG(LabelRef("block"))
 	end()
 	return name
 }
 
-// mix adds weighted values, token by token, to n rows of width columns.
+// mix sums weighted values, token by token, in n rows of width columns, and fetches
+// the values of the block after the next into the cache.
 func mix(v isa, n, width int) string {
-	name, a := v.args(fmt.Sprintf("mix%d_%d", width, n), "mixArgs", 7)
-	weights, values, out, weightStep, valueStep, outStep, tokens := a[0], a[1], a[2], a[3], a[4], a[5], a[6]
-	p := []reg.GPVirtual{weights}
-	for c := 1; c < n; c++ {
-		next := GP64()
-		MOVQ(p[c-1], next)
-		ADDQ(weightStep, next)
-		p = append(p, next)
+	name := v.function(fmt.Sprintf("mix%d_%d", width, n), "(a *mixArgs)", "(a *byte)")
+	a := Load(Param("a"), GP64()).(reg.GPVirtual)
+	field := func(i int) reg.GPVirtual {
+		r := GP64()
+		MOVQ(at(a, 8*i), r)
+		return r
 	}
 	at16 := 16 // columns at a time: as many as fit the registers
 	if v.wide {
@@ -82,32 +117,62 @@ func mix(v isa, n, width int) string {
 	}
 	for from := 0; from < width; from += at16 {
 		k := at16 / v.lanes()
-		sum := v.vecs(n * k)
-		columns(out, outStep, n, func(c int, o reg.GPVirtual) {
-			for i := range k {
-				VMOVUPS(at(o, 4*from+4*v.lanes()*i), sum[c*k+i])
+		low, list, step, valueStep, left := field(0), field(1), field(3), field(4), field(6)
+		high := low // of query 3
+		if n > 3 {
+			high = GP64()
+			LEAQ(Mem{Base: low, Index: step, Scale: 2}, high)
+			ADDQ(step, high)
+		}
+		weight := func(c int) Mem {
+			base := low
+			if c >= 3 {
+				base = high
 			}
-		})
-		value, t, left := GP64(), GP64(), GP64()
-		MOVQ(values, value)
-		MOVQ(tokens, left)
-		XORQ(t, t)
-		loop(fmt.Sprintf("token%d", from), left, func() {
-			line := v.vecs(k)
-			for i := range line {
-				VMOVUPS(at(value, 4*from+4*v.lanes()*i), line[i])
+			if c%3 == 0 {
+				return at(base, 0)
+			}
+			return Mem{Base: base, Index: step, Scale: uint8(c % 3)}
+		}
+		sum := v.vecs(n * k)
+		for _, r := range sum {
+			v.zero(r)
+		}
+		block, token := fmt.Sprintf("block%d", from), fmt.Sprintf("token%d", from)
+		Label(block)
+		value, ahead, count := GP64(), GP64(), GP64()
+		MOVQ(at(list, 0), value)
+		MOVQ(at(list, 16), ahead)
+		advance(list, 8)
+		MOVQ(U32(blockTokens), count)
+		CMPQ(left, count)
+		CMOVQLT(left, count)
+		SUBQ(count, left)
+		loop(token, count, func() {
+			lines := v.vecs(k)
+			for i := range lines {
+				VMOVUPS(at(value, 4*from+4*v.lanes()*i), lines[i])
+			}
+			for i := 0; i < at16; i += 16 {
+				PREFETCHT0(at(ahead, 4*(from+i)))
 			}
 			for c := range n {
-				b := v.vec()
-				VBROADCASTSS(Mem{Base: p[c], Index: t, Scale: 4}, b)
-				for i := range line {
-					VFMADD231PS(b, line[i], sum[c*k+i])
+				f := v.vec()
+				VBROADCASTSS(weight(c), f)
+				for i := range lines {
+					VFMADD231PS(f, lines[i], sum[c*k+i])
 				}
 			}
 			ADDQ(valueStep, value)
-			INCQ(t)
+			ADDQ(valueStep, ahead)
+			advance(low, 4)
+			if n > 3 {
+				advance(high, 4)
+			}
 		})
-		columns(out, outStep, n, func(c int, o reg.GPVirtual) {
+		TESTQ(left, left)
+		JNZ(LabelRef(block))
+		columns(field(2), field(5), n, func(c int, o reg.GPVirtual) {
 			for i := range k {
 				VMOVUPS(sum[c*k+i], at(o, 4*from+4*v.lanes()*i))
 			}

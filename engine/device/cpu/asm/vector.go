@@ -96,6 +96,17 @@ func elementwise(v isa) {
 	})
 	end()
 
+	v.function("blend", "(dst, x *float32, a, b float32, n int)", "(dst, x *float32, a, b float32, n int)")
+	dst, x, n = param("dst"), param("x"), param("n")
+	keep, take := v.scalar("a"), v.scalar("b")
+	v.elements(n, func(i int, o reg.GPVirtual) {
+		r := v.vec()
+		VMULPS(v.lane(x, o, i), take, r)
+		VFMADD231PS(v.lane(dst, o, i), keep, r)
+		VMOVUPS(r, v.lane(dst, o, i))
+	})
+	end()
+
 	v.function("siluMul", "(dst, x, y *float32, n int)", "(dst, x, y *float32, n int)")
 	dst, x, y, n = param("dst"), param("x"), param("y"), param("n")
 	e, top := v.newExp(), v.constant(float(88))
