@@ -29,7 +29,7 @@ type (
 	setBlockNode struct {
 		line   int
 		target target
-		filter expr // applied to placeholder, may be nil
+		filter expr // of the captured text, may be nil
 		body   []node
 	}
 	macroNode struct {
@@ -46,7 +46,7 @@ type (
 	}
 	filterNode struct {
 		line   int
-		filter expr // applied to placeholder
+		filter expr // of the captured text
 		body   []node
 	}
 	withNode struct {
