@@ -56,9 +56,11 @@ type Input struct {
 	AddGenerationPrompt bool // open an assistant turn at the end
 	ContinueFinal       bool // leave the last message open, to be continued
 
-	// NullAsText gives templates that fail on an assistant's missing content (null beside
-	// tool calls, as clients send answers back) an empty text instead.
-	NullAsText bool
+	// Lenient renders a conversation that the template refuses a second time in a form
+	// that more templates take: an assistant's missing content (null beside tool calls, as
+	// clients send answers back) is an empty text, and thinking that stands beside both
+	// content and tool calls is left out.
+	Lenient bool
 }
 
 // Error is a template that does not parse or a render that failed. Line counts
@@ -107,7 +109,7 @@ func (t *Template) Render(in Input) (string, error) {
 	}
 	t.probeOnce.Do(t.probe)
 	out, err := t.renderInput(in)
-	if err != nil && in.NullAsText && withTexts(&in) {
+	if err != nil && in.Lenient && simplify(&in) {
 		if text, again := t.renderInput(in); again == nil {
 			return text, nil
 		}
@@ -115,18 +117,25 @@ func (t *Template) Render(in Input) (string, error) {
 	return out, err
 }
 
-// withTexts puts empty texts where assistants have no content and reports whether
-// there was such a place.
-func withTexts(in *Input) bool {
-	missing := func(m engine.Message) bool { return m.NoContent && m.Role == "assistant" }
-	if !slices.ContainsFunc(in.Messages, missing) {
-		return false
+// simplify changes what Lenient allows to be changed and reports whether that was
+// anything.
+func simplify(in *Input) bool {
+	changed := false
+	messages := slices.Clone(in.Messages)
+	for i := range messages {
+		m := &messages[i]
+		if m.Role != "assistant" {
+			continue
+		}
+		if m.NoContent {
+			m.NoContent, changed = false, true
+		}
+		if m.Reasoning != "" && m.Content != "" && len(m.ToolCalls) > 0 {
+			m.Reasoning, changed = "", true
+		}
 	}
-	in.Messages = slices.Clone(in.Messages)
-	for i, m := range in.Messages {
-		in.Messages[i].NoContent = m.NoContent && !missing(m)
-	}
-	return true
+	in.Messages = messages
+	return changed
 }
 
 func (t *Template) renderInput(in Input) (string, error) {

@@ -38,7 +38,7 @@ func TestToolResultsGoBack(t *testing.T) {
 		if strings.Contains(name, "Kimi") {
 			id = "functions.get_weather:0"
 		}
-		out, err := tpl.Render(Input{Tools: tools, AddGenerationPrompt: true, NullAsText: true, Messages: []engine.Message{
+		out, err := tpl.Render(Input{Tools: tools, AddGenerationPrompt: true, Lenient: true, Messages: []engine.Message{
 			{Role: "user", Content: "How is the weather in Paris?"},
 			{Role: "assistant", NoContent: true, ToolCalls: []engine.ToolCall{{ID: id, Name: "get_weather", Arguments: `{"city": "Paris"}`}}},
 			{Role: "tool", Content: "sunny, 20 degrees", ToolCallID: id},
@@ -46,6 +46,14 @@ func TestToolResultsGoBack(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
+		}
+		_, err = tpl.Render(Input{Tools: tools, AddGenerationPrompt: true, Lenient: true, Messages: []engine.Message{
+			{Role: "user", Content: "How is the weather in Paris?"},
+			{Role: "assistant", Content: "I look.", Reasoning: "I need the weather.", ToolCalls: []engine.ToolCall{{ID: id, Name: "get_weather", Arguments: `{"city": "Paris"}`}}},
+			{Role: "tool", Content: "sunny", ToolCallID: id},
+		}})
+		if err != nil {
+			t.Errorf("%s, with thinking and content beside the call: %v", name, err)
 		}
 		for _, want := range []string{"get_weather", "Paris", "sunny, 20 degrees"} {
 			if !strings.Contains(out, want) {

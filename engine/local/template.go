@@ -99,7 +99,7 @@ func (e *Engine) render(req *engine.Request) (string, error) {
 	}
 	args, _ := e.guard.args(req.TemplateArgs).(map[string]any)
 	text, err := t.Render(chat.Input{Messages: messages, Tools: e.guard.tools(req.Tools), Args: args,
-		AddGenerationPrompt: !req.NoGenerationPrompt && !req.ContinueFinal, ContinueFinal: req.ContinueFinal, NullAsText: true})
+		AddGenerationPrompt: !req.NoGenerationPrompt && !req.ContinueFinal, ContinueFinal: req.ContinueFinal, Lenient: true})
 	if err != nil {
 		return "", e.renderError(err)
 	}
