@@ -54,16 +54,20 @@ func (s *sink) Flush()                      {}
 
 // BenchmarkStreamHandler is the same without sockets: the door's own work and the Fake's.
 func BenchmarkStreamHandler(b *testing.B) {
-	s, err := New(&enginetest.Fake{ContextLen: 100_000}, Options{})
-	if err != nil {
-		b.Fatal(err)
+	for _, parsers := range []struct{ reasoning, calls string }{{"", ""}, {"qwen3", "qwen25"}} {
+		b.Run("parsers="+parsers.reasoning, func(b *testing.B) {
+			s, err := New(&enginetest.Fake{ContextLen: 100_000, ReasoningParser: parsers.reasoning, ToolCallParser: parsers.calls}, Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			const tokens = 2000
+			body := `{"messages":[{"role":"user","content":"x"}],"max_tokens":2000,"ignore_eos":true,"stream":true,"tools":[{"type":"function","function":{"name":"f"}}]}`
+			for b.Loop() {
+				r, _ := http.NewRequest("POST", "http://localhost/v1/chat/completions", strings.NewReader(body))
+				r.Header.Set("Content-Type", "application/json")
+				s.Handler().ServeHTTP(&sink{http.Header{}}, r)
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/tokens, "µs/token")
+		})
 	}
-	const tokens = 2000
-	body := `{"messages":[{"role":"user","content":"x"}],"max_tokens":2000,"ignore_eos":true,"stream":true}`
-	for b.Loop() {
-		r, _ := http.NewRequest("POST", "http://localhost/v1/chat/completions", strings.NewReader(body))
-		r.Header.Set("Content-Type", "application/json")
-		s.Handler().ServeHTTP(&sink{http.Header{}}, r)
-	}
-	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/tokens, "µs/token")
 }
