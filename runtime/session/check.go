@@ -214,14 +214,17 @@ func definedNames(text string) []string {
 func parseDecl(src *source, it item) (*declared, []located) {
 	d := &declared{src: src, start: it.start, end: it.end, free: map[string]bool{}}
 	fset := token.NewFileSet()
-	f, err := parser.ParseFile(fset, "", "package p;"+lineMark(src, it.start)+d.text()+"\n", parser.SkipObjectResolution)
+	f, err := parser.ParseFile(fset, "", "package p;"+lineMark(src, it.start)+d.text()+"\n", 0)
 	if err != nil {
 		return d, syntaxErrors(err, src)
 	}
-	for _, decl := range f.Decls {
-		for name := range freeNames(decl) {
-			d.free[name] = true
+	fields := fieldKeys(f)
+	for _, id := range f.Unresolved {
+		if !fields[id] {
+			d.free[id.Name] = true
 		}
+	}
+	for _, decl := range f.Decls {
 		switch decl := decl.(type) {
 		case *ast.FuncDecl:
 			name := decl.Name.Name
@@ -244,6 +247,31 @@ func parseDecl(src *source, it item) (*declared, []located) {
 		}
 	}
 	return d, nil
+}
+
+// fieldKeys are the keys of composite literals that look like names of fields: those
+// of literals whose type is written as no map, slice or array.
+func fieldKeys(f *ast.File) map[*ast.Ident]bool {
+	keys := map[*ast.Ident]bool{}
+	ast.Inspect(f, func(n ast.Node) bool {
+		lit, ok := n.(*ast.CompositeLit)
+		if !ok {
+			return true
+		}
+		switch lit.Type.(type) {
+		case *ast.MapType, *ast.ArrayType:
+			return true
+		}
+		for _, el := range lit.Elts {
+			if kv, ok := el.(*ast.KeyValueExpr); ok {
+				if id, ok := kv.Key.(*ast.Ident); ok {
+					keys[id] = true
+				}
+			}
+		}
+		return true
+	})
+	return keys
 }
 
 func receiverName(decl *ast.FuncDecl) string {

@@ -152,6 +152,10 @@ func (s *Session) makeOverrides() {
 	}
 	s.structuredLog()
 	s.blocking = s.cancellableMethods()
+	s.overrides["encoding/json.Unmarshal"] = f(s.unmarshal)
+	s.blocking["(*encoding/json.Decoder).Decode"] = f(s.decode)
+	s.reflection()
+	s.templates()
 	s.blocking["(*os.File).Write"] = f(s.fileWrite)
 	s.blocking["(*os.File).WriteString"] = f(func(file *os.File, p string) (int, error) { return s.fileWrite(file, []byte(p)) })
 }

@@ -117,10 +117,10 @@ func rawArgs(fn *types.Func) bool {
 		return false
 	}
 	switch path := fn.Pkg().Path(); path {
-	case "reflect", "encoding/gob", "encoding/xml", "encoding/asn1", "encoding/binary", "sort", "text/template", "html/template", "database/sql", nativePath:
+	case "reflect":
+		return fn.Name() != "TypeOf" && fn.Name() != "DeepEqual"
+	case "encoding/gob", "encoding/xml", "encoding/asn1", "encoding/binary", "sort", "database/sql", nativePath:
 		return true
-	case "encoding/json":
-		return strings.HasPrefix(fn.Name(), "Unmarshal") || fn.Name() == "Decode"
 	case "fmt":
 		return strings.Contains(fn.Name(), "scan") || strings.Contains(fn.Name(), "Scan")
 	}
@@ -170,6 +170,9 @@ func (f *body) apply(e *ast.CallExpr, sig *types.Signature, host *types.Func, fi
 			text = hold(text, t)
 		}
 		args = append(args, text)
+	}
+	if n := sig.Params().Len(); sig.Variadic() && len(e.Args) == n-1 {
+		args = append(args, "("+f.zero(sig.Params().At(n-1).Type())+")...") // nil, not an empty slice
 	}
 	return combine(args)
 }
@@ -421,7 +424,7 @@ func (f *body) builtin(e *ast.CallExpr, name string, hold holder) string {
 		name := f.once("panic", "N", func() reflect.Value { return reflect.ValueOf(raise) })
 		return name + "(" + f.held(hold, f.exprTo(e.Args[0], anyInterface), anyInterface) + ")"
 	case "recover":
-		return f.once("recover", "N", func() reflect.Value { return reflect.ValueOf(recoverPanic) }) + "()"
+		return f.once("recover", "N", func() reflect.Value { return reflect.ValueOf(f.s.recoverPanic) }) + "()"
 	case "print", "println":
 		return f.printCall(e, name, hold)
 	case "complex", "real", "imag":

@@ -109,24 +109,40 @@ func (f *body) boxer(rt *rtype, target reflect.Type) string {
 	})
 }
 
-// needMethods makes the methods of an instance of a generic type available to
-// calls through interfaces.
-func (f *body) needMethods(t types.Type) {
-	n := namedOf(t)
-	if n == nil {
+// needMethods makes the methods of instances of generic types, also of those inside t,
+// available to calls through interfaces.
+func (f *body) needMethods(t types.Type) { f.needMethodsOf(t, map[types.Type]bool{}) }
+
+func (f *body) needMethodsOf(t types.Type, seen map[types.Type]bool) {
+	t = types.Unalias(t)
+	if seen[t] {
 		return
 	}
-	if n.TypeArgs().Len() > 0 {
+	seen[t] = true
+	if n, ok := t.(*types.Named); ok {
+		if n.Obj().Pkg() == nil || f.s.types.host(n) != nil {
+			return
+		}
 		args := typeArgs(n)
 		for i := range n.NumMethods() {
-			f.lookup(n.Method(i).Origin(), args)
+			if len(args) > 0 {
+				f.lookup(n.Method(i).Origin(), args)
+			}
 		}
 	}
-	if st, ok := n.Underlying().(*types.Struct); ok {
-		for i := range st.NumFields() {
-			if st.Field(i).Embedded() {
-				f.needMethods(st.Field(i).Type())
-			}
+	switch u := t.Underlying().(type) {
+	case *types.Pointer:
+		f.needMethodsOf(u.Elem(), seen)
+	case *types.Slice:
+		f.needMethodsOf(u.Elem(), seen)
+	case *types.Array:
+		f.needMethodsOf(u.Elem(), seen)
+	case *types.Map:
+		f.needMethodsOf(u.Key(), seen)
+		f.needMethodsOf(u.Elem(), seen)
+	case *types.Struct:
+		for i := range u.NumFields() {
+			f.needMethodsOf(u.Field(i).Type(), seen)
 		}
 	}
 }
@@ -625,7 +641,7 @@ func isGenericFunc(t types.Type) bool {
 // indexText lowers an index or map key.
 func (f *body) indexText(e *ast.IndexExpr) string {
 	if m, ok := f.typeOf(e.X).Underlying().(*types.Map); ok {
-		if isInterface(m.Key()) && !isInterface(f.typeOf(e.Index)) {
+		if isInterface(m.Key()) && !isInterface(f.typeOf(e.Index)) && !isNilType(f.typeOf(e.Index)) {
 			t := types.Default(f.typeOf(e.Index))
 			return f.conv(f.toAny(f.exprTo(e.Index, t), t, e), anyInterface, m.Key(), e)
 		}
@@ -694,7 +710,23 @@ func (f *body) shiftCount(e ast.Expr) string {
 	if tv := f.info.Types[e]; tv.Value != nil {
 		return f.constant(e, tv.Value, types.Typ[types.Uint])
 	}
-	return f.expr(e)
+	b, ok := f.typeOf(e).Underlying().(*types.Basic)
+	if !ok || b.Info()&types.IsUnsigned != 0 {
+		return f.expr(e)
+	}
+	count := f.once("shift", "N", func() reflect.Value { return reflect.ValueOf(shiftBy) })
+	if b.Kind() == types.Int {
+		return count + "(" + f.expr(e) + ")"
+	}
+	return count + "(int(" + f.expr(e) + "))"
+}
+
+// shiftBy checks the count of a shift.
+func shiftBy(n int) uint {
+	if n < 0 {
+		panic(runtimeError("runtime error: negative shift amount"))
+	}
+	return uint(n)
 }
 
 // operandType is the common type of two operands, one of which may be untyped.

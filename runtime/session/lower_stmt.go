@@ -221,7 +221,7 @@ func (f *body) assign(st *ast.AssignStmt) {
 		t := f.typeOf(st.Lhs[0])
 		rhs := ""
 		if op == "<<" || op == ">>" {
-			rhs = f.expr(st.Rhs[0])
+			rhs = f.shiftCount(st.Rhs[0])
 		} else {
 			rhs = f.exprTo(st.Rhs[0], t)
 		}
@@ -264,9 +264,15 @@ func (f *body) place(x ast.Expr) string {
 	switch x := x.(type) {
 	case *ast.IndexExpr:
 		t := f.typeOf(x.X)
+		base := ""
+		if _, ok := t.Underlying().(*types.Array); ok {
+			base = f.place(x.X)
+		} else {
+			base = hold(f.expr(x.X), t)
+		}
 		index := f.indexText(x)
 		if !f.provenIndex(x) {
-			index = f.bounds() + "(" + index + ", len(" + f.expr(x.X) + "))"
+			index = f.bounds() + "(" + index + ", len(" + base + "))"
 		}
 		if f.info.Types[x.Index].Value == nil {
 			kind := types.Type(types.Typ[types.Int])
@@ -275,11 +281,7 @@ func (f *body) place(x ast.Expr) string {
 			}
 			index = hold(index, kind)
 		}
-		switch t.Underlying().(type) {
-		case *types.Array:
-			return f.place(x.X) + "[" + index + "]"
-		}
-		return hold(f.expr(x.X), t) + "[" + index + "]"
+		return base + "[" + index + "]"
 	case *ast.StarExpr:
 		return "(*" + hold(f.expr(x.X), f.typeOf(x.X)) + ")"
 	case *ast.SelectorExpr:
@@ -911,8 +913,9 @@ func (f *body) rangeValues(st *ast.RangeStmt, t types.Type, label string) {
 		f.rangeChannelMap(st, m, x, label)
 		return
 	}
-	if _, isChan := elem.Underlying().(*types.Chan); isChan && v != "_" && key == types.Typ[types.Int] && !isMap(u) {
-		// The interpreter takes a range over a slice of channels for one over a channel.
+	if v != "_" && !isMap(u) && (isChan(elem) || isPointer(t)) {
+		// The interpreter takes a range over a slice of channels for one over a channel,
+		// and copies the array that a pointer points to.
 		i := f.temp("i")
 		f.loop(st, fmt.Sprintf("for %s := 0; %s < len(%s); %s++", i, i, x, i), label, func() {
 			f.setLoopVar(st, st.Key, i, key)
@@ -1228,7 +1231,7 @@ func (f *body) delayed(call *ast.CallExpr, hand string) {
 	if lit, ok := ast.Unparen(call.Fun).(*ast.FuncLit); ok && len(call.Args) == 0 {
 		t := f.typeOf(lit).Underlying().(*types.Signature)
 		if t.Results().Len() == 0 {
-			f.printf("%s%s)\n}\n", hand, f.expr(lit))
+			f.printf("%s%s)\n}\n", f.handing(hand, call), f.expr(lit))
 			return
 		}
 	}
@@ -1239,5 +1242,52 @@ func (f *body) delayed(call *ast.CallExpr, hand string) {
 	}
 	text := f.call(call)
 	f.hold = nil
-	f.printf("%sfunc() { %s })\n}\n", hand, text)
+	f.printf("%sfunc() { %s })\n}\n", f.handing(hand, call), text)
+}
+
+// handing lets only a deferred function that calls recover itself end a panic, as far
+// as the function is known: recover in a function that it calls returns nil.
+func (f *body) handing(hand string, call *ast.CallExpr) string {
+	if !strings.HasSuffix(hand, ".Push(") || f.mayRecover(call) {
+		return hand
+	}
+	return strings.TrimSuffix(hand, "Push(") + "PushPlain("
+}
+
+func (f *body) mayRecover(call *ast.CallExpr) bool {
+	switch fun := ast.Unparen(call.Fun).(type) {
+	case *ast.FuncLit:
+		return callsRecover(fun.Body)
+	case *ast.Ident:
+		return f.declRecovers(f.info.Uses[fun])
+	case *ast.SelectorExpr:
+		if sel, ok := f.info.Selections[fun]; ok && sel.Kind() == types.MethodVal && !isInterface(f.typeOf(fun.X)) {
+			return f.declRecovers(sel.Obj())
+		}
+	}
+	return true
+}
+
+// declRecovers reports whether a declared function may call recover itself.
+func (f *body) declRecovers(obj types.Object) bool {
+	fn, ok := obj.(*types.Func)
+	if !ok {
+		return true
+	}
+	base := f.s.base(fn.Origin())
+	return base == nil || base.decl.Body == nil || callsRecover(base.decl.Body)
+}
+
+func callsRecover(body *ast.BlockStmt) bool {
+	found := false
+	ast.Inspect(body, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncLit:
+			return false
+		case *ast.Ident:
+			found = found || n.Name == "recover"
+		}
+		return !found
+	})
+	return found
 }

@@ -1,9 +1,6 @@
 package session
 
 import (
-	"bytes"
-	"encoding"
-	"encoding/json"
 	"fmt"
 	"go/types"
 	"io"
@@ -16,7 +13,7 @@ import (
 // would, methods and names included.
 func (b boxed) Format(w fmt.State, verb rune) {
 	p := &printer{w: w, verb: verb, s: b.t.s}
-	p.value(b.t.typ, reflect.ValueOf(b.v), 0)
+	p.value(b.t.typ, reflect.ValueOf(b.v), 0, open)
 }
 
 // GoString implements fmt.GoStringer for containers that print with %#v.
@@ -28,6 +25,37 @@ type formatOnly struct{ b boxed }
 // Format implements fmt.Formatter.
 func (f formatOnly) Format(w fmt.State, verb rune) { f.b.Format(w, verb) }
 
+// access says whether fmt would call the methods of a value: not below an unexported
+// field, but again for the exported fields of an unexported embedded struct.
+type access int
+
+const (
+	open access = iota
+	embedded
+	hidden
+)
+
+// inside is the access of what a pointer, list, map or interface holds.
+func (a access) inside() access {
+	if a == open {
+		return open
+	}
+	return hidden
+}
+
+func (a access) field(f *types.Var) access {
+	switch {
+	case a == hidden:
+		return hidden
+	case f.Exported():
+		return open
+	case f.Embedded():
+		return embedded
+	}
+	return hidden
+}
+
+// printer follows fmt's printValue with the types of the checker.
 type printer struct {
 	w    fmt.State
 	verb rune
@@ -41,68 +69,61 @@ func (p *printer) plain(x any) { fmt.Fprintf(p.w, fmt.FormatString(p.w, p.verb),
 
 func (p *printer) sharp() bool { return p.verb == 'v' && p.w.Flag('#') }
 
-func (p *printer) value(t types.Type, v reflect.Value, depth int) {
-	if p.method(t, v) {
+func (p *printer) value(t types.Type, v reflect.Value, depth int, a access) {
+	if isInterface(t) {
+		p.iface(t, v, depth, a)
 		return
 	}
 	if !p.s.mentionsCell(t) {
-		if depth > 0 || v.Kind() == reflect.Interface {
-			p.plainNested(v)
-			return
-		}
-		p.plain(v.Interface())
+		p.host(v, depth, a)
+		return
+	}
+	if a == open && p.method(t, v) {
 		return
 	}
 	switch u := t.Underlying().(type) {
 	case *types.Struct:
-		p.structure(t, u, v, depth)
+		p.structure(t, u, v, depth, a)
 	case *types.Pointer:
-		p.pointer(t, u, v, depth)
+		p.pointer(t, u, v, depth, a)
 	case *types.Slice, *types.Array:
-		p.list(t, v, depth)
+		p.list(t, v, depth, a)
 	case *types.Map:
-		p.mapping(t, u, v, depth)
-	case *types.Interface:
-		p.iface(v, depth)
+		p.mapping(t, u, v, depth, a)
+	case *types.Chan, *types.Signature:
+		p.address(t, v)
 	default:
 		p.basic(t, v)
 	}
 }
 
-func (p *printer) plainNested(v reflect.Value) {
-	if v.Kind() == reflect.Interface && v.IsNil() {
-		if p.sharp() {
-			p.text("interface {}(nil)")
-			return
-		}
-		p.text("<nil>")
+// host prints a value without types of cells. Below the top it goes through a field
+// of a struct, which makes fmt treat it so.
+func (p *printer) host(v reflect.Value, depth int, a access) {
+	if depth == 0 && a == open {
+		p.plain(v.Interface())
 		return
 	}
-	if (v.Kind() == reflect.Pointer || v.Kind() == reflect.UnsafePointer) && p.verb == 'v' {
-		if _, ok := v.Interface().(fmt.Formatter); !ok {
-			if _, ok := v.Interface().(error); !ok {
-				if _, ok := v.Interface().(fmt.Stringer); !ok {
-					p.address(v)
-					return
-				}
-			}
-		}
+	f := reflect.StructField{Name: "X", Type: v.Type()}
+	if a != open {
+		f.Name, f.PkgPath = "x", "main"
 	}
-	p.plain(v.Interface())
-}
-
-func (p *printer) address(v reflect.Value) {
+	st := reflect.New(reflect.StructOf([]reflect.StructField{f}))
+	reflect.NewAt(v.Type(), st.UnsafePointer()).Elem().Set(v)
+	prefix := "{"
 	switch {
-	case v.IsNil():
-		p.text("<nil>")
-	default:
-		fmt.Fprintf(p.w, "0x%x", v.Pointer())
+	case p.sharp():
+		prefix = st.Elem().Type().String() + "{" + f.Name + ":"
+	case p.verb == 'v' && p.w.Flag('+'):
+		prefix = "{" + f.Name + ":"
 	}
+	text := fmt.Sprintf(fmt.FormatString(p.w, p.verb), st.Elem().Interface())
+	p.text(strings.TrimSuffix(strings.TrimPrefix(text, prefix), "}"))
 }
 
 // method prints through Format, GoString, Error or String of the type.
 func (p *printer) method(t types.Type, v reflect.Value) bool {
-	if isInterface(t) || namedOf(t) == nil || p.s.types.hostNamed(t) {
+	if _, embeds := structUnder(t); namedOf(t) == nil && !embeds || namedOf(t) != nil && p.s.types.hostNamed(t) {
 		return false
 	}
 	rt := p.s.typeOf(t)
@@ -142,7 +163,7 @@ func (p *printer) call(m *boundMethod, v reflect.Value) {
 			p.text("<nil>")
 			return
 		}
-		p.text(fmt.Sprintf("%%!%c(PANIC=%s method: %v)", p.verb, m.name, goPanic(r)))
+		p.text(fmt.Sprintf("%%!%c(PANIC=%s method: %v)", p.verb, m.name, p.s.goPanic(r)))
 	}()
 	text := m.invoke(v, nil)[0].String()
 	if p.sharp() {
@@ -152,7 +173,7 @@ func (p *printer) call(m *boundMethod, v reflect.Value) {
 	p.plain(text)
 }
 
-func (p *printer) structure(t types.Type, u *types.Struct, v reflect.Value, depth int) {
+func (p *printer) structure(t types.Type, u *types.Struct, v reflect.Value, depth int, a access) {
 	if p.sharp() {
 		p.text(typeString(t))
 	}
@@ -165,56 +186,49 @@ func (p *printer) structure(t types.Type, u *types.Struct, v reflect.Value, dept
 		if p.verb == 'v' && (p.w.Flag('+') || p.w.Flag('#')) {
 			p.text(f.Name() + ":")
 		}
-		if !f.Exported() {
-			p.hidden(f.Type(), v.Field(i), depth+1)
-			continue
-		}
-		p.value(f.Type(), v.Field(i), depth+1)
+		p.value(f.Type(), v.Field(i), depth+1, a.field(f))
 	}
 	p.text("}")
 }
 
-// hidden prints an unexported field, whose methods fmt does not call.
-func (p *printer) hidden(t types.Type, v reflect.Value, depth int) {
-	q := &printer{w: p.w, verb: p.verb, s: p.s}
-	if named, ok := types.Unalias(t).(*types.Named); ok && !isInterface(t) {
-		if b, ok := named.Underlying().(*types.Basic); ok {
-			_ = b
-			q.basic(t, v)
-			return
-		}
-	}
-	q.value(t, v, depth)
-}
-
-func (p *printer) pointer(t types.Type, u *types.Pointer, v reflect.Value, depth int) {
-	if v.IsNil() {
-		if p.sharp() {
-			p.text("(" + typeString(t) + ")(nil)")
-			return
-		}
-		p.text("<nil>")
-		return
-	}
-	if depth == 0 {
+func (p *printer) pointer(t types.Type, u *types.Pointer, v reflect.Value, depth int, a access) {
+	if depth == 0 && !v.IsNil() {
 		switch u.Elem().Underlying().(type) {
 		case *types.Struct, *types.Slice, *types.Array, *types.Map:
 			p.text("&")
-			p.value(u.Elem(), v.Elem(), depth+1)
+			p.value(u.Elem(), v.Elem(), depth+1, a.inside())
 			return
 		}
 	}
-	if p.sharp() {
-		p.text(fmt.Sprintf("(%s)(0x%x)", typeString(t), v.Pointer()))
-		return
-	}
-	p.address(v)
+	p.address(t, v)
 }
 
-func (p *printer) list(t types.Type, v reflect.Value, depth int) {
+// address prints a pointer, channel or function.
+func (p *printer) address(t types.Type, v reflect.Value) {
+	switch {
+	case p.sharp() && v.IsNil():
+		p.text("(" + typeString(t) + ")(nil)")
+	case p.sharp():
+		p.text(fmt.Sprintf("(%s)(0x%x)", typeString(t), v.Pointer()))
+	case p.verb == 'v' && v.IsNil():
+		p.text("<nil>")
+	case p.verb == 'v' || p.verb == 'p':
+		p.text(fmt.Sprintf("0x%x", v.Pointer()))
+	case strings.ContainsRune("bodxX", p.verb):
+		p.plain(v.Pointer())
+	case v.IsNil():
+		p.text(fmt.Sprintf("%%!%c(%s=<nil>)", p.verb, typeString(t)))
+	default:
+		p.text(fmt.Sprintf("%%!%c(%s=0x%x)", p.verb, typeString(t), v.Pointer()))
+	}
+}
+
+func (p *printer) list(t types.Type, v reflect.Value, depth int, a access) {
 	elem := elemOf(t)
-	if b, ok := elem.Underlying().(*types.Basic); ok && b.Kind() == types.Uint8 && strings.ContainsRune("sqxX", p.verb) {
-		p.plain(v.Convert(reflect.TypeFor[[]byte]()).Interface())
+	if v.Type().Elem().Kind() == reflect.Uint8 && strings.ContainsRune("sqxX", p.verb) {
+		data := make([]byte, v.Len())
+		reflect.Copy(reflect.ValueOf(data), v)
+		p.plain(data)
 		return
 	}
 	open, sep, end := "[", " ", "]"
@@ -230,7 +244,7 @@ func (p *printer) list(t types.Type, v reflect.Value, depth int) {
 		if i > 0 {
 			p.text(sep)
 		}
-		p.value(elem, v.Index(i), depth+1)
+		p.value(elem, v.Index(i), depth+1, a.inside())
 	}
 	p.text(end)
 }
@@ -245,7 +259,7 @@ func elemOf(t types.Type) types.Type {
 	return nil
 }
 
-func (p *printer) mapping(t types.Type, u *types.Map, v reflect.Value, depth int) {
+func (p *printer) mapping(t types.Type, u *types.Map, v reflect.Value, depth int, a access) {
 	open, sep, end := "map[", " ", "]"
 	if p.sharp() {
 		if v.IsNil() {
@@ -261,9 +275,9 @@ func (p *printer) mapping(t types.Type, u *types.Map, v reflect.Value, depth int
 		if i > 0 {
 			p.text(sep)
 		}
-		p.value(u.Key(), k, depth+1)
+		p.value(u.Key(), k, depth+1, a.inside())
 		p.text(":")
-		p.value(u.Elem(), v.MapIndex(k), depth+1)
+		p.value(u.Elem(), v.MapIndex(k), depth+1, a.inside())
 	}
 	p.text(end)
 }
@@ -276,15 +290,32 @@ func lessKey(a, b reflect.Value) bool {
 	case a.CanUint() && b.CanUint():
 		return a.Uint() < b.Uint()
 	case a.CanFloat() && b.CanFloat():
-		return a.Float() < b.Float()
+		return a.Float() < b.Float() || a.Float() != a.Float() && b.Float() == b.Float()
+	case a.CanComplex() && b.CanComplex():
+		x, y := a.Complex(), b.Complex()
+		return real(x) < real(y) || real(x) == real(y) && imag(x) < imag(y)
 	case a.Kind() == reflect.String && b.Kind() == reflect.String:
 		return a.String() < b.String()
 	case a.Kind() == reflect.Bool && b.Kind() == reflect.Bool:
 		return !a.Bool() && b.Bool()
-	case a.Kind() == reflect.Struct || a.Kind() == reflect.Array:
+	case a.Kind() == reflect.Interface && b.Kind() == reflect.Interface:
+		if a.IsNil() || b.IsNil() {
+			return a.IsNil() && !b.IsNil()
+		}
+		return lessKey(inBox(a.Elem()), inBox(b.Elem()))
+	case a.Kind() == reflect.Pointer || a.Kind() == reflect.Chan:
+		return a.Kind() == b.Kind() && a.Pointer() < b.Pointer()
+	case a.Kind() == b.Kind() && (a.Kind() == reflect.Struct || a.Kind() == reflect.Array):
 		return lessFields(a, b)
 	}
 	return false
+}
+
+func inBox(v reflect.Value) reflect.Value {
+	if b, ok := asBox(v.Interface()); ok {
+		return reflect.ValueOf(b.v)
+	}
+	return v
 }
 
 func lessFields(a, b reflect.Value) bool {
@@ -304,11 +335,11 @@ func lessFields(a, b reflect.Value) bool {
 	return false
 }
 
-func (p *printer) iface(v reflect.Value, depth int) {
+func (p *printer) iface(t types.Type, v reflect.Value, depth int, a access) {
 	if v.Kind() == reflect.Interface {
 		if v.IsNil() {
 			if p.sharp() {
-				p.text("interface {}(nil)")
+				p.text(typeString(t) + "(nil)")
 				return
 			}
 			p.text("<nil>")
@@ -317,292 +348,93 @@ func (p *printer) iface(v reflect.Value, depth int) {
 		v = v.Elem()
 	}
 	if b, ok := asBox(v.Interface()); ok {
-		p.value(b.t.typ, reflect.ValueOf(b.v), depth)
+		p.value(b.t.typ, reflect.ValueOf(b.v), depth, a.inside())
 		return
 	}
-	p.plainNested(v)
+	p.host(reflect.ValueOf(unwrap(v.Interface())), depth, a.inside())
 }
 
-// basic prints a named type over a basic type, a channel or a function.
+// basic prints a value of a basic type with a name.
 func (p *printer) basic(t types.Type, v reflect.Value) {
-	if p.sharp() {
-		switch t.Underlying().(type) {
-		case *types.Basic:
-			if b := v.Kind(); b >= reflect.Uint && b <= reflect.Uintptr {
-				fmt.Fprintf(p.w, "0x%x", v.Uint())
-				return
-			}
-			fmt.Fprintf(p.w, "%#v", v.Interface())
-			return
-		}
+	verbs := "vdboOxXcqU"
+	switch {
+	case v.Kind() == reflect.Bool:
+		verbs = "vt"
+	case v.Kind() == reflect.String:
+		verbs = "vsxXq"
+	case v.CanFloat() || v.CanComplex():
+		verbs = "vbgGxXfFeE"
+	}
+	if !strings.ContainsRune(verbs, p.verb) {
+		p.text(fmt.Sprintf("%%!%c(%s=%v)", p.verb, typeString(t), v.Interface()))
+		return
 	}
 	p.plain(v.Interface())
 }
 
-// typeVerbs2 replaces the arguments of %T that are values of cells by their type's
-// name: fmt itself would name the box.
+// typeVerbs2 replaces the arguments of %T and %p that are values of cells: fmt itself
+// would name the box, or ask it for an address.
 func typeVerbs2(format string, a []any) (string, []any) {
-	if !strings.Contains(format, "T") {
+	if !strings.ContainsAny(format, "Tp") {
 		return format, a
 	}
 	out := append([]any(nil), a...)
-	text := []byte(format)
-	arg := 0
-	for i := 0; i < len(text); i++ {
-		if text[i] != '%' {
+	var text strings.Builder
+	arg, next := 0, -1 // next: what follows an argument that left its place
+	for i := 0; i < len(format); i++ {
+		text.WriteByte(format[i])
+		if format[i] != '%' {
 			continue
 		}
-		i++
-		for i < len(text) && strings.IndexByte("+-# 0123456789.*[]", text[i]) >= 0 {
-			if text[i] == '[' {
-				return format, a
-			}
-			if text[i] == '*' {
+		start, indexed := i+1, false
+		for i++; i < len(format) && strings.IndexByte("+-# 0123456789.*[]", format[i]) >= 0; i++ {
+			switch format[i] {
+			case '[':
+				n, end := 0, strings.IndexByte(format[i:], ']')
+				if _, err := fmt.Sscanf(format[i:], "[%d]", &n); err == nil && end > 0 {
+					arg, indexed = n-1, true
+					i += end
+				}
+			case '*':
 				arg++
 			}
-			i++
 		}
-		if i >= len(text) || text[i] == '%' {
+		if i >= len(format) {
+			text.WriteString(format[start:])
+			break
+		}
+		verb, flags := format[i], format[start:i]
+		b, ok := boxed{}, false
+		if arg >= 0 && arg < len(a) {
+			b, ok = asBox(a[arg])
+		}
+		switch {
+		case verb == '%':
+			arg--
+		case ok && verb == 'T' && !indexed:
+			out[arg] = typeString(b.t.typ)
+			verb = 's'
+		case ok && verb == 'p' && !indexed:
+			out[arg] = b.v
+		case ok && (verb == 'T' || verb == 'p'):
+			// Another verb may name the argument too, so the text is one of its own.
+			word := typeString(b.t.typ)
+			if verb == 'p' {
+				word = fmt.Sprintf("%p", b.v)
+			}
+			out = append(out, word)
+			text.WriteString(fmt.Sprintf("[%d]s", len(out)))
+			arg++
+			next = arg
 			continue
 		}
-		if text[i] == 'T' && arg < len(out) {
-			if b, ok := asBox(out[arg]); ok {
-				out[arg] = typeString(b.t.typ)
-				text[i] = 's'
-			}
+		if next >= 0 && !indexed && verb != '%' {
+			at := strings.IndexByte(flags+"*", '*')
+			flags = flags[:at] + fmt.Sprintf("[%d]", next+1) + flags[at:]
 		}
+		next = -1
+		text.WriteString(flags + string(verb))
 		arg++
 	}
-	return string(text), out
-}
-
-// MarshalJSON implements json.Marshaler for the value's own type.
-func (b boxed) MarshalJSON() ([]byte, error) {
-	return b.t.s.marshal(b.t.typ, reflect.ValueOf(b.v))
-}
-
-// marshal writes JSON for a value of a type, calling the methods of cells' types.
-func (s *Session) marshal(t types.Type, v reflect.Value) ([]byte, error) {
-	if out, done, err := s.marshalMethod(t, v); done {
-		return out, err
-	}
-	if !s.mentionsCell(t) {
-		return json.Marshal(v.Interface())
-	}
-	switch u := t.Underlying().(type) {
-	case *types.Pointer:
-		if v.IsNil() {
-			return []byte("null"), nil
-		}
-		return s.marshal(u.Elem(), v.Elem())
-	case *types.Interface:
-		if v.IsNil() {
-			return []byte("null"), nil
-		}
-		if b, ok := asBox(v.Elem().Interface()); ok {
-			return s.marshal(b.t.typ, reflect.ValueOf(b.v))
-		}
-		return json.Marshal(v.Elem().Interface())
-	case *types.Slice, *types.Array:
-		return s.marshalList(t, v)
-	case *types.Map:
-		return s.marshalMap(u, v)
-	case *types.Struct:
-		return s.marshalStruct(u, v)
-	}
-	return json.Marshal(v.Interface())
-}
-
-func (s *Session) marshalMethod(t types.Type, v reflect.Value) ([]byte, bool, error) {
-	if isInterface(t) || namedOf(t) == nil || s.types.hostNamed(t) || v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, false, nil
-	}
-	rt := s.typeOf(t)
-	for _, name := range []string{"MarshalJSON", "MarshalText"} {
-		m := rt.method(name)
-		if m == nil && v.CanAddr() {
-			if m = s.typeOf(types.NewPointer(t)).method(name); m != nil {
-				v = v.Addr()
-			}
-		}
-		if m == nil || m.sig.Results().Len() != 2 || m.sig.Params().Len() != 0 {
-			continue
-		}
-		out := m.invoke(v, nil)
-		if err, _ := out[1].Interface().(error); err != nil {
-			return nil, true, err
-		}
-		data, _ := out[0].Interface().([]byte)
-		if name == "MarshalText" {
-			data, err := json.Marshal(string(data))
-			return data, true, err
-		}
-		return data, true, nil
-	}
-	return nil, false, nil
-}
-
-func (s *Session) marshalList(t types.Type, v reflect.Value) ([]byte, error) {
-	if v.Kind() == reflect.Slice && v.IsNil() {
-		return []byte("null"), nil
-	}
-	elem := elemOf(t)
-	if elem.Underlying() == types.Typ[types.Uint8] && v.Kind() == reflect.Slice {
-		return json.Marshal(v.Interface())
-	}
-	parts := make([][]byte, v.Len())
-	for i := range parts {
-		p, err := s.marshal(elem, v.Index(i))
-		if err != nil {
-			return nil, err
-		}
-		parts[i] = p
-	}
-	return append(append([]byte("["), bytes.Join(parts, []byte(","))...), ']'), nil
-}
-
-func (s *Session) marshalMap(u *types.Map, v reflect.Value) ([]byte, error) {
-	if v.IsNil() {
-		return []byte("null"), nil
-	}
-	entries := map[string]json.RawMessage{}
-	for _, k := range v.MapKeys() {
-		key := fmt.Sprint(k.Interface())
-		if text, done, err := s.marshalMethod(u.Key(), k); done {
-			if err != nil {
-				return nil, err
-			}
-			if json.Unmarshal(text, &key) != nil {
-				key = string(text)
-			}
-		} else if tm, ok := k.Interface().(encoding.TextMarshaler); ok {
-			b, err := tm.MarshalText()
-			if err != nil {
-				return nil, err
-			}
-			key = string(b)
-		}
-		p, err := s.marshal(u.Elem(), v.MapIndex(k))
-		if err != nil {
-			return nil, err
-		}
-		entries[key] = p
-	}
-	return json.Marshal(entries)
-}
-
-// marshalStruct writes the fields one by one; the plain encoder decides their names
-// and which are left out, by encoding a struct of raw messages of the same shape.
-func (s *Session) marshalStruct(u *types.Struct, v reflect.Value) ([]byte, error) {
-	var fields []reflect.StructField
-	var values []reflect.Value
-	raw := reflect.TypeFor[json.RawMessage]()
-	for i := range u.NumFields() {
-		f := u.Field(i)
-		if !f.Exported() && !f.Embedded() {
-			continue
-		}
-		tag := reflect.StructTag(u.Tag(i))
-		name, options, _ := strings.Cut(tag.Get("json"), ",")
-		if name == "-" && options == "" {
-			continue
-		}
-		fv := v.Field(i)
-		if strings.Contains(options, "omitempty") && emptyValue(fv) || strings.Contains(options, "omitzero") && fv.IsZero() {
-			continue
-		}
-		if f.Embedded() && name == "" {
-			if inner, ok := structUnder(f.Type()); ok {
-				if fv.Kind() == reflect.Pointer {
-					if fv.IsNil() {
-						continue
-					}
-					fv = fv.Elem()
-				}
-				data, err := s.marshalStruct(inner, fv)
-				if err != nil {
-					return nil, err
-				}
-				more, vals := spliced(data, len(fields))
-				fields, values = append(fields, more...), append(values, vals...)
-				continue
-			}
-		}
-		if !f.Exported() {
-			continue
-		}
-		data, err := s.marshal(f.Type(), fv)
-		if err != nil {
-			return nil, err
-		}
-		if strings.Contains(options, "string") && len(data) > 0 && data[0] != '"' {
-			if b, ok := f.Type().Underlying().(*types.Basic); ok && b.Info()&(types.IsNumeric|types.IsBoolean) != 0 {
-				data = []byte(`"` + string(data) + `"`)
-			}
-		}
-		if name == "" {
-			name = f.Name()
-		}
-		fields = append(fields, reflect.StructField{Name: fmt.Sprintf("F%d", len(fields)), Type: raw, Tag: reflect.StructTag(fmt.Sprintf(`json:%q`, name))})
-		values = append(values, reflect.ValueOf(json.RawMessage(data)))
-	}
-	return writeObject(fields, values)
-}
-
-func structUnder(t types.Type) (*types.Struct, bool) {
-	if p, ok := t.Underlying().(*types.Pointer); ok {
-		t = p.Elem()
-	}
-	st, ok := t.Underlying().(*types.Struct)
-	return st, ok
-}
-
-// spliced takes an encoded object apart into fields for the object around it.
-func spliced(data []byte, from int) (fields []reflect.StructField, values []reflect.Value) {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if _, err := dec.Token(); err != nil {
-		return nil, nil
-	}
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return fields, values
-		}
-		var raw json.RawMessage
-		if dec.Decode(&raw) != nil {
-			return fields, values
-		}
-		fields = append(fields, reflect.StructField{Name: fmt.Sprintf("F%d", from+len(fields)), Type: reflect.TypeFor[json.RawMessage](), Tag: reflect.StructTag(fmt.Sprintf(`json:%q`, key))})
-		values = append(values, reflect.ValueOf(raw))
-	}
-	return fields, values
-}
-
-func writeObject(fields []reflect.StructField, values []reflect.Value) ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteByte('{')
-	for i, f := range fields {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		name, err := json.Marshal(f.Tag.Get("json"))
-		if err != nil {
-			return nil, err
-		}
-		b.Write(name)
-		b.WriteByte(':')
-		b.Write(values[i].Bytes())
-	}
-	b.WriteByte('}')
-	return b.Bytes(), nil
-}
-
-func emptyValue(v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.Array, reflect.Map, reflect.Slice, reflect.String:
-		return v.Len() == 0
-	case reflect.Struct:
-		return false
-	}
-	return v.IsZero()
+	return text.String(), out
 }

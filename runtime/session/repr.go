@@ -354,7 +354,37 @@ func (tt *typeTable) host(t *types.Named) reflect.Type {
 	if _, ok := t.Underlying().(*types.Interface); ok {
 		return nil
 	}
+	if r := unexportedType(path, obj.Name()); r != nil {
+		return r
+	}
 	panic(&typeError{t, "the type is not exported by its package"})
+}
+
+// unexportedType finds a type without a symbol by the package's variables and functions.
+func unexportedType(path, name string) reflect.Type {
+	var find func(r reflect.Type) reflect.Type
+	find = func(r reflect.Type) reflect.Type {
+		switch {
+		case r.PkgPath() == path && r.Name() == name:
+			return r
+		case r.Name() != "":
+		case r.Kind() == reflect.Pointer || r.Kind() == reflect.Slice:
+			return find(r.Elem())
+		case r.Kind() == reflect.Func:
+			for i := range r.NumOut() {
+				if got := find(r.Out(i)); got != nil {
+					return got
+				}
+			}
+		}
+		return nil
+	}
+	for _, v := range stdTables.get(path) {
+		if got := find(v.Type()); got != nil {
+			return got
+		}
+	}
+	return nil
 }
 
 // fieldName is the name of a field in the layout. Unexported fields get an

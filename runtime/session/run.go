@@ -195,7 +195,7 @@ func (r *run) report() {
 
 // panicError describes a panic with the frames that the interpreter reported.
 func (r *run) panicError(v any) *Error {
-	v = goPanic(v)
+	v = r.s.goPanic(v)
 	e := &Error{Name: "Panic", Message: panicText(v)}
 	if named, ok := unwrap(v).(interface{ ErrorName() string }); ok {
 		e.Name = safeText(named.ErrorName) // a linked package's own kind of failure
@@ -229,6 +229,9 @@ func panicText(v any) string {
 		return v
 	}
 	if b, ok := asBox(v); ok {
+		if text, ok := b.v.(string); ok {
+			return fmt.Sprintf("%s(%q)", typeString(b.t.typ), text)
+		}
 		return fmt.Sprintf("%s(%v)", typeString(b.t.typ), v)
 	}
 	return fmt.Sprint(v)
@@ -319,13 +322,22 @@ const stackLimit = 1 << 30
 // Defers is the list of deferred calls of one function call. Lowered code uses it;
 // cells do not see it.
 type Defers struct {
-	list      []func()
+	list      []deferred
 	panicking any
 	active    bool
 }
 
+// deferred is a deferred call. A plain one cannot end a panic.
+type deferred struct {
+	f     func()
+	plain bool
+}
+
 // Push adds a deferred call.
-func (d *Defers) Push(f func()) { d.list = append(d.list, f) }
+func (d *Defers) Push(f func()) { d.list = append(d.list, deferred{f: f}) }
+
+// PushPlain adds a deferred call of a function that does not call recover itself.
+func (d *Defers) PushPlain(f func()) { d.list = append(d.list, deferred{f, true}) }
 
 // panics are the function calls that run deferred calls because of a panic, by goroutine.
 var panics = struct {
@@ -358,7 +370,7 @@ func (d *Defers) run(s *Session) {
 	}
 }
 
-func (d *Defers) one(f func()) {
+func (d *Defers) one(call deferred) {
 	finished := false
 	defer func() {
 		if v := recover(); v != nil {
@@ -369,12 +381,16 @@ func (d *Defers) one(f func()) {
 			d.panicking, d.active = nil, false // runtime.Goexit goes on
 		}
 	}()
-	if d.active {
+	if d.active || panics.count.Load() > 0 {
 		id := goroutineID()
-		d.enter(id)
-		defer d.leave(id)
+		frame := d
+		if call.plain || !d.active {
+			frame = &Defers{}
+		}
+		frame.enter(id)
+		defer frame.leave(id)
 	}
-	f()
+	call.f()
 	finished = true
 }
 
@@ -398,7 +414,7 @@ func (d *Defers) leave(id uint64) {
 
 // recoverPanic is recover(): it ends the panic that the innermost deferred call of
 // this goroutine runs for.
-func recoverPanic() any {
+func (s *Session) recoverPanic() any {
 	if panics.count.Load() == 0 {
 		return nil
 	}
@@ -417,7 +433,7 @@ func recoverPanic() any {
 	case stopSignal, exitSignal:
 		return nil
 	}
-	v := goPanic(d.panicking)
+	v := s.goPanic(d.panicking)
 	d.panicking, d.active = nil, false
 	return v
 }
@@ -454,18 +470,44 @@ const errNilDereference = runtimeError("runtime error: invalid memory address or
 
 // goPanic gives a panic of the interpreter or the reflect package the value that
 // compiled Go would panic with.
-func goPanic(v any) any {
+func (s *Session) goPanic(v any) any {
 	switch v := v.(type) {
 	case *reflect.ValueError:
 		return errNilDereference
 	case runtime.Error:
-		return v
+		return s.goRuntimeError(v)
 	case error:
 		return v
 	case string:
 		return goPanicText(v)
 	}
 	return v
+}
+
+// goRuntimeError names types of cells in what the runtime says of their layouts.
+func (s *Session) goRuntimeError(err runtime.Error) any {
+	text := err.Error()
+	named := s.nameLayouts(text)
+	if strings.HasPrefix(named, "hash of unhashable type") {
+		named = "runtime error: " + strings.Replace(named, "type: ", "type ", 1)
+	}
+	if named == text {
+		return err
+	}
+	return runtimeError(named)
+}
+
+// nameLayouts puts the names of cells' struct types where a text has their layouts.
+func (s *Session) nameLayouts(text string) string {
+	if !strings.Contains(text, "godwit_type") {
+		return text
+	}
+	s.compileMu.Lock()
+	defer s.compileMu.Unlock()
+	for layout, t := range s.types.structs {
+		text = strings.ReplaceAll(text, layout.String(), typeString(t))
+	}
+	return text
 }
 
 func goPanicText(v string) any {
@@ -480,7 +522,7 @@ func goPanicText(v string) any {
 	case strings.HasPrefix(v, "reflect.Value.Slice") && strings.Contains(v, "out of bounds"):
 		return runtimeError("runtime error: slice bounds out of range")
 	case strings.HasPrefix(v, "reflect: cannot convert slice with length"):
-		return runtimeError("runtime error: " + strings.TrimPrefix(v, "reflect: "))
+		return runtimeError("runtime error: " + strings.Replace(strings.TrimPrefix(v, "reflect: "), "to array with", "to array or pointer to array with", 1))
 	}
 	return v
 }

@@ -45,6 +45,7 @@ type Session struct {
 	pendingInstances map[string]*function
 	undo             []func()
 	methodCache      sync.Map // methodKey -> *boundMethod
+	cellTypes        sync.Map // key of a type -> reflect.Type that cells see
 
 	overrides map[string]reflect.Value
 	blocking  map[string]reflect.Value

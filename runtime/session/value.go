@@ -447,9 +447,3 @@ func dynamicType(x any) string {
 	}
 	return reflect.TypeOf(unwrap(x)).String()
 }
-
-// typeString writes a type with package names, as %T does.
-func typeString(t types.Type) string {
-	s := types.TypeString(t, shortQualifier)
-	return strings.ReplaceAll(s, "interface{}", "interface {}")
-}
