@@ -56,10 +56,11 @@ type Input struct {
 	AddGenerationPrompt bool // open an assistant turn at the end
 	ContinueFinal       bool // leave the last message open, to be continued
 
-	// Lenient renders a conversation that the template refuses a second time in a form
-	// that more templates take: an assistant's missing content (null beside tool calls, as
-	// clients send answers back) is an empty text, and thinking that stands beside both
-	// content and tool calls is left out.
+	// Lenient renders a conversation that the template refuses again in forms that more
+	// templates take: an assistant's missing content (null beside tool calls, as
+	// clients send answers back) is an empty text, thinking that stands beside both
+	// content and tool calls is left out; then each of several calls gets a message of its
+	// own, followed by its result.
 	Lenient bool
 }
 
@@ -109,7 +110,15 @@ func (t *Template) Render(in Input) (string, error) {
 	}
 	t.probeOnce.Do(t.probe)
 	out, err := t.renderInput(in)
-	if err != nil && in.Lenient && simplify(&in) {
+	if err == nil || !in.Lenient {
+		return out, err
+	}
+	for _, simpler := range []func([]engine.Message) ([]engine.Message, bool){withTexts, oneByOne} {
+		messages, changed := simpler(in.Messages)
+		if !changed {
+			continue
+		}
+		in.Messages = messages
 		if text, again := t.renderInput(in); again == nil {
 			return text, nil
 		}
@@ -117,13 +126,12 @@ func (t *Template) Render(in Input) (string, error) {
 	return out, err
 }
 
-// simplify changes what Lenient allows to be changed and reports whether that was
-// anything.
-func simplify(in *Input) bool {
-	changed := false
-	messages := slices.Clone(in.Messages)
-	for i := range messages {
-		m := &messages[i]
+// withTexts puts an empty text where an assistant has no content, and leaves thinking
+// out beside content and calls. It reports whether that changed anything.
+func withTexts(in []engine.Message) (out []engine.Message, changed bool) {
+	out = slices.Clone(in)
+	for i := range out {
+		m := &out[i]
 		if m.Role != "assistant" {
 			continue
 		}
@@ -134,8 +142,45 @@ func simplify(in *Input) bool {
 			m.Reasoning, changed = "", true
 		}
 	}
-	in.Messages = messages
-	return changed
+	return out, changed
+}
+
+// oneByOne gives each of several calls a message of its own.
+func oneByOne(in []engine.Message) (out []engine.Message, changed bool) {
+	for len(in) > 0 {
+		m := in[0]
+		in = in[1:]
+		if m.Role != "assistant" || len(m.ToolCalls) < 2 {
+			out = append(out, m)
+			continue
+		}
+		n := 0
+		for n < len(in) && in[n].Role == "tool" {
+			n++
+		}
+		out, changed = appendOneByOne(out, m, slices.Clone(in[:n])), true
+		in = in[n:]
+	}
+	return out, changed
+}
+
+// appendOneByOne appends a message's calls one by one, each with its results behind it;
+// results of other calls come last.
+func appendOneByOne(messages []engine.Message, m engine.Message, results []engine.Message) []engine.Message {
+	calls := m.ToolCalls
+	for i := range calls {
+		m.ToolCalls = calls[i : i+1]
+		messages = append(messages, m)
+		m.Content, m.Parts, m.Reasoning = "", nil, ""
+		results = slices.DeleteFunc(results, func(r engine.Message) bool {
+			if r.ToolCallID != calls[i].ID {
+				return false
+			}
+			messages = append(messages, r)
+			return true
+		})
+	}
+	return append(messages, results...)
 }
 
 func (t *Template) renderInput(in Input) (string, error) {

@@ -47,6 +47,22 @@ func TestToolResultsGoBack(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
+		two, err := tpl.Render(Input{Tools: tools, AddGenerationPrompt: true, Lenient: true, Messages: []engine.Message{
+			{Role: "user", Content: "How is the weather in Paris and in Rome?"},
+			{Role: "assistant", NoContent: true, ToolCalls: []engine.ToolCall{
+				{ID: id, Name: "get_weather", Arguments: `{"city": "Paris"}`}, {ID: id[:len(id)-1] + "1", Name: "get_weather", Arguments: `{"city": "Rome"}`}}},
+			{Role: "tool", Content: "rain", ToolCallID: id[:len(id)-1] + "1"},
+			{Role: "tool", Content: "sunny", ToolCallID: id},
+		}})
+		if err != nil || !strings.Contains(two, "rain") || !strings.Contains(two, "sunny") {
+			t.Errorf("%s, two calls: %v: %s", name, err, two)
+		}
+		if name == "Qwen-Qwen3-0.6B" && strings.Count(two, "<|im_start|>assistant") != 2 {
+			t.Errorf("%s: two calls of one turn are not in one:\n%s", name, two)
+		}
+		if strings.HasPrefix(name, "meta-llama") && strings.Index(two, "sunny") > strings.Index(two, "rain") {
+			t.Errorf("%s: the results do not follow their calls:\n%s", name, two)
+		}
 		_, err = tpl.Render(Input{Tools: tools, AddGenerationPrompt: true, Lenient: true, Messages: []engine.Message{
 			{Role: "user", Content: "How is the weather in Paris?"},
 			{Role: "assistant", Content: "I look.", Reasoning: "I need the weather.", ToolCalls: []engine.ToolCall{{ID: id, Name: "get_weather", Arguments: `{"city": "Paris"}`}}},
