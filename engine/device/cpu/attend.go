@@ -97,7 +97,7 @@ func (s *attendStep) share(e *exec) bool {
 	if longest < 2 || floats > len(e.parts) {
 		return false
 	}
-	each := max(1, spans/(16*workers))
+	each := max(1, spans/(8*workers))
 	s.work = s.work[:0]
 	for i := range s.tiles {
 		t := s.tile(e.pool.workers[0], &s.tiles[i])
@@ -275,26 +275,29 @@ func (t *tileRun) lane(token int) int {
 	return token/t.c.tokens*t.c.blocks*16 + token%t.c.tokens
 }
 
-// list notes where the blocks of keys and values lie from page on. What to fetch
-// next follows: values after keys, and after values the keys of the next page.
+// list notes where the blocks of keys and values lie from page on. What is needed
+// next follows, to be fetched early: values after keys, and after values the keys
+// of the next span.
 func (t *tileRun) list(page, blocks int) {
 	c, w := t.c, t.w
-	for b := 0; b < blocks; page++ {
+	all := w.values[:blocks+aheadBlocks]
+	b := 0
+	for ; b < len(all) && page*c.tokens < t.to; page++ {
 		key, value := first(c.key(t.seq.Pages[page], t.kv)), first(c.value(t.seq.Pages[page], t.kv))
-		for i := 0; i < c.blocks && b < blocks; i++ {
-			w.keys[b] = unsafe.Add(unsafe.Pointer(key), 64*c.dim*i)
-			w.values[b] = unsafe.Add(unsafe.Pointer(value), 64*c.wide*i)
+		for i := 0; i < c.blocks && b < len(all); i++ {
+			if b < blocks {
+				w.keys[b] = unsafe.Add(unsafe.Pointer(key), 64*c.dim*i)
+				all[b] = unsafe.Add(unsafe.Pointer(value), 64*c.wide*i)
+			} else {
+				all[b] = unsafe.Add(unsafe.Pointer(key), 64*c.dim*i)
+			}
 			b++
 		}
 	}
-	next := w.keys[blocks-1]
-	if page*c.tokens < t.to {
-		next = unsafe.Pointer(first(c.key(t.seq.Pages[page], t.kv)))
+	for ; b < len(all); b++ {
+		all[b] = all[blocks-1]
 	}
-	for i := range aheadBlocks {
-		w.keys[blocks+i], w.values[blocks+i] = w.values[0], next
-	}
-	w.keys[blocks] = w.keys[blocks-1] // may be computed once more
+	copy(w.keys[blocks:][:aheadBlocks], all)
 }
 
 var minusInf = float32(math.Inf(-1))

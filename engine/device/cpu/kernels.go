@@ -80,8 +80,9 @@ const (
 )
 
 // aheadBlocks is how many pointers must follow the blocks of a list. Kernels fetch
-// what they point at into the cache, and may compute one block too many.
-const aheadBlocks = 4
+// what they point at into the cache, and AVX-512 may score one block too many. One
+// more than the distance, because it takes two blocks at once.
+const aheadBlocks = 5
 
 // scoresArgs: out[q][16·b+t] = Σ_d q[d][q] · k[b][d][t]. One block after the last
 // may be written too.

@@ -13,6 +13,7 @@ const (
 	scoreQueries = 8 // most queries of a pass over keys
 	mixQueries   = 6 // most queries of a pass over values
 	blockTokens  = 16
+	aheadBlocks  = 4 // distance of prefetching: 16 KiB of keys or values of 64 dimensions
 )
 
 func attention(v isa, t *tables) {
@@ -35,7 +36,8 @@ type line struct{ b, h int }
 
 // scores: blocks of 16 keys meet n queries, one dimension at a time. AVX-512 takes
 // two blocks at once, so that few queries still have sums enough to hide the
-// latency of a multiplication, and fetches the two after them into the cache.
+// latency of a multiplication. What follows later in the list is fetched into the
+// second-level cache; into the first level it costs decode half its speed.
 func scores(v isa, n int) string {
 	name, a := v.args(fmt.Sprintf("scores%d", n), "scoresArgs", 6)
 	queries, list, out, outStep, size, blocks := a[0], a[1], a[2], a[3], a[4], a[5]
@@ -55,7 +57,7 @@ func scores(v isa, n int) string {
 			MOVQ(at(list, 8*b), keys[b])
 			if i == 0 {
 				ahead[b] = GP64()
-				MOVQ(at(list, 8*(b+2)), ahead[b])
+				MOVQ(at(list, 8*(b+aheadBlocks)), ahead[b])
 			}
 		}
 		label := fmt.Sprintf("dim%d", i)
@@ -73,7 +75,7 @@ func scores(v isa, n int) string {
 		}
 		for b := range each {
 			if i == 0 {
-				PREFETCHT0(Mem{Base: ahead[b], Index: offset, Scale: 1})
+				PREFETCHT1(Mem{Base: ahead[b], Index: offset, Scale: 1})
 			}
 		}
 		for c := range n {
@@ -102,7 +104,7 @@ func scores(v isa, n int) string {
 }
 
 // mix sums weighted values, token by token, in n rows of width columns, and fetches
-// the values of the block after the next into the cache.
+// ahead as scores does.
 func mix(v isa, n, width int) string {
 	name := v.function(fmt.Sprintf("mix%d_%d", width, n), "(a *mixArgs)", "(a *byte)")
 	a := Load(Param("a"), GP64()).(reg.GPVirtual)
@@ -142,7 +144,7 @@ func mix(v isa, n, width int) string {
 		Label(block)
 		value, ahead, count := GP64(), GP64(), GP64()
 		MOVQ(at(list, 0), value)
-		MOVQ(at(list, 16), ahead)
+		MOVQ(at(list, 8*aheadBlocks), ahead)
 		advance(list, 8)
 		MOVQ(U32(blockTokens), count)
 		CMPQ(left, count)
@@ -154,7 +156,7 @@ func mix(v isa, n, width int) string {
 				VMOVUPS(at(value, 4*from+4*v.lanes()*i), lines[i])
 			}
 			for i := 0; i < at16; i += 16 {
-				PREFETCHT0(at(ahead, 4*(from+i)))
+				PREFETCHT1(at(ahead, 4*(from+i)))
 			}
 			for c := range n {
 				f := v.vec()
