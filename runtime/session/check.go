@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"go/types"
 	"runtime"
+	"slices"
 	"sort"
 	"strings"
 
@@ -113,8 +114,9 @@ func plan(src *source, items []item) (units []*unit, imports []item, errs []loca
 	if onlyVars(stmts) {
 		return []*unit{{src: src, decls: decls, vars: stmts, wants: true}}, imports, errs
 	}
+	hoisted := circular(src, decls, stmts, defined)
 	after := declAfter(decls, defined)
-	cur := &unit{src: src}
+	cur := &unit{src: src, vars: hoisted}
 	for i := -1; i < len(stmts); i++ {
 		var ready []*declared
 		for j, d := range decls {
@@ -122,7 +124,7 @@ func plan(src *source, items []item) (units []*unit, imports []item, errs []loca
 				ready = append(ready, d)
 			}
 		}
-		if i >= 0 {
+		if i >= 0 && !slices.Contains(hoisted, stmts[i]) {
 			cur.stmts = append(cur.stmts, stmts[i])
 		}
 		if len(ready) > 0 && len(cur.stmts) > 0 {
@@ -133,6 +135,68 @@ func plan(src *source, items []item) (units []*unit, imports []item, errs []loca
 	}
 	cur.wants = true
 	return append(units, cur), imports, errs
+}
+
+// circular finds the var declarations that mention declarations which mention them: a
+// table of names, keyed by constants whose type's methods read it. They are initialised
+// before the statements, as package variables are; defined forgets their names.
+func circular(src *source, decls []*declared, stmts []item, defined map[string]int) []item {
+	var hoisted []item
+	for again := true; again; {
+		again = false
+		for _, it := range stmts {
+			if it.kind != itemVar || slices.Contains(hoisted, it) {
+				continue
+			}
+			v, errs := parseDecl(src, it)
+			if len(errs) > 0 || !mentionsItself(v, decls, defined) {
+				continue
+			}
+			hoisted, again = append(hoisted, it), true
+			for _, n := range v.names {
+				delete(defined, n)
+			}
+		}
+	}
+	return hoisted
+}
+
+// mentionsItself reports whether a variable reaches its own name through declarations,
+// and nothing that a statement defines.
+func mentionsItself(v *declared, decls []*declared, defined map[string]int) bool {
+	own := map[string]bool{}
+	for _, n := range v.names {
+		own[n] = true
+	}
+	circle := false
+	taken := map[*declared]bool{}
+	queue := []*declared{v}
+	for len(queue) > 0 {
+		d := queue[0]
+		queue = queue[1:]
+		for name := range d.free {
+			if own[name] {
+				circle = true
+			} else if _, ok := defined[name]; ok {
+				return false
+			}
+		}
+		for _, next := range decls {
+			if !taken[next] && (mentionsAny(d, names(next)) || next.method != "" && (d.free[next.method] || slices.Contains(d.names, next.method))) {
+				taken[next] = true
+				queue = append(queue, next)
+			}
+		}
+	}
+	return circle
+}
+
+func names(d *declared) map[string]bool {
+	set := map[string]bool{}
+	for _, n := range d.names {
+		set[n] = true
+	}
+	return set
 }
 
 // onlyVars reports whether a cell has declarations only: its variables are then
@@ -218,11 +282,8 @@ func parseDecl(src *source, it item) (*declared, []located) {
 	if err != nil {
 		return d, syntaxErrors(err, src)
 	}
-	fields := fieldKeys(f)
-	for _, id := range f.Unresolved {
-		if !fields[id] {
-			d.free[id.Name] = true
-		}
+	for _, id := range append(f.Unresolved, tableKeys(f)...) {
+		d.free[id.Name] = true
 	}
 	for _, decl := range f.Decls {
 		switch decl := decl.(type) {
@@ -249,10 +310,10 @@ func parseDecl(src *source, it item) (*declared, []located) {
 	return d, nil
 }
 
-// fieldKeys are the keys of composite literals that look like names of fields: those
-// of literals whose type is written as no map, slice or array.
-func fieldKeys(f *ast.File) map[*ast.Ident]bool {
-	keys := map[*ast.Ident]bool{}
+// tableKeys are the free names among the keys of map and array literals, which the
+// parser does not resolve as it cannot tell them from names of fields.
+func tableKeys(f *ast.File) []*ast.Ident {
+	var keys []*ast.Ident
 	ast.Inspect(f, func(n ast.Node) bool {
 		lit, ok := n.(*ast.CompositeLit)
 		if !ok {
@@ -260,12 +321,13 @@ func fieldKeys(f *ast.File) map[*ast.Ident]bool {
 		}
 		switch lit.Type.(type) {
 		case *ast.MapType, *ast.ArrayType:
+		default:
 			return true
 		}
 		for _, el := range lit.Elts {
 			if kv, ok := el.(*ast.KeyValueExpr); ok {
-				if id, ok := kv.Key.(*ast.Ident); ok {
-					keys[id] = true
+				if id, ok := kv.Key.(*ast.Ident); ok && id.Obj == nil {
+					keys = append(keys, id)
 				}
 			}
 		}

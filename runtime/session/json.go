@@ -352,7 +352,7 @@ func (s *Session) unmarshal(data []byte, x any) error {
 	if !json.Valid(data) {
 		return json.Unmarshal(data, new(any))
 	}
-	return s.read(p.Elem(), reflect.ValueOf(b.v).Elem(), data)
+	return jsonReader{s, false}.read(p.Elem(), reflect.ValueOf(b.v).Elem(), data)
 }
 
 // decode is Decode of a json.Decoder.
@@ -362,14 +362,39 @@ func (s *Session) decode(d *json.Decoder, x any) error {
 		return d.Decode(x)
 	}
 	p, ok := b.t.typ.Underlying().(*types.Pointer)
-	if !ok || !s.readsItself(p.Elem(), map[types.Type]bool{}) {
+	if !ok || reflect.ValueOf(b.v).IsNil() || !s.readsItself(p.Elem(), map[types.Type]bool{}) {
 		return s.named(d.Decode(b.v))
 	}
 	var raw json.RawMessage
 	if err := d.Decode(&raw); err != nil {
 		return err
 	}
-	return s.unmarshal(raw, x)
+	return jsonReader{s, strict(d)}.read(p.Elem(), reflect.ValueOf(b.v).Elem(), raw)
+}
+
+// strict reports whether DisallowUnknownFields was called.
+func strict(d *json.Decoder) bool {
+	state := reflect.ValueOf(d).Elem().FieldByName("d")
+	if state.Kind() != reflect.Struct {
+		return false
+	}
+	flag := state.FieldByName("disallowUnknownFields")
+	return flag.Kind() == reflect.Bool && flag.Bool()
+}
+
+// jsonReader reads JSON into values of cells' types.
+type jsonReader struct {
+	*Session
+	strict bool // a key without a field is an error
+}
+
+// plain reads what the decoder reads as compiled Go would.
+func (s jsonReader) plain(v reflect.Value, data []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if s.strict {
+		dec.DisallowUnknownFields()
+	}
+	return s.named(dec.Decode(v.Addr().Interface()))
 }
 
 // named puts the names of cells' types into an error of the decoder.
@@ -406,8 +431,8 @@ func (s *Session) readsItself(t types.Type, seen map[types.Type]bool) bool {
 		return s.readsItself(u.Key(), seen) || s.readsItself(u.Elem(), seen)
 	case *types.Struct:
 		for i := range u.NumFields() {
-			if s.readsItself(u.Field(i).Type(), seen) {
-				return true
+			if u.Field(i).Embedded() || s.readsItself(u.Field(i).Type(), seen) {
+				return true // of embedded fields the layout does not promote all
 			}
 		}
 	}
@@ -429,7 +454,7 @@ func (s *Session) reader(t types.Type) *boundMethod {
 }
 
 // read sets v, a variable of type t, from JSON.
-func (s *Session) read(t types.Type, v reflect.Value, data []byte) error {
+func (s jsonReader) read(t types.Type, v reflect.Value, data []byte) error {
 	t = types.Unalias(t)
 	data = bytes.TrimSpace(data)
 	null := string(data) == "null"
@@ -437,7 +462,7 @@ func (s *Session) read(t types.Type, v reflect.Value, data []byte) error {
 		return readBy(m, v, data)
 	}
 	if !s.readsItself(t, map[types.Type]bool{}) {
-		return s.named(json.Unmarshal(data, v.Addr().Interface()))
+		return s.plain(v, data)
 	}
 	switch u := t.Underlying().(type) {
 	case *types.Pointer:
@@ -456,7 +481,7 @@ func (s *Session) read(t types.Type, v reflect.Value, data []byte) error {
 	case *types.Slice, *types.Array:
 		return s.readList(elemOf(t), v, data)
 	}
-	return s.named(json.Unmarshal(data, v.Addr().Interface()))
+	return s.plain(v, data)
 }
 
 func readBy(m *boundMethod, v reflect.Value, data []byte) error {
@@ -471,12 +496,12 @@ func readBy(m *boundMethod, v reflect.Value, data []byte) error {
 	return err
 }
 
-func (s *Session) readStruct(t types.Type, u *types.Struct, v reflect.Value, data []byte) error {
+func (s jsonReader) readStruct(t types.Type, u *types.Struct, v reflect.Value, data []byte) error {
 	if string(data) == "null" {
 		return nil
 	}
 	if data[0] != '{' {
-		return s.named(json.Unmarshal(data, v.Addr().Interface()))
+		return s.plain(v, data)
 	}
 	fields := jsonFields(u)
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -494,6 +519,9 @@ func (s *Session) readStruct(t types.Type, u *types.Struct, v reflect.Value, dat
 			return err
 		}
 		f := fieldNamed(fields, key.(string))
+		if f == nil && s.strict {
+			return fmt.Errorf("json: unknown field %q", key)
+		}
 		if f == nil {
 			continue
 		}
@@ -548,7 +576,7 @@ func settable(v reflect.Value, path []int) reflect.Value {
 	return v
 }
 
-func (s *Session) readMap(u *types.Map, v reflect.Value, data []byte) error {
+func (s jsonReader) readMap(u *types.Map, v reflect.Value, data []byte) error {
 	var entries map[string]json.RawMessage
 	if err := json.Unmarshal(data, &entries); err != nil {
 		return err
@@ -581,7 +609,7 @@ func (s *Session) readMap(u *types.Map, v reflect.Value, data []byte) error {
 	return nil
 }
 
-func (s *Session) readList(elem types.Type, v reflect.Value, data []byte) error {
+func (s jsonReader) readList(elem types.Type, v reflect.Value, data []byte) error {
 	var parts []json.RawMessage
 	if err := json.Unmarshal(data, &parts); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	osexec "os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -152,13 +153,31 @@ func nativeSource(t *testing.T, n int, code string) string {
 		return fmt.Sprintf("package c%03d\n%s\nfunc Main() { main() }\n", n, strings.TrimPrefix(code, "package main"))
 	}
 	decls, body, imports := "", "", ""
+	free := map[string]bool{} // what declarations mention: such variables are package variables
+	for _, cell := range strings.Split(code, "\n---\n") {
+		for _, it := range split(cell) {
+			if it.kind == itemDecl {
+				d, _ := parseDecl(&source{code: cell}, it)
+				for name := range d.free {
+					free[name] = true
+				}
+			}
+		}
+	}
 	for _, cell := range strings.Split(code, "\n---\n") {
 		for _, it := range split(cell) {
 			text := cell[it.start:it.end] + "\n"
 			switch it.kind {
 			case itemImport:
 				imports += text
-			case itemStmt, itemVar:
+			case itemVar:
+				d, _ := parseDecl(&source{code: cell}, it)
+				if slices.ContainsFunc(d.names, func(n string) bool { return free[n] }) {
+					decls += text
+					continue
+				}
+				body += text
+			case itemStmt:
 				body += text
 			default:
 				decls += text

@@ -5,6 +5,7 @@ import (
 	"go/types"
 	"io"
 	"reflect"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -375,11 +376,12 @@ func (p *printer) basic(t types.Type, v reflect.Value) {
 // typeVerbs2 replaces the arguments of %T and %p that are values of cells: fmt itself
 // would name the box, or ask it for an address.
 func typeVerbs2(format string, a []any) (string, []any) {
-	if !strings.ContainsAny(format, "Tp") {
+	if !strings.ContainsAny(format, "Tp") && !slices.ContainsFunc(a, isBox) {
 		return format, a
 	}
 	out := append([]any(nil), a...)
 	var text strings.Builder
+	reordered := false
 	arg, next := 0, -1 // next: what follows an argument that left its place
 	for i := 0; i < len(format); i++ {
 		text.WriteByte(format[i])
@@ -392,7 +394,7 @@ func typeVerbs2(format string, a []any) (string, []any) {
 			case '[':
 				n, end := 0, strings.IndexByte(format[i:], ']')
 				if _, err := fmt.Sscanf(format[i:], "[%d]", &n); err == nil && end > 0 {
-					arg, indexed = n-1, true
+					arg, indexed, reordered = n-1, true, true
 					i += end
 				}
 			case '*':
@@ -414,13 +416,13 @@ func typeVerbs2(format string, a []any) (string, []any) {
 		case ok && verb == 'T' && !indexed:
 			out[arg] = typeString(b.t.typ)
 			verb = 's'
-		case ok && verb == 'p' && !indexed:
+		case ok && verb == 'p' && !indexed && hasAddress(b.v):
 			out[arg] = b.v
 		case ok && (verb == 'T' || verb == 'p'):
 			// Another verb may name the argument too, so the text is one of its own.
 			word := typeString(b.t.typ)
 			if verb == 'p' {
-				word = fmt.Sprintf("%p", b.v)
+				word = addressText(b)
 			}
 			out = append(out, word)
 			text.WriteString(fmt.Sprintf("[%d]s", len(out)))
@@ -436,5 +438,40 @@ func typeVerbs2(format string, a []any) (string, []any) {
 		text.WriteString(flags + string(verb))
 		arg++
 	}
+	if !reordered && arg >= 0 && arg < len(a) && slices.ContainsFunc(a[arg:], isBox) {
+		return text.String() + strings.ReplaceAll(extra(a[arg:]), "%", "%%"), out[:arg]
+	}
 	return text.String(), out
+}
+
+func hasAddress(x any) bool {
+	switch reflect.ValueOf(x).Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Func, reflect.Chan, reflect.UnsafePointer:
+		return true
+	}
+	return false
+}
+
+func addressText(b boxed) string {
+	if hasAddress(b.v) {
+		return fmt.Sprintf("%p", b.v)
+	}
+	return fmt.Sprintf("%%!p(%s=%v)", typeString(b.t.typ), b)
+}
+
+func isBox(x any) bool {
+	_, ok := asBox(x)
+	return ok
+}
+
+// extra is what fmt says of arguments without a verb.
+func extra(args []any) string {
+	parts := make([]string, len(args))
+	for i, x := range args {
+		parts[i] = fmt.Sprint(x)
+		if x != nil {
+			parts[i] = dynamicType(x) + "=" + parts[i]
+		}
+	}
+	return "%!(EXTRA " + strings.Join(parts, ", ") + ")"
 }

@@ -44,6 +44,7 @@ type Session struct {
 	pendingFuncs     map[*types.Func]*function
 	pendingInstances map[string]*function
 	undo             []func()
+	checking         *unit    // what compile works on
 	methodCache      sync.Map // methodKey -> *boundMethod
 	cellTypes        sync.Map // key of a type -> reflect.Type that cells see
 
@@ -304,7 +305,7 @@ func (s *Session) compile(src *source) (programs []func(), errs []located) {
 			if s.opts.trace != nil {
 				debug.PrintStack()
 			}
-			errs = append(errs, recovered(v, src)...)
+			errs = append(errs, s.recovered(v, src)...)
 		}
 		if len(errs) > 0 {
 			for i := len(s.undo) - 1; i >= 0; i-- {
@@ -337,7 +338,7 @@ func (s *Session) compile(src *source) (programs []func(), errs []located) {
 }
 
 // recovered turns a panic of the lowering into errors with a place.
-func recovered(v any, src *source) []located {
+func (s *Session) recovered(v any, src *source) []located {
 	switch v := v.(type) {
 	case failure:
 		p := v.owner.fset.Position(v.pos)
@@ -346,14 +347,37 @@ func recovered(v any, src *source) []located {
 		}
 		return []located{{p.Filename, p.Line, p.Column, v.msg}}
 	case *typeError:
-		return []located{{file: src.name, msg: v.Error()}}
+		at := located{file: src.name, msg: v.Error()}
+		if s.checking != nil {
+			at.line, at.col = s.checking.mention(v.typ)
+		}
+		return []located{at}
 	}
 	return []located{{file: src.name, msg: fmt.Sprintf("the cell cannot be compiled: %v", v)}}
+}
+
+// mention is where a unit first names a type; 0, 0 if it does not.
+func (u *unit) mention(t types.Type) (line, col int) {
+	n := namedOf(t)
+	if n == nil || u.info == nil {
+		return 0, 0
+	}
+	first := token.NoPos
+	for _, ids := range []map[*ast.Ident]types.Object{u.info.Defs, u.info.Uses} {
+		for id, obj := range ids {
+			if obj == types.Object(n.Obj()) && (first == token.NoPos || id.Pos() < first) {
+				first = id.Pos()
+			}
+		}
+	}
+	p := u.fset.Position(first)
+	return p.Line, p.Column
 }
 
 // compileUnit checks, lowers and loads one unit, carrying along the declarations of
 // earlier cells that mention what it redefines.
 func (s *Session) compileUnit(u *unit, items []item) (func(), []located) {
+	s.checking = u
 	extra := s.dependants(u)
 	for {
 		errs := s.checkUnit(u, items, extra)
