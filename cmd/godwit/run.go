@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -22,20 +23,31 @@ import (
 )
 
 func runCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "run SCRIPT.go",
+	cmd := &cobra.Command{
+		Use:   "run SCRIPT.go [ARGUMENT]...",
 		Short: "Run a Go script with the notebook's functions",
 		Long: `Run a Go script in the notebook's session: statements at top level, standard packages
 without an import, LaunchServer, Generate, RunBatch and the others. A program with
-package main and func main runs too. - reads standard input.`,
-		Example: "  godwit run script.go\n  echo 'fmt.Println(6*7)' | godwit run -",
-		Args:    cli.Args(1, 1, "name one script, or - for standard input"),
+func main runs too. - reads the script from standard input. What follows the script's
+name is the script's: os.Args, and flags of package flag.`,
+		Example: "  godwit run script.go\n  godwit run tool.go -n 3 input.txt\n  echo 'fmt.Println(6*7)' | godwit run -",
+		Args:    cli.Args(1, -1, "name a script, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := cli.Interruptible(cmd.Context(), "interrupted")
 			defer cancel()
+			giveArguments(args)
 			return runScript(ctx, args[0])
 		},
 	}
+	cmd.Flags().SetInterspersed(false)
+	return cmd
+}
+
+// giveArguments makes the script's name and arguments those of the process, which
+// serves the script alone.
+func giveArguments(args []string) {
+	os.Args = args
+	flag.CommandLine.Init(args[0], flag.ExitOnError)
 }
 
 func runScript(ctx context.Context, name string) error {
@@ -93,9 +105,13 @@ func readScript(name string) (string, error) {
 	return code, nil
 }
 
-// isProgram reports a whole Go program: package main with func main.
+// isProgram reports a whole Go program: declarations only, with func main. The package
+// clause may be left out.
 func isProgram(code string) bool {
 	f, err := parser.ParseFile(token.NewFileSet(), "", code, parser.SkipObjectResolution)
+	if err != nil {
+		f, err = parser.ParseFile(token.NewFileSet(), "", "package main; "+code, parser.SkipObjectResolution)
+	}
 	if err != nil || f.Name.Name != "main" {
 		return false
 	}

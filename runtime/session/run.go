@@ -350,7 +350,11 @@ var panics = struct {
 func (s *Session) protect(body func(*Defers)) {
 	d := &Defers{}
 	defer func() {
-		if v := recover(); v != nil {
+		v := recover()
+		if _, exit := v.(exitSignal); exit {
+			panic(v) // os.Exit runs no deferred calls
+		}
+		if v != nil {
 			d.panicking, d.active = v, true
 		}
 		d.run(s)
