@@ -80,7 +80,7 @@ type linearArgs struct {
 	residualStride, outType, outStride, glu int32
 	splits                                  int32
 	eps                                     float32
-	_                                       int32
+	shared                                  int32
 }
 
 type narrowArgs struct {
@@ -103,6 +103,10 @@ type attentionArgs struct {
 	pageTokens, pageShift           int32
 	window, splits                  int32
 	scale                           float32
+	qNorm, kNorm, qTable, kTable    pointer
+	kNew, vNew, slots               pointer
+	qEps, kEps                      float32
+	qInterleaved, kInterleaved      int32
 }
 
 type sampleRow struct {
@@ -132,22 +136,30 @@ type kernelInfo struct {
 }
 
 const (
-	gemm128Shared = 3 * (128 + 128) * 128
-	gemm64Shared  = 4 * (64 + 64) * 128
-	gemm32Shared  = 5 * (32 + 64) * 128
-	skinnyShared  = 32 << 10
-	sampleShared  = 32*8 + 32*8 + 2048*4 + 2048*8 + 2048*8 + 24 + 64
+	gemm128Shared  = 3 * (128 + 128) * 128
+	gemm64Shared   = 4 * (64 + 64) * 128
+	gemm32Shared   = 5 * (32 + 64) * 128
+	wgmma128Shared = 3*(128+128)*128 + 1024
+	wgmma64Shared  = 4*(64+64)*128 + 1024
+	wgmma256Shared = 4*(256+128)*128 + 1024
+	allShared      = -1      // what the GPU has, less skinnyStatic
+	skinnyStatic   = 5 << 10 // shared memory of the skinny kernels beside their operand
+	sampleShared   = 32*8 + 32*8 + 256*8 + 2048*4 + 2048*8 + 2048*8 + 24 + 64
 )
 
 var kernelTable = map[string][]kernelInfo{
 	"rows": {{"embed", 0}, {"rmsnorm", 0}, {"move", 0}, {"copypage", 0}, {"ropetable", 0}, {"heads", 0}},
 	"linear": {{"plain", 0}, {"dequant", 0}, {"narrow", 0},
-		{"skinny_bf16_8", skinnyShared}, {"skinny_bf16_16", skinnyShared}, {"skinny_f16_8", skinnyShared}, {"skinny_f16_16", skinnyShared},
-		{"skinny_q8_0_8", skinnyShared}, {"skinny_q8_0_16", skinnyShared}, {"skinny_q4_0_8", skinnyShared}, {"skinny_q4_0_16", skinnyShared},
-		{"skinny_q4_1_8", skinnyShared}, {"skinny_q4_1_16", skinnyShared}},
+		{"skinny_bf16_8", allShared}, {"skinny_bf16_16", allShared}, {"skinny_f16_8", allShared}, {"skinny_f16_16", allShared},
+		{"skinny_q8_0_8", allShared}, {"skinny_q8_0_16", allShared}, {"skinny_q4_0_8", allShared}, {"skinny_q4_0_16", allShared},
+		{"skinny_q4_1_8", allShared}, {"skinny_q4_1_16", allShared}},
 	"gemm": {{"gemm_bf16_128", gemm128Shared}, {"gemm_bf16_64", gemm64Shared}, {"gemm_bf16_32", gemm32Shared},
 		{"gemm_f16_128", gemm128Shared}, {"gemm_f16_64", gemm64Shared}, {"gemm_f16_32", gemm32Shared}},
-	"attention": {{"attention_plain", 0}, {"decode_bf16_64", 0}, {"decode_bf16_128", 0}, {"decode_f16_64", 0}, {"decode_f16_128", 0},
+	"wgmma": {{"wgmma_bf16_128", wgmma128Shared}, {"wgmma_bf16_64", wgmma64Shared}, {"wgmma_bf16_256", wgmma256Shared}, {"wgmma_f16_256", wgmma256Shared},
+		{"wgmma_f16_128", wgmma128Shared}, {"wgmma_f16_64", wgmma64Shared}},
+	"attention": {{"attention_plain", 0}, {"decode_all_bf16_64", 0}, {"decode_all_bf16_128", 0}, {"decode_all_f16_64", 0}, {"decode_all_f16_128", 0},
+		{"decode_many_bf16_64", 0}, {"decode_many_bf16_128", 0}, {"decode_many_f16_64", 0}, {"decode_many_f16_128", 0},
+		{"decode_bf16_64", 0}, {"decode_bf16_128", 0}, {"decode_f16_64", 0}, {"decode_f16_128", 0},
 		{"prefill_bf16_64", prefillShared(64)}, {"prefill_bf16_128", prefillShared(128)},
 		{"prefill_f16_64", prefillShared(64)}, {"prefill_f16_128", prefillShared(128)}},
 	"sample": {{"sample", sampleShared}},

@@ -14,6 +14,10 @@ type attendRun struct {
 	a       *attentionArgs
 	plain   *driver.Launch // nil: the two below can do it
 	decode  *driver.Launch
+	all     *driver.Launch // decode with the heads' work, for graphs; may be nil
+	many    *driver.Launch // the same for many sequences
+	raw     pointer        // queries before that work
+	q       pointer        // and after
 	prefill *driver.Launch
 }
 
@@ -31,7 +35,6 @@ func (e *exec) buildAttention(l *loader, at *attend) (runner, error) {
 	h := r.heads.c.a
 	h.headDim = int32(in.HeadDim)
 	q := e.views[at.q.base]
-	var err error
 	if at.q.norm != nil || at.q.rope != nil || q.typ != e.compute {
 		part, err := e.headPart(l, at.q, in.HeadDim)
 		if err != nil {
@@ -74,14 +77,46 @@ func (e *exec) buildAttention(l *loader, at *attend) (runner, error) {
 	}
 	name := fmt.Sprintf("_%s_%d", typeNames[e.compute], in.HeadDim)
 	r.decode, r.prefill = e.launch("decode"+name, args), e.launch("prefill"+name, args)
-	return r, err
+	r.q = q.p
+	return r, r.joinHeads(e, at, name)
+}
+
+// joinHeads prepares the kernel that also norms, rotates and caches, if queries, keys
+// and values lie beside each other as one product left them.
+func (r *attendRun) joinHeads(e *exec, at *attend, name string) error {
+	q, k, v := e.views[at.q.base], e.views[at.k.base], e.views[at.v.base]
+	for _, x := range []view{q, k, v} {
+		if x.typ != e.compute || x.stride != q.stride {
+			return nil
+		}
+	}
+	if at.v.norm != nil || at.v.rope != nil || at.in.Heads/at.in.KVHeads > 16 {
+		return nil
+	}
+	a, h := r.a, r.heads.c.a
+	keys := h.part[h.parts-2]
+	a.kNorm, a.kTable, a.kEps, a.kInterleaved = keys.norm, keys.table, keys.eps, keys.interleaved
+	if h.parts == 3 {
+		queries := h.part[0]
+		a.qNorm, a.qTable, a.qEps, a.qInterleaved = queries.norm, queries.table, queries.eps, queries.interleaved
+	}
+	a.kNew, a.vNew = k.p, v.p
+	r.raw = q.p
+	if int(a.qStride) != q.stride {
+		return nil
+	}
+	r.all, r.many = e.launch("decode_all"+name, unsafe.Pointer(a)), e.launch("decode_many"+name, unsafe.Pointer(a))
+	return nil
 }
 
 func (r *attendRun) run(s *step) error {
-	if err := r.heads.run(s); err != nil {
-		return err
-	}
 	e, a := s.e, r.a
+	all := r.all != nil && s.single
+	if !all {
+		if err := r.heads.run(s); err != nil {
+			return err
+		}
+	}
 	a.header = e.meta
 	a.tables, a.seqs = e.meta+pointer(s.lay.tables), e.meta+pointer(s.lay.seqs)
 	a.rowSeq, a.positions = e.meta+pointer(s.lay.rowSeq), e.meta+pointer(s.lay.positions)
@@ -92,14 +127,21 @@ func (r *attendRun) run(s *step) error {
 		items := s.decode * int(a.kvHeads)
 		longest := e.maxTab * e.o.PageTokens
 		splits := max(1, min(e.splitTarget()/items, (longest+127)/128, 64))
-		a.work, a.splits = e.meta+pointer(s.lay.decode), int32(splits)
-		if err := r.decode.Run(e.stream, [3]uint32{uint32(s.decode), uint32(a.kvHeads), uint32(splits)}, [3]uint32{128, 1, 1}, 0); err != nil {
+		a.work, a.splits, a.q = e.meta+pointer(s.lay.decode), int32(splits), r.q
+		kernel := r.decode
+		if all {
+			kernel, a.q, a.slots = r.all, r.raw, e.meta+pointer(s.lay.slots)
+			if items >= 2*e.dev.d.SMs {
+				kernel = r.many
+			}
+		}
+		if err := kernel.Run(e.stream, [3]uint32{uint32(s.decode), uint32(a.kvHeads), uint32(splits)}, [3]uint32{128, 1, 1}, 0); err != nil {
 			return err
 		}
 	}
 	if s.prefill == 0 {
 		return nil
 	}
-	a.work = e.meta + pointer(s.lay.prefill)
+	a.work, a.q = e.meta+pointer(s.lay.prefill), r.q
 	return r.prefill.Run(e.stream, [3]uint32{uint32(s.prefill), uint32(a.kvHeads), 1}, [3]uint32{256, 1, 1}, prefillShared(int(a.headDim)))
 }

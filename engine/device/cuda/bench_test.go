@@ -165,7 +165,7 @@ func BenchmarkDecode(b *testing.B) {
 		n, past     int
 		temperature float32
 	}{{1, 128, 0}, {1, 128, 0.6}, {2, 128, 0}, {4, 128, 0}, {8, 128, 0}, {16, 128, 0}, {32, 128, 0.6}, {64, 128, 0.6}, {128, 128, 0.6}, {256, 128, 0.6}, {256, 820, 0.6}} {
-		b.Run(fmt.Sprintf("H100/batch=%d/past=%d/T=%g", c.n, c.past, c.temperature), func(b *testing.B) {
+		b.Run(fmt.Sprintf("batch=%d/past=%d/T=%g", c.n, c.past, c.temperature), func(b *testing.B) {
 			batch := decodeBatch(c.n, c.past, c.temperature)
 			for range 5 {
 				mustRun(b, e, batch)
@@ -196,7 +196,7 @@ func BenchmarkDecode(b *testing.B) {
 func BenchmarkPrefill(b *testing.B) {
 	e := qwen(b)
 	for _, c := range []struct{ seqs, rows int }{{1, 128}, {1, 1024}, {4, 1024}, {16, 1024}} {
-		b.Run(fmt.Sprintf("H100/%dx%d", c.seqs, c.rows), func(b *testing.B) {
+		b.Run(fmt.Sprintf("%dx%d", c.seqs, c.rows), func(b *testing.B) {
 			batch := prefillBatch(c.seqs, c.rows)
 			for range 2 {
 				mustRun(b, e, batch)
@@ -335,3 +335,6 @@ func (e *exec) nodeTimes(batch *device.Batch, bucket int) (string, error) {
 	fmt.Fprintf(&out, "%-10s       %8s    = %9.1f µs\n", "sum", "", parts)
 	return out.String(), err
 }
+
+// BenchConfig is qwen05 for tests outside of the package.
+const BenchConfig = qwen05

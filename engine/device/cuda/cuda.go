@@ -201,6 +201,8 @@ type code struct {
 	modules   []driver.Module
 	functions map[string]driver.Function
 	overlap   bool // programmatic dependent launch
+	wgmma     bool // the kernels of wgmma.cu have a body
+	most      int  // shared memory that a block may have, bytes
 }
 
 func (d *Device) loadCode() (*code, error) {
@@ -220,7 +222,8 @@ func (d *Device) loadCode() (*code, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &code{functions: map[string]driver.Function{}, overlap: d.d.Major >= 9 && target != kernels.PTX}
+	c := &code{functions: map[string]driver.Function{}, overlap: d.d.Major >= 9 && target != kernels.PTX,
+		wgmma: target == "sm_90a", most: d.d.Shared}
 	if err := c.load(d.ctx, images); err != nil {
 		return nil, errors.Join(fmt.Errorf("load kernels for %s: %w", target, err), c.unload())
 	}
@@ -240,9 +243,13 @@ func (c *code) load(ctx *driver.Context, images []kernels.Image) error {
 			if err != nil {
 				return fmt.Errorf("%s: kernel %s: %w", image.Name, k.name, err)
 			}
-			if k.shared > 0 {
-				if err := f.AllowShared(k.shared); err != nil {
-					return fmt.Errorf("kernel %s: %d bytes of shared memory: %w", k.name, k.shared, err)
+			shared := k.shared
+			if shared == allShared {
+				shared = c.most - skinnyStatic
+			}
+			if shared > 0 && (image.Name != "wgmma" || c.wgmma) {
+				if err := f.AllowShared(shared); err != nil {
+					return fmt.Errorf("kernel %s: %d bytes of shared memory: %w", k.name, shared, err)
 				}
 			}
 			c.functions[k.name] = f

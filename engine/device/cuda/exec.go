@@ -73,8 +73,9 @@ type step struct {
 	e          *exec
 	rows, outs int
 	lay        layout
-	decode     int // work items of decode attention
-	prefill    int // tiles of prefill attention
+	decode     int  // work items of decode attention
+	prefill    int  // tiles of prefill attention
+	single     bool // row i is the only row of sequence i
 }
 
 func (s *step) count(after bool) int {
@@ -542,7 +543,7 @@ func (e *exec) fill(b *device.Batch, bucket int) (int, error) {
 	copy(tokens, b.Tokens)
 	meta, tables := e.ints(l.seqs, 4*seqs), e.ints(l.tables, stride*seqs)
 	decode, prefill := e.ints(l.decode, seqs), e.ints(l.prefill, 2*tiles)
-	s.decode, s.prefill = 0, 0
+	s.decode, s.prefill, s.single = 0, 0, bucket > 0
 	for i := range b.Seqs {
 		q := &b.Seqs[i]
 		meta[4*i], meta[4*i+1], meta[4*i+2] = int32(q.Row), int32(q.Rows), int32(q.Past)

@@ -8,8 +8,9 @@ import (
 
 const (
 	skinnyRows = 16 // most rows of the kernels that stream weights into registers
-	normRows   = 4  // up to here they normalise their rows themselves
+	normRows   = 8  // up to here they normalise their rows themselves
 	wideBytes  = 128 << 20
+	copyBytes  = 16 << 10 // most that the skinny kernels copy of more than four rows first
 )
 
 // productRun is a product: its operand made ready, then its matrices.
@@ -35,6 +36,7 @@ type linearRun struct {
 	blocks  int               // of the skinny kernels, at most
 	warps   int               // that share a tile of it
 	gemm    [3]*driver.Launch // tiles of 128, 64 and 32 rows
+	wgmma   [3]*driver.Launch // tiles of 128, 64 and 256 rows; nil: not on this GPU
 	dequant *call[dequantArgs]
 }
 
@@ -100,10 +102,15 @@ func (e *exec) buildLinear(l *loader, p *linear) (*linearRun, error) {
 		return nil, err
 	}
 	tiles := int(w.n+7) / 8
-	for r.warps = 1; r.warps < 8 && tiles*r.warps/8 < e.dev.d.SMs; r.warps *= 2 {
+	for r.warps = 1; r.warps < 8 && tiles*r.warps/8 < 2*e.dev.d.SMs; r.warps *= 2 {
 	}
 	for i, suffix := range []string{"_128", "_64", "_32"} {
 		r.gemm[i] = e.launch("gemm_"+typeNames[e.compute]+suffix, args)
+	}
+	for i, suffix := range []string{"_128", "_64", "_256"} {
+		if e.code.wgmma {
+			r.wgmma[i] = e.launch("wgmma_"+typeNames[e.compute]+suffix, args)
+		}
 	}
 	if block {
 		r.dequant = newCall[dequantArgs](e, "dequant")
@@ -134,7 +141,7 @@ func (e *exec) widest() int64 {
 
 func (r *productRun) run(s *step) error {
 	rows := s.count(r.after)
-	fuse := r.norm != nil && rows <= normRows && r.x.typ == f32 && rows*r.width*2 <= skinnyShared
+	fuse := r.norm != nil && rows <= normRows && r.x.typ == f32 && skinnyShared(rows, r.width) <= s.e.code.most-skinnyStatic
 	for _, p := range r.parts {
 		fuse = fuse && p.skinny[0] != nil
 	}
@@ -175,18 +182,24 @@ func (r *linearRun) run(s *step, rows int) error {
 			k = r.skinny[1]
 		}
 		r.a.splits = int32(r.warps)
-		shared := 0
-		if r.a.norm != 0 {
-			shared = rows * int(r.w.k) * 2
+		most := r.e.code.most
+		shared := skinnyShared(rows, int(r.w.k))
+		r.a.shared = 1
+		if r.a.norm == 0 && (shared > most-skinnyStatic || rows > 4 && shared > copyBytes) {
+			r.a.shared, shared = 0, 0
 		}
+		blocks := min(r.blocks, r.e.dev.d.SMs*max(1, most/(shared+skinnyStatic)))
 		perBlock := 8 / r.warps
 		tiles := int(r.w.n+7) / 8
-		return r.start(k, min(r.blocks, (tiles+perBlock-1)/perBlock), 1, 1, 256, shared)
+		return r.start(k, min(blocks, (tiles+perBlock-1)/perBlock), 1, 1, 256, shared)
 	case r.dequant == nil:
 		return r.multiply(rows)
 	}
 	return r.widened(rows)
 }
+
+// skinnyShared is the shared memory for rows of an operand of k columns.
+func skinnyShared(rows, k int) int { return rows * ((k+63)/64*64 + 32) * 2 }
 
 func (r *linearRun) start(k *driver.Launch, x, y, z, threads, shared int) error {
 	return k.Run(r.e.stream, [3]uint32{uint32(x), uint32(y), uint32(z)}, [3]uint32{uint32(threads), 1, 1}, shared)
@@ -197,23 +210,33 @@ func (r *linearRun) start(k *driver.Launch, x, y, z, threads, shared int) error 
 func (r *linearRun) multiply(rows int) error {
 	n, k, sms := int(r.a.w.n), int(r.a.w.k), r.e.dev.d.SMs
 	steps := (k + 63) / 64
-	at, tile, columns, threads, shared := 0, 128, 128, 256, gemm128Shared
-	if large := ((rows + 127) / 128) * ((n + 127) / 128); large < sms*3/4 {
-		at, tile, columns, threads, shared = 1, 64, 64, 128, gemm64Shared
-		if rows <= 32 {
-			at, tile, shared = 2, 32, gemm32Shared
-		}
+	large := ((rows+127)/128)*((n+127)/128) >= sms*3/4 && rows > 64
+	var kernel *driver.Launch
+	tile, columns, threads, shared := 64, 64, 128, 0
+	switch {
+	case r.wgmma[0] != nil && rows > 192 && ((rows+255)/256)*((n+127)/128) >= sms/2:
+		kernel, tile, columns, threads, shared = r.wgmma[2], 256, 128, 512, wgmma256Shared
+	case r.wgmma[0] != nil && large:
+		kernel, tile, columns, threads, shared = r.wgmma[0], 128, 128, 256, wgmma128Shared
+	case r.wgmma[0] != nil:
+		kernel, shared = r.wgmma[1], wgmma64Shared
+	case large:
+		kernel, tile, columns, threads, shared = r.gemm[0], 128, 128, 256, gemm128Shared
+	case rows > 32:
+		kernel, shared = r.gemm[1], gemm64Shared
+	default:
+		kernel, tile, shared = r.gemm[2], 32, gemm32Shared
 	}
 	x, y := (rows+tile-1)/tile, (n+columns-1)/columns
 	splits := 1
-	if x*y < 2*sms {
+	if tile <= 64 && x*y < 2*sms {
 		splits = max(1, min(r.e.splitTarget()/2/(x*y), steps/3, 16))
 	}
 	// No split may be without a step of its own.
 	per := (steps + splits - 1) / splits
 	splits = (steps + per - 1) / per
 	r.a.splits = int32(splits)
-	return r.start(r.gemm[at], x, y, splits, threads, shared)
+	return r.start(kernel, x, y, splits, threads, shared)
 }
 
 // widened multiplies a matrix in blocks, widening as many of its rows at a time as

@@ -22,6 +22,17 @@ struct AttentionArgs {
   int window;                // 0: all
   int splits;
   float scale;
+  // decode_all: one row per sequence, row i of sequence i. Queries are taken as the
+  // product left them, normed and rotated, and the row's key and value are cached.
+  const float* qNorm; // [head dim] or null
+  const float* kNorm;
+  const float2* qTable; // [positions, head dim / 2] or null
+  const float2* kTable;
+  const void* kNew; // [rows, qStride]
+  const void* vNew;
+  const int* slots;
+  float qEps, kEps;
+  int qInterleaved, kInterleaved;
 };
 STRUCT(AttentionArgs)
 
@@ -81,27 +92,60 @@ __device__ __forceinline__ float quadSum(float v) {
 
 constexpr float LOG2E = 1.44269504088896340736f;
 
+// oneHead norms and rotates a head with one warp, as the kernel heads does.
+template <class T, int HD> __device__ __forceinline__ void oneHead(const T* x, T* out, const float* norm, float eps, const float2* table, int interleaved, int position, int lane) {
+  constexpr int PAIRS = HD / 64;
+  float u[PAIRS], v[PAIRS], sum = 0;
+#pragma unroll
+  for (int i = 0; i < PAIRS; i++) {
+    int k = lane + 32 * i, first = interleaved ? 2 * k : k, second = interleaved ? 2 * k + 1 : k + HD / 2;
+    u[i] = tof(x[first]);
+    v[i] = tof(x[second]);
+    sum += u[i] * u[i] + v[i] * v[i];
+  }
+  float s = norm ? 1.f / sqrtf(warpSum(sum) / HD + eps) : 1.f;
+#pragma unroll
+  for (int i = 0; i < PAIRS; i++) {
+    int k = lane + 32 * i, first = interleaved ? 2 * k : k, second = interleaved ? 2 * k + 1 : k + HD / 2;
+    if (norm) u[i] *= s * norm[first], v[i] *= s * norm[second];
+    float2 cs = table ? table[(i64)position * (HD / 2) + k] : make_float2(1.f, 0.f);
+    out[first] = fromf<T>(u[i] * cs.x - v[i] * cs.y);
+    out[second] = fromf<T>(u[i] * cs.y + v[i] * cs.x);
+  }
+}
+
 // decode: up to 16 queries (rows of a sequence times the heads of a KV head) against
 // a part of the keys, as in Flash-Decoding: block (work, KV head, split). Keys and
 // values go from memory to registers in 16-byte pieces; since neither sum over the
 // head dim nor over tokens minds its order, the pieces fit the matrix instructions
 // as they are (values after an 8×8 transposition within the warp). The last block
 // of a work item adds the parts.
-template <class T, int HD> __device__ __forceinline__ void decodeBody(const AttentionArgs& a) {
-  constexpr int C = HD / 32, TB = HD <= 64 ? 32 : 16, NT = TB / 8, WIDE = HD + 2;
+//
+// With ALL the kernel does the work of heads as well. TB is the number of tokens that a
+// warp takes at a time: more for few blocks, fewer so that more blocks fit.
+template <class T, int HD, bool ALL, int TB> __device__ __forceinline__ void decodeBody(const AttentionArgs& a) {
+  constexpr int C = HD / 32, NT = TB / 8, WIDE = HD + 2;
   __shared__ float part[4][16][WIDE];
   __shared__ float weight[64];
   __shared__ u32 last;
+  __shared__ __align__(16) T own[ALL ? 16 : 1][HD];
   waitPrior();
   letNext();
-  int seq = a.work[blockIdx.x], kv = blockIdx.y, split = blockIdx.z;
+  int seq = blockIdx.x, kv = blockIdx.y, split = blockIdx.z;
   int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-  if (seq < 0) return;
-  int row0 = a.seqs[seq * 4], rows = a.seqs[seq * 4 + 1], past = a.seqs[seq * 4 + 2];
+  int row0 = seq, rows = 1, past;
+  if (ALL) {
+    past = a.positions[seq];
+    if (past < 0) return;
+  } else {
+    seq = a.work[seq];
+    if (seq < 0) return;
+    row0 = a.seqs[seq * 4], rows = a.seqs[seq * 4 + 1], past = a.seqs[seq * 4 + 2];
+  }
   int group = a.heads / a.kvHeads, queries = rows * group, len = past + rows;
   int begin = a.window > 0 ? max(0, past - a.window + 1) : 0;
   int chunk = (len - begin + a.splits - 1) / a.splits;
-  chunk = (chunk + 4 * TB - 1) / (4 * TB) * (4 * TB);
+  chunk = max(256, (chunk + 4 * TB - 1) / (4 * TB) * (4 * TB));
   int active = (len - begin + chunk - 1) / chunk;
   if (split >= active) return;
   int from = begin + split * chunk, to = min(len, from + chunk);
@@ -110,6 +154,17 @@ template <class T, int HD> __device__ __forceinline__ void decodeBody(const Atte
   const T* keys = (const T*)a.k + kv * HD;
   const T* values = (const T*)a.v + kv * HD;
 
+  if (ALL) {
+    for (int i = warp; i < group; i += 4)
+      oneHead<T, HD>((const T*)a.q + (i64)row0 * a.qStride + (kv * group + i) * HD, own[i], a.qNorm, a.qEps, a.qTable, a.qInterleaved, past, lane);
+    if (to == len) {
+      i64 at = (i64)a.slots[row0] * width;
+      if (warp == 3) oneHead<T, HD>((const T*)a.kNew + (i64)row0 * a.qStride + kv * HD, (T*)keys + at, a.kNorm, a.kEps, a.kTable, a.kInterleaved, past, lane);
+      if (warp == 2)
+        for (int d = lane; d < HD; d += 32) ((T*)values)[at + d] = ((const T*)a.vNew)[(i64)row0 * a.qStride + kv * HD + d];
+    }
+    __syncthreads();
+  }
   uint4 q[2][C];
   int limit[2];
 #pragma unroll
@@ -119,7 +174,9 @@ template <class T, int HD> __device__ __forceinline__ void decodeBody(const Atte
 #pragma unroll
     for (int c = 0; c < C; c++) {
       q[h][c] = make_uint4(0, 0, 0, 0);
-      if (r < queries) q[h][c] = *(const uint4*)((const T*)a.q + (i64)(row0 + r / group) * a.qStride + (kv * group + r % group) * HD + c * 32 + t * 8);
+      if (ALL) {
+        if (r < queries) q[h][c] = *(const uint4*)(own[r] + c * 32 + t * 8);
+      } else if (r < queries) q[h][c] = *(const uint4*)((const T*)a.q + (i64)(row0 + r / group) * a.qStride + (kv * group + r % group) * HD + c * 32 + t * 8);
     }
   }
   float m[2] = {-INFINITY, -INFINITY}, l[2] = {0, 0}, acc[C][4][4] = {};
@@ -390,7 +447,9 @@ template <class T, int HD> __device__ __forceinline__ void prefillBody(const Att
 }
 
 #define ATTENTION(T, HD) \
-  extern "C" __global__ void __launch_bounds__(128) decode_##T##_##HD(const __grid_constant__ AttentionArgs a) { decodeBody<T, HD>(a); } \
+  extern "C" __global__ void __launch_bounds__(128) decode_##T##_##HD(const __grid_constant__ AttentionArgs a) { decodeBody<T, HD, false, HD <= 64 ? 32 : 16>(a); } \
+  extern "C" __global__ void __launch_bounds__(128) decode_all_##T##_##HD(const __grid_constant__ AttentionArgs a) { decodeBody<T, HD, true, HD <= 64 ? 32 : 16>(a); } \
+  extern "C" __global__ void __launch_bounds__(128, HD <= 64 ? 4 : 3) decode_many_##T##_##HD(const __grid_constant__ AttentionArgs a) { decodeBody<T, HD, true, 16>(a); } \
   extern "C" __global__ void __launch_bounds__(256) prefill_##T##_##HD(const __grid_constant__ AttentionArgs a) { prefillBody<T, HD>(a); }
 
 ATTENTION(bf16, 64)

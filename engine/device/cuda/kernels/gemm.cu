@@ -16,23 +16,27 @@ __device__ __forceinline__ void gemmBody(const LinearArgs& a) {
   int wm = (warp % (BM / WM)) * WM, wn = (warp / (BM / WM)) * WN;
   int steps = (a.w.k + BK - 1) / BK, per = (steps + a.splits - 1) / a.splits;
   int s0 = blockIdx.z * per, s1 = min(steps, s0 + per);
-  const T* x = (const T*)a.x;
-  const T* w = (const T*)a.w.q;
 
+  // A thread copies the same piece of every APART-th row.
+  constexpr int RA = BM * 8 / THREADS, RB = BN * 8 / THREADS, APART = THREADS / 8;
+  int row = tid / 8, piece = tid % 8;
+  u32 place = row * 128 + ((piece ^ (row & 7)) << 4);
+  const T* x = (const T*)a.x + (i64)(m0 + row) * a.xStride + piece * 8;
+  const T* w = (const T*)a.w.q + (i64)(n0 + row) * a.w.k + piece * 8;
+  i64 xStep = (i64)APART * a.xStride, wStep = (i64)APART * a.w.k;
   auto fill = [&](int step) {
-    u32 to = base + (step % STAGES) * STAGE;
+    u32 to = base + (step % STAGES) * STAGE + place;
     int k = step * BK;
+    bool in = k + piece * 8 < a.w.k;
 #pragma unroll
-    for (int i = tid; i < BM * 8; i += THREADS) {
-      int r = i / 8, c = i % 8;
-      bool on = m0 + r < a.rows && k + c * 8 < a.w.k;
-      copy16(to + r * 128 + ((c ^ (r & 7)) << 4), on ? x + (i64)(m0 + r) * a.xStride + k + c * 8 : x, on);
+    for (int i = 0; i < RA; i++) {
+      bool on = in && m0 + row + i * APART < a.rows;
+      copy16(to + i * APART * 128, on ? x + i * xStep + k : (const T*)a.x, on);
     }
 #pragma unroll
-    for (int i = tid; i < BN * 8; i += THREADS) {
-      int r = i / 8, c = i % 8;
-      bool on = n0 + r < a.w.n && k + c * 8 < a.w.k;
-      copy16(to + BM * 128 + r * 128 + ((c ^ (r & 7)) << 4), on ? w + (i64)(n0 + r) * a.w.k + k + c * 8 : w, on);
+    for (int i = 0; i < RB; i++) {
+      bool on = in && n0 + row + i * APART < a.w.n;
+      copy16(to + BM * 128 + i * APART * 128, on ? w + i * wStep + k : (const T*)a.w.q, on);
     }
   };
 
@@ -89,20 +93,20 @@ __device__ __forceinline__ void gemmBody(const LinearArgs& a) {
     __threadfence();
     const float* all = a.partial + tile * a.splits * VALUES * THREADS + tid;
 #pragma unroll
-    for (int i = 0; i < VALUES; i++) {
-      float sum = 0;
-      for (int s = 0; s < a.splits; s++) sum += __ldcg(all + (s * VALUES + i) * THREADS);
-      acc[i / 4 / NI][i / 4 % NI][i % 4] = sum;
-    }
+    for (int i = 0; i < VALUES; i++) acc[i / 4 / NI][i / 4 % NI][i % 4] = 0;
+    for (int s = 0; s < a.splits; s++)
+#pragma unroll
+      for (int i = 0; i < VALUES; i++) acc[i / 4 / NI][i / 4 % NI][i % 4] += __ldcg(all + (s * VALUES + i) * THREADS);
   }
   int g = lane / 4, t = lane % 4;
 #pragma unroll
   for (int i = 0; i < MI; i++)
 #pragma unroll
-    for (int j = 0; j < NI; j++) {
-      int m = m0 + wm + i * 16 + g, n = n0 + wn + j * 8 + 2 * t;
-      emit(a, m, n, acc[i][j][0], acc[i][j][1]);
-      emit(a, m + 8, n, acc[i][j][2], acc[i][j][3]);
+    for (int h = 0; h < 2; h++) {
+      float v[NI][2];
+#pragma unroll
+      for (int j = 0; j < NI; j++) v[j][0] = acc[i][j][2 * h], v[j][1] = acc[i][j][2 * h + 1];
+      emitRow<NI>(a, m0 + wm + i * 16 + g + 8 * h, n0 + wn + 2 * t, v);
     }
 }
 

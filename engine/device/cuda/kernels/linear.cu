@@ -85,6 +85,8 @@ template <class T> struct Plain16 {
   static constexpr int STEP = 64, GROUPS = 2;
   struct Raw { uint4 v[2]; };
   static __device__ __forceinline__ int offset(int i, int t) { return i * 32 + t * 8; }
+  // fetch loads AHEAD steps before their use, so that the registers of a warp hold what
+  // is on its way.
   static __device__ __forceinline__ void fetch(Raw& r, const Matrix& w, int n, int k, int t) {
     const T* p = (const T*)w.q + (i64)n * w.k;
 #pragma unroll
@@ -153,9 +155,8 @@ template <bool MIN> struct Block4 {
 
 // A block has eight warps; splits of them share a tile of eight columns along k. The
 // grid may be smaller than the number of tiles: blocks go on to the next.
-template <class F, bool MANY> __device__ __forceinline__ void skinnyBody(const LinearArgs& a) {
+template <class F, bool MANY, int AHEAD> __device__ __forceinline__ void skinnyBody(const LinearArgs& a) {
   typedef typename F::X X;
-  constexpr int AHEAD = 4;
   extern __shared__ uint4 dynamic[];
   __shared__ float part[8][128];
   __shared__ float scratch[33];
@@ -182,24 +183,40 @@ template <class F, bool MANY> __device__ __forceinline__ void skinnyBody(const L
 
   const X* x = (const X*)a.x;
   int xStride = a.xStride;
+  // Rows in shared memory are 64 bytes apart modulo the banks' 128.
+  X* own = (X*)dynamic;
+  int ownStride = (a.w.k + 63) / 64 * 64 + 32;
   if (a.norm) {
-    X* own = (X*)dynamic;
-    for (int m = 0; m < a.rows; m++) {
+    // One row: all threads; several: a warp each, without barriers in between.
+    bool one = a.rows == 1;
+    int m = one ? 0 : warp, from = one ? threadIdx.x : lane, by = one ? 256 : 32;
+    if (m < a.rows) {
       const float4* row = (const float4*)((const float*)a.x + (i64)m * a.xStride);
       float sum = 0;
-      for (int i = threadIdx.x; i < a.w.k / 4; i += 256) {
+#pragma unroll 4
+      for (int i = from; i < a.w.k / 4; i += by) {
         float4 v = row[i];
         sum += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
       }
-      float s = rsqrtf(blockSum(sum, scratch) / a.w.k + a.eps);
-      for (int i = threadIdx.x; i < a.w.k / 4; i += 256) {
+      float s = rsqrtf((one ? blockSum(sum, scratch) : warpSum(sum)) / a.w.k + a.eps);
+#pragma unroll 4
+      for (int i = from; i < a.w.k / 4; i += by) {
         float4 v = row[i], w = ((const float4*)a.norm)[i];
-        ((uint2*)(own + m * a.w.k))[i] = make_uint2(pack2<X>(v.x * s * w.x, v.y * s * w.y), pack2<X>(v.z * s * w.z, v.w * s * w.w));
+        ((uint2*)(own + m * ownStride))[i] = make_uint2(pack2<X>(v.x * s * w.x, v.y * s * w.y), pack2<X>(v.z * s * w.z, v.w * s * w.w));
       }
     }
     __syncthreads();
     x = own;
-    xStride = a.w.k;
+    xStride = ownStride;
+  } else if (a.shared) {
+    // All of x at once: one wait for memory instead of one per step.
+    for (int m = 0; m < a.rows; m++)
+      for (int i = threadIdx.x; i < a.w.k / 8; i += 256) copy16(smemAddress(own + m * ownStride + i * 8), x + (i64)m * a.xStride + i * 8, true);
+    copyCommit();
+    copyWait<0>();
+    __syncthreads();
+    x = own;
+    xStride = ownStride;
   }
 
   float acc[4] = {};
@@ -246,12 +263,12 @@ template <class F, bool MANY> __device__ __forceinline__ void skinnyBody(const L
   }
 }
 
-#define SKINNY(NAME, FORMAT) \
-  extern "C" __global__ void __launch_bounds__(256) NAME##_8(const __grid_constant__ LinearArgs a) { skinnyBody<FORMAT, false>(a); } \
-  extern "C" __global__ void __launch_bounds__(256) NAME##_16(const __grid_constant__ LinearArgs a) { skinnyBody<FORMAT, true>(a); }
+#define SKINNY(NAME, FORMAT, LOADS) \
+  extern "C" __global__ void __launch_bounds__(256, 2) NAME##_8(const __grid_constant__ LinearArgs a) { skinnyBody<FORMAT, false, LOADS>(a); } \
+  extern "C" __global__ void __launch_bounds__(256) NAME##_16(const __grid_constant__ LinearArgs a) { skinnyBody<FORMAT, true, 4>(a); }
 
-SKINNY(skinny_bf16, Plain16<bf16>)
-SKINNY(skinny_f16, Plain16<f16>)
-SKINNY(skinny_q8_0, Block8)
-SKINNY(skinny_q4_0, Block4<false>)
-SKINNY(skinny_q4_1, Block4<true>)
+SKINNY(skinny_bf16, Plain16<bf16>, 7)
+SKINNY(skinny_f16, Plain16<f16>, 7)
+SKINNY(skinny_q8_0, Block8, 6)
+SKINNY(skinny_q4_0, Block4<false>, 6)
+SKINNY(skinny_q4_1, Block4<true>, 6)

@@ -18,7 +18,7 @@ struct LinearArgs {
   int glu;    // columns 2j and 2j+1 of the product give column j = silu(even) · odd
   int splits; // gemm: blocks along k; skinny: warps along k
   float eps;
-  int pad;
+  int shared; // skinny: x is copied to shared memory first
 };
 
 // emit finishes columns n and n+1 (n even) of row m.
@@ -46,4 +46,59 @@ __device__ __forceinline__ void emit(const LinearArgs& a, int m, int n, float v0
   }
   store(a.out, a.outType, o, v0);
   if (two) store(a.out, a.outType, o + 1, v1);
+}
+
+// emitRow finishes N pairs of columns of row m: pair j has columns n + 8 j and the
+// next, n even. All loads come before the stores, which the compiler cannot arrange by
+// itself because it does not know that they do not meet.
+template <int N> __device__ __forceinline__ void emitRow(const LinearArgs& a, int m, int n, float (&v)[N][2]) {
+  if (m >= a.rows) return;
+  if (n + 8 * (N - 1) + 2 > a.w.n || a.w.n % 2 || a.outStride % 2 || a.residualStride % 2) {
+#pragma unroll
+    for (int j = 0; j < N; j++) emit(a, m, n + 8 * j, v[j][0], v[j][1]);
+    return;
+  }
+  if (a.bias) {
+    float2 b[N];
+#pragma unroll
+    for (int j = 0; j < N; j++) b[j] = *(const float2*)(a.bias + n + 8 * j);
+#pragma unroll
+    for (int j = 0; j < N; j++) v[j][0] += b[j].x, v[j][1] += b[j].y;
+  }
+  if (a.glu) {
+    i64 o = (i64)m * a.outStride + n / 2;
+    if (a.outType == F32 || a.outStride % 4) {
+#pragma unroll
+      for (int j = 0; j < N; j++) store(a.out, a.outType, o + 4 * j, silu(v[j][0]) * v[j][1]);
+      return;
+    }
+    // Half floats: lanes of a pair swap, so that the even one stores two neighbours of
+    // one group of columns and the odd one two of the next.
+    int lane = threadIdx.x % 32, odd = lane & 1;
+#pragma unroll
+    for (int j = 0; j + 1 < N; j += 2) {
+      float p = fastSilu(v[j][0]) * v[j][1], q = fastSilu(v[j + 1][0]) * v[j + 1][1];
+      float other = __shfl_xor_sync(0xfu << (lane & ~3), odd ? p : q, 1);
+      float lo = odd ? other : p, hi = odd ? q : other;
+      u32 pair = a.outType == BF16 ? pack2<bf16>(lo, hi) : pack2<f16>(lo, hi);
+      *(u32*)((u16*)a.out + o - odd + 4 * (j + odd)) = pair;
+    }
+    return;
+  }
+  if (a.residual) {
+    const float* p = a.residual + (i64)m * a.residualStride + n;
+    float2 b[N];
+#pragma unroll
+    for (int j = 0; j < N; j++) b[j] = *(const float2*)(p + 8 * j);
+#pragma unroll
+    for (int j = 0; j < N; j++) v[j][0] += b[j].x, v[j][1] += b[j].y;
+  }
+  i64 o = (i64)m * a.outStride + n;
+  if (a.outType == F32) {
+#pragma unroll
+    for (int j = 0; j < N; j++) *(float2*)((float*)a.out + o + 8 * j) = make_float2(v[j][0], v[j][1]);
+  } else {
+#pragma unroll
+    for (int j = 0; j < N; j++) *(u32*)((u16*)a.out + o + 8 * j) = a.outType == BF16 ? pack2<bf16>(v[j][0], v[j][1]) : pack2<f16>(v[j][0], v[j][1]);
+  }
 }

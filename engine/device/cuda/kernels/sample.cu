@@ -42,6 +42,7 @@ struct Shared {
   double sums[32];
   u64 keys[32];
   u32 hist[BINS];
+  double powers[256];
   u64 edge[EDGE];
   double mass[EDGE];
   int n, bin;
@@ -68,18 +69,37 @@ __device__ __forceinline__ u64 blockMax(u64 v, u64* scratch) {
   return v;
 }
 
+// expNeg is the exponential of x in [-700, 0], within 1e-12, from a table of 2^(j/256)
+// and a cubic: the CPU's, and a fifth of the float64 work of exp.
+__device__ __forceinline__ double expNeg(double x, const double* powers) {
+  double shifted = x * (256 / 0.693147180559945309417) + 6755399441055744.0;
+  i64 n = (i64)(__double_as_longlong(shifted) << 13) >> 13;
+  double r = x - (shifted - 6755399441055744.0) * (0.693147180559945309417 / 256);
+  double t = __longlong_as_double(__double_as_longlong(powers[n & 255]) + ((n >> 8) << 52));
+  return t + t * (r + r * r * (0.5 + r * (1.0 / 6)));
+}
+
 // each calls f(id, logit) for every entry, spread over the block.
 template <class F> __device__ __forceinline__ void each(const float* l, int n, F f) {
   if (n % 4) {
     for (int i = threadIdx.x; i < n; i += THREADS) f(i, l[i]);
     return;
   }
-  for (int i = threadIdx.x; i < n / 4; i += THREADS) {
-    float4 v = ((const float4*)l)[i];
-    f(4 * i, v.x);
-    f(4 * i + 1, v.y);
-    f(4 * i + 2, v.z);
-    f(4 * i + 3, v.w);
+  // Four loads are on their way at a time.
+  for (int base = threadIdx.x; base < n / 4; base += 4 * THREADS) {
+    float4 v[4];
+#pragma unroll
+    for (int j = 0; j < 4; j++)
+      if (base + j * THREADS < n / 4) v[j] = ((const float4*)l)[base + j * THREADS];
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+      int i = base + j * THREADS;
+      if (i >= n / 4) break;
+      f(4 * i, v[j].x);
+      f(4 * i + 1, v[j].y);
+      f(4 * i + 2, v[j].z);
+      f(4 * i + 3, v[j].w);
+    }
   }
 }
 
@@ -93,6 +113,16 @@ __device__ __forceinline__ u64 rank(float l, int id) {
 __device__ __forceinline__ float rankLogit(u64 r) {
   u32 b = r >> 32;
   return __uint_as_float(b & 0x80000000u ? b & 0x7fffffffu : ~b);
+}
+
+// bestRank is the largest rank of all.
+__device__ __forceinline__ u64 bestRank(const float* l, int n, u64* scratch) {
+  float most = -INFINITY;
+  int at = 0;
+  each(l, n, [&](int id, float v) {
+    if (v > most) most = v, at = id;
+  });
+  return blockMax(rank(most, at), scratch);
 }
 
 __device__ __forceinline__ float scaled(float l, float top, float inverse) { return __fmul_rn(__fsub_rn(l, top), inverse); }
@@ -122,7 +152,7 @@ __device__ u64 bisect(const float* l, int n, float top, float inverse, u64 last,
     double sum = 0;
     each(l, n, [&](int id, float v) {
       float x = scaled(v, top, inverse);
-      if (x >= DEEPEST && order(x, id) <= mid) sum += mass ? exp((double)x) : 1.0;
+      if (x >= DEEPEST && order(x, id) <= mid) sum += mass ? expNeg((double)x, s.powers) : 1.0;
     });
     if (blockSum64(sum, s.sums) > limit) high = mid;
     else low = mid + 1;
@@ -170,7 +200,7 @@ __device__ u64 cutMass(const float* l, int n, float top, float inverse, u64 last
   double sum = 0;
   each(l, n, [&](int id, float v) {
     float x = scaled(v, top, inverse);
-    if (x >= DEEPEST && order(x, id) <= last) sum += exp((double)x);
+    if (x >= DEEPEST && order(x, id) <= last) sum += expNeg((double)x, s.powers);
   });
   double total = blockSum64(sum, s.sums), limit = (double)topP * total;
   // The bin is guessed from counts and then put right.
@@ -193,8 +223,8 @@ __device__ u64 cutMass(const float* l, int n, float top, float inverse, u64 last
       float x = scaled(v, top, inverse);
       if (!(x >= DEEPEST) || order(x, id) > last) return;
       int b = (int)(x * BINNER);
-      if (b < bin) b0 += exp((double)x);
-      else if (b == bin) m0 += exp((double)x);
+      if (b < bin) b0 += expNeg((double)x, s.powers);
+      else if (b == bin) m0 += expNeg((double)x, s.powers);
     });
     before = blockSum64(b0, s.sums);
     mass = blockSum64(m0, s.sums);
@@ -204,7 +234,7 @@ __device__ u64 cutMass(const float* l, int n, float top, float inverse, u64 last
     if (tries >= 8) return bisect(l, n, top, inverse, last, limit, true, s);
   }
   if (!gather(l, n, top, inverse, last, bin, s)) return bisect(l, n, top, inverse, last, limit, true, s);
-  for (int i = threadIdx.x; i < s.n; i += THREADS) s.mass[i] = exp(-(double)__uint_as_float((u32)(s.edge[i] >> 32)));
+  for (int i = threadIdx.x; i < s.n; i += THREADS) s.mass[i] = expNeg(-(double)__uint_as_float((u32)(s.edge[i] >> 32)), s.powers);
   __syncthreads();
   u64 best = 0;
   for (int i = threadIdx.x; i < s.n; i += THREADS) {
@@ -218,9 +248,7 @@ __device__ u64 cutMass(const float* l, int n, float top, float inverse, u64 last
 }
 
 __device__ int drawToken(float* l, int n, const SampleRow& r, Shared& s) {
-  u64 best = 0;
-  each(l, n, [&](int id, float v) { best = max(best, rank(v, id)); });
-  best = blockMax(best, s.keys);
+  u64 best = bestRank(l, n, s.keys);
   if (best == 0) return -1;
   if (r.greedy) return (int)~(u32)best;
   float top = rankLogit(best);
@@ -247,14 +275,24 @@ __device__ int drawToken(float* l, int n, const SampleRow& r, Shared& s) {
 
   // Each warp weighs a run of consecutive tokens.
   int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  int run = ((n + THREADS / 32 - 1) / (THREADS / 32) + 31) / 32 * 32, from = min(n, warp * run), to = min(n, from + run);
-  auto weight = [&](int id) {
-    if (id >= to) return 0.0;
-    float x = scaled(l[id], top, r.inverse);
-    return x >= DEEPEST && order(x, id) <= last ? exp((double)x) : 0.0;
+  int run = ((n + THREADS / 32 - 1) / (THREADS / 32) + 127) / 128 * 128, from = min(n, warp * run), to = min(n, from + run);
+  float lastX = -__uint_as_float((u32)(last >> 32));
+  int lastID = (int)(u32)last;
+  auto weigh = [&](float v, int id) {
+    float x = scaled(v, top, r.inverse);
+    return x > lastX || x == lastX && id <= lastID ? expNeg((double)x, s.powers) : 0.0;
   };
+  auto weight = [&](int id) { return id < to ? weigh(l[id], id) : 0.0; };
   double own = 0;
-  for (int i = from + lane; i < to; i += 32) own += weight(i);
+  if (n % 4) {
+    for (int i = from + lane; i < to; i += 32) own += weight(i);
+  } else {
+#pragma unroll 4
+    for (int i = from + lane * 4; i < to; i += 128) {
+      float4 v = *(const float4*)(l + i);
+      own += weigh(v.x, i) + weigh(v.y, i + 1) + weigh(v.z, i + 2) + weigh(v.w, i + 3);
+    }
+  }
   for (int o = 16; o > 0; o >>= 1) own += __shfl_xor_sync(~0u, own, o);
   __syncthreads();
   if (lane == 0) s.sums[warp] = own;
@@ -272,18 +310,30 @@ __device__ int drawToken(float* l, int n, const SampleRow& r, Shared& s) {
   }
   if (warp == at) {
     int found = -1;
-    for (int i = from; i < to; i += 32) {
-      double w = weight(i + lane), upTo = w;
+    for (int i = from; i < to; i += 128) { // four consecutive tokens a lane
+      int id = i + 4 * lane;
+      double w[4], sum = 0;
+#pragma unroll
+      for (int j = 0; j < 4; j++) sum += w[j] = weight(id + j);
+      double upTo = sum;
       for (int o = 1; o < 32; o <<= 1) {
         double below = __shfl_up_sync(~0u, upTo, o);
         if (lane >= o) upTo += below;
       }
-      u32 massive = __ballot_sync(~0u, w > 0), past = __ballot_sync(~0u, w > 0 && target < upTo);
-      if (past) {
-        found = i + __ffs(past) - 1;
-        break;
+      // The lane's token in whose share the target falls, or its last with mass.
+      double rest = target - (upTo - sum);
+      int mine = -1;
+#pragma unroll
+      for (int j = 0; j < 4; j++) {
+        if (w[j] == 0) continue;
+        if (mine < 0 || rest >= 0) mine = id + j;
+        rest -= w[j];
       }
-      if (massive) found = i + 31 - __clz(massive);
+      u32 massive = __ballot_sync(~0u, sum > 0), past = __ballot_sync(~0u, sum > 0 && target < upTo);
+      u32 at = past ? __ffs(past) - 1 : 31 - __clz(massive);
+      int token = __shfl_sync(~0u, mine, at & 31);
+      if (massive) found = token;
+      if (past) break;
       target -= __shfl_sync(~0u, upTo, 31);
     }
     if (lane == 0) s.n = found;
@@ -341,20 +391,20 @@ extern "C" __global__ void __launch_bounds__(1024) sample(const __grid_constant_
   waitPrior();
   letNext();
   const SampleRow r = a.rows[blockIdx.x];
+  if (threadIdx.x < 256) s.powers[threadIdx.x] = exp2(threadIdx.x / 256.0);
+  __syncthreads();
   float* l = a.logits + (i64)blockIdx.x * a.vocab;
   int n = a.vocab, token = r.target;
   double top = -INFINITY, lse = -INFINITY, lone = -INFINITY; // lone: the target's, drawn ones follow
   if (r.logprob) {
-    u64 best = 0;
-    each(l, n, [&](int id, float v) { best = max(best, rank(v, id)); });
-    best = blockMax(best, s.keys);
+    u64 best = bestRank(l, n, s.keys);
     if (best > 0) {
       top = rankLogit(best);
       double sum = 0;
       if (top < INFINITY) {
         each(l, n, [&](int, float v) {
           double d = (double)v - top;
-          if (d > -700) sum += exp(d);
+          if (d > -700) sum += expNeg(d, s.powers);
         });
         sum = blockSum64(sum, s.sums);
       }

@@ -1,0 +1,214 @@
+package cuda_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/godwit-ai/godwit/engine"
+	"github.com/godwit-ai/godwit/engine/device/cuda"
+	"github.com/godwit-ai/godwit/engine/device/cuda/driver"
+	"github.com/godwit-ai/godwit/engine/device/devicetest"
+	"github.com/godwit-ai/godwit/engine/local"
+	"github.com/godwit-ai/godwit/engine/model/modeltest"
+)
+
+func needGPU(t testing.TB) {
+	t.Helper()
+	if _, err := cuda.List(); errors.Is(err, driver.ErrNoDriver) || errors.Is(err, driver.ErrNoDevice) {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// generate opens a model on a device and returns the greedy tokens of some prompts.
+func generate(t *testing.T, path, device string, prompts [][]int32, n int) [][]engine.Token {
+	t.Helper()
+	e, err := local.Open(t.Context(), local.Options{ModelPath: path, Device: device, SkipTokenizer: true, MaxTotalTokens: 8192})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	t.Log(e.Info())
+	var streams []*engine.Stream
+	for _, p := range prompts {
+		s, err := e.Generate(t.Context(), &engine.Request{TokenIDs: p, Logprobs: true, TopLogprobs: 2, Sampling: engine.Sampling{MaxTokens: n, IgnoreEOS: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		streams = append(streams, s)
+	}
+	var all [][]engine.Token
+	for _, s := range streams {
+		rs, err := engine.Collect(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, rs[0].Tokens)
+	}
+	return all
+}
+
+// TestTheEngineSaysTheSameOnGPUAndCPU runs greedy continuations of 256 tokens. Where
+// they part, the two best tokens must be a tie within the tolerance.
+func TestTheEngineSaysTheSameOnGPUAndCPU(t *testing.T) {
+	needGPU(t)
+	prompts := [][]int32{{1, 5, 9}, {7}, {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5}, {100, 50, 25, 12, 6, 3}}
+	paths := map[string]string{"tiny llama": modeltest.TinyModel(t, "llama"), "tiny qwen2": modeltest.TinyModel(t, "qwen2"), "tiny qwen3": modeltest.TinyModel(t, "qwen3")}
+	if path := os.Getenv("GODWIT_TEST_MODEL"); path != "" {
+		paths["SmolLM2"] = devicetest.SmolLM2Path(t)
+	}
+	for name, path := range paths {
+		t.Run(name, func(t *testing.T) {
+			onGPU, onCPU := generate(t, path, "cuda:0", prompts, 256), generate(t, path, "cpu", prompts, 256)
+			for i := range prompts {
+				for k := range onCPU[i] {
+					g, c := onGPU[i][k], onCPU[i][k]
+					if g.ID == c.ID {
+						continue
+					}
+					lead := c.Top[0].Logprob - c.Top[1].Logprob
+					t.Logf("prompt %d parts at token %d: %d and %d, the CPU's lead is %.4f", i, k, g.ID, c.ID, lead)
+					if lead > devicetest.MarginTolerance {
+						t.Errorf("that is no tie")
+					}
+					break
+				}
+			}
+		})
+	}
+}
+
+// twister is the generator of the batch workload: MT19937 seeded like Python's.
+type twister struct {
+	s  [624]uint32
+	at int
+}
+
+func newTwister() *twister {
+	m := &twister{at: 624}
+	m.s[0] = 19650218
+	for i := uint32(1); i < 624; i++ {
+		m.s[i] = 1812433253*(m.s[i-1]^m.s[i-1]>>30) + i
+	}
+	i := 1
+	wrap := func() {
+		if i++; i >= 624 {
+			m.s[0], i = m.s[623], 1
+		}
+	}
+	for range 624 {
+		m.s[i] = m.s[i] ^ (m.s[i-1]^m.s[i-1]>>30)*1664525 // key [0]: plus 0 plus 0
+		wrap()
+	}
+	for range 623 {
+		m.s[i] = (m.s[i] ^ (m.s[i-1]^m.s[i-1]>>30)*1566083941) - uint32(i)
+		wrap()
+	}
+	m.s[0] = 0x80000000
+	return m
+}
+
+func (m *twister) next() uint32 {
+	if m.at == 624 {
+		for i := range m.s {
+			y := m.s[i]&0x80000000 | m.s[(i+1)%624]&0x7fffffff
+			m.s[i] = m.s[(i+397)%624] ^ y>>1 ^ y&1*0x9908b0df
+		}
+		m.at = 0
+	}
+	y := m.s[m.at]
+	m.at++
+	y ^= y >> 11
+	y ^= y << 7 & 0x9d2c5680
+	y ^= y << 15 & 0xefc60000
+	return y ^ y>>18
+}
+
+func (m *twister) between(a, b int) int {
+	n, bits := b-a+1, 0
+	for n>>bits > 0 {
+		bits++
+	}
+	for {
+		if r := int(m.next() >> (32 - bits)); r < n {
+			return a + r
+		}
+	}
+}
+
+// workload is 256 prompts with the lengths of their answers.
+func workload() (prompts [][]int32, lengths []int) {
+	m := newTwister()
+	for range 256 {
+		p := make([]int32, m.between(100, 1024))
+		for i := range p {
+			p[i] = int32(m.between(0, 10000))
+		}
+		prompts = append(prompts, p)
+	}
+	for range 256 {
+		lengths = append(lengths, m.between(100, 1024))
+	}
+	return prompts, lengths
+}
+
+func TestTheWorkloadIsThePublishedOne(t *testing.T) {
+	prompts, lengths := workload()
+	in, out := 0, 0
+	for i := range prompts {
+		in, out = in+len(prompts[i]), out+lengths[i]
+	}
+	if in != 142827 || out != 133966 || len(prompts[0]) != 964 || prompts[0][0] != 6311 || lengths[0] != 845 {
+		t.Errorf("%d tokens in, %d out, first prompt %d tokens from %d, answer of %d", in, out, len(prompts[0]), prompts[0][0], lengths[0])
+	}
+}
+
+// BenchmarkOffline is the batch workload through the whole engine: 256 requests at
+// once, temperature 0.6, no end before the length, Qwen2.5-0.5B with random weights.
+func BenchmarkOffline(b *testing.B) {
+	needGPU(b)
+	folder := b.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "config.json"), []byte(cuda.BenchConfig), 0o644); err != nil {
+		b.Fatal(err)
+	}
+	start := time.Now()
+	e, err := local.Open(b.Context(), local.Options{ModelPath: folder, LoadFormat: "dummy", SkipTokenizer: true, Device: "cuda",
+		MaxRunningRequests: 256, ChunkedPrefillSize: 8192, MaxTotalTokens: 300000, ContextLength: 4096})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer e.Close()
+	b.Logf("open %v", time.Since(start))
+	prompts, lengths := workload()
+	for range b.N {
+		tokens := 0
+		start := time.Now()
+		var wg sync.WaitGroup
+		counts := make([]int, len(prompts))
+		for i, p := range prompts {
+			s, err := e.Generate(b.Context(), &engine.Request{TokenIDs: p, Sampling: engine.Sampling{MaxTokens: lengths[i], IgnoreEOS: true, Temperature: 0.6, Seed: uint64(i), HasSeed: true}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			wg.Go(func() {
+				rs, err := engine.Collect(s)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				counts[i] = len(rs[0].Tokens)
+			})
+		}
+		wg.Wait()
+		for _, n := range counts {
+			tokens += n
+		}
+		b.Logf("%d tokens in %v: %.0f tok/s", tokens, time.Since(start), float64(tokens)/time.Since(start).Seconds())
+		b.ReportMetric(float64(tokens)/time.Since(start).Seconds(), "out-tok/s")
+	}
+}
