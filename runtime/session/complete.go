@@ -524,6 +524,9 @@ func (s *Session) describePackage(pkg *types.Package, detail int) string {
 // IsComplete says whether code can be run as it stands: "complete", "incomplete"
 // (with the indent of the next line) or "invalid".
 func (s *Session) IsComplete(code string) (status, indent string) {
+	if list, rest := s.commands(code); len(list) > 0 {
+		code = rest
+	}
 	depth, last, open := shape(code)
 	if open || depth > 0 {
 		return "incomplete", strings.Repeat("\t", max(depth, 0))

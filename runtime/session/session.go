@@ -119,7 +119,14 @@ func (s *Session) Exec(ctx context.Context, cell Cell, out Output) (Result, erro
 	if cell.Name == "" {
 		cell.Name = fmt.Sprintf("cell %d", cell.Number)
 	}
-	src := &source{name: cell.Name, code: cell.Code}
+	code, after, err := s.runCommands(ctx, cell, out)
+	if err != nil {
+		return Result{}, err
+	}
+	if after != nil {
+		defer after()
+	}
+	src := &source{name: cell.Name, code: code}
 	programs, errs := s.compile(src)
 	if len(errs) > 0 {
 		return Result{}, compileError(src, errs)

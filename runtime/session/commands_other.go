@@ -1,0 +1,7 @@
+//go:build !unix
+
+package session
+
+import osexec "os/exec"
+
+func ownGroup(*osexec.Cmd) {}
