@@ -16,6 +16,7 @@ const module = "github.com/godwit-ai/godwit"
 var policy = map[string]string{
 	"engine":                     "",
 	"engine/quant":               "",
+	"engine/grammar":             "",
 	"engine/tokenizer":           "",
 	"engine/sample":              "",
 	"engine/hub":                 "",

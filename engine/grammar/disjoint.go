@@ -1,0 +1,88 @@
+package grammar
+
+import "slices"
+
+// disjoint proves that no value fits both shapes; false means not proved.
+func (c *schemaCompiler) disjoint(a, b *shape, depth int) bool {
+	common := a.types & b.types
+	if common == 0 {
+		return true
+	}
+	if a.enum != nil || b.enum != nil {
+		if a.enum == nil {
+			a, b = b, a
+		}
+		return !slices.ContainsFunc(a.enum, func(v *value) bool { return c.maybe(b, v) })
+	}
+	if common&(tNull|tFalse|tTrue) != 0 {
+		return false
+	}
+	if common&tNumber != 0 && !a.num.disjoint(&b.num) {
+		return false
+	}
+	if common&tString != 0 && c.g.and(c.content(a), c.content(b)) != never {
+		return false
+	}
+	if common&tArray != 0 && !disjointArrays(a, b) {
+		return false
+	}
+	return common&tObject == 0 || c.disjointObjects(a, b, depth)
+}
+
+// maybe reports whether v might fit s.
+func (c *schemaCompiler) maybe(s *shape, v *value) bool {
+	if s.enum != nil {
+		return slices.ContainsFunc(s.enum, v.equal)
+	}
+	if s.types&kindType(v.kind) == 0 {
+		return false
+	}
+	switch v.kind {
+	case kNumber:
+		r := v.rat()
+		return r == nil || s.num.admits(r) && (!s.integer || r.IsInt())
+	case kString:
+		q := quoteJSON(v.text)
+		return c.g.matches(c.content(s), q[1:len(q)-1])
+	}
+	return true
+}
+
+func disjointArrays(a, b *shape) bool {
+	return a.maxItem >= 0 && b.minItem > a.maxItem || b.maxItem >= 0 && a.minItem > b.maxItem
+}
+
+// disjointObjects looks for a member that both need with values that differ, or that
+// one needs and the other forbids.
+func (c *schemaCompiler) disjointObjects(a, b *shape, depth int) bool {
+	if depth == 0 {
+		return false
+	}
+	for _, n := range slices.Concat(a.needs, b.needs) {
+		x, errX := c.memberShapes(a, n)
+		y, errY := c.memberShapes(b, n)
+		if errX != nil || errY != nil {
+			continue
+		}
+		// One side needs the member, so a value of both has it, and its value fits both.
+		apart := true
+		for _, p := range x {
+			for _, q := range y {
+				apart = apart && c.disjoint(p, q, depth-1)
+			}
+		}
+		if apart {
+			return true
+		}
+	}
+	return false
+}
+
+// memberShapes are the shapes of a member's value; none where it is forbidden.
+func (c *schemaCompiler) memberShapes(s *shape, name string) ([]*shape, error) {
+	sites, err := c.memberSites(s, name)
+	if err != nil {
+		return nil, err
+	}
+	return c.shapes(sites)
+}

@@ -1,0 +1,236 @@
+// Package grammar says which tokens keep a text inside a language: a JSON Schema, a
+// regular expression, or a list of choices.
+//
+// A language is a set of rules. A rule is a regular expression over bytes and calls of
+// rules; its automaton is made lazily by Brzozowski derivatives. A matcher holds the
+// ways in which the text so far can be read, each a state and a stack of what follows
+// a finished call, so nothing depends on where tokens begin and end, nor on a longest
+// match. The tokens that may come next are found by walking a trie of the vocabulary.
+// What a state reaches by itself does not depend on the stack and is remembered; the
+// few tokens that leave the state are continued in the states below it. In the middle
+// of a string, most of the vocabulary is one precomputed set.
+//
+// One request: CompileSchema makes a Grammar (or an *Error that names the place in the
+// schema), NewMatcher starts a text, Mask fills the bits of a step, Accept takes the
+// sampled token, Done says whether the text may end.
+package grammar
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Error says what of a grammar is refused, and where.
+type Error struct {
+	Pointer string // JSON pointer into the schema; "" is its root, or no schema
+	Keyword string // the schema keyword at fault, if one is
+	Msg     string
+}
+
+func (e *Error) Error() string {
+	if e.Keyword == "" && e.Pointer == "" {
+		return e.Msg
+	}
+	return fmt.Sprintf("schema at #%s: %s", e.Pointer, e.Msg)
+}
+
+// Limits bound the cost of a grammar. Zero values take the defaults.
+type Limits struct {
+	Bytes  int           // of the source; 1 MiB
+	Depth  int           // of nesting in a schema; 256
+	States int           // of automata, while compiling and while matching; 250,000
+	Time   time.Duration // to compile; 2 s
+}
+
+// Options say how a language is read.
+type Options struct {
+	Compact bool // JSON without white space between its tokens
+	// DotZero lets an integer be written with a fraction of zeros (1.0), which is the
+	// same number to JSON Schema but not to every reader.
+	DotZero bool
+	Limits  Limits
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Bytes == 0 {
+		l.Bytes = 1 << 20
+	}
+	if l.Depth == 0 {
+		l.Depth = 256
+	}
+	if l.States == 0 {
+		l.States = 250_000
+	}
+	if l.Time == 0 {
+		l.Time = 2 * time.Second
+	}
+	return l
+}
+
+// Grammar is a compiled language over a vocabulary. It may be used by many goroutines;
+// they share what it learns.
+type Grammar struct {
+	m     *machine
+	start []thread
+}
+
+// protect turns the limits that a builder panics with into an error.
+func protect(err *error) {
+	switch e := recover().(type) {
+	case nil:
+	case *Error:
+		*err = e
+	default:
+		panic(e)
+	}
+}
+
+func begin(src int, o Options) *builder {
+	l := o.Limits.withDefaults()
+	if src > l.Bytes {
+		panic(&Error{Msg: fmt.Sprintf("the grammar has %d bytes; %d are allowed", src, l.Bytes)})
+	}
+	g := newBuilder(l.States, time.Now().Add(l.Time))
+	g.textStar = g.star(g.jsonChar(everyRune))
+	g.nodes[g.textStar].inText = true
+	return g
+}
+
+// finish makes the grammar of rule 0, after taking out calls of rules without a text.
+func finish(g *builder, v *Vocabulary, rules []expr) (*Grammar, error) {
+	if rules[0] = g.productive(rules); rules[0] == never {
+		return nil, &Error{Msg: "nothing can satisfy the grammar"}
+	}
+	if err := g.checkLeft(rules); err != nil {
+		return nil, err
+	}
+	g.deadline = time.Time{}
+	return &Grammar{m: newMachine(g, v, rules), start: []thread{{rules[0], 0}}}, nil
+}
+
+// CompileRegex makes the grammar of the texts that an RE2 pattern matches from end to
+// end.
+func CompileRegex(v *Vocabulary, pattern string, o Options) (gr *Grammar, err error) {
+	defer protect(&err)
+	g := begin(len(pattern), o)
+	e, err := g.whole(pattern, g.utf8Set, re2)
+	if err != nil {
+		return nil, err
+	}
+	return finish(g, v, []expr{e})
+}
+
+// CompileChoice makes the grammar of exactly the given texts.
+func CompileChoice(v *Vocabulary, choices []string, o Options) (gr *Grammar, err error) {
+	defer protect(&err)
+	size := 0
+	for _, c := range choices {
+		size += len(c)
+	}
+	g := begin(size, o)
+	alts := make([]expr, 0, len(choices))
+	for _, c := range choices {
+		alts = append(alts, g.literal(c))
+	}
+	return finish(g, v, []expr{g.or(alts...)})
+}
+
+// productive rewrites rules without the calls from which no text comes, and returns
+// the first of them.
+func (g *builder) productive(rules []expr) expr {
+	ok := make([]bool, len(rules))
+	for changed := true; changed; {
+		changed = false
+		for i, e := range rules {
+			if !ok[i] && g.produces(e, ok, map[expr]bool{}) {
+				ok[i], changed = true, true
+			}
+		}
+	}
+	if !slices.Contains(ok, false) {
+		return rules[0]
+	}
+	memo := map[expr]expr{}
+	for i, e := range rules {
+		rules[i] = g.without(e, ok, memo)
+	}
+	return rules[0]
+}
+
+func (g *builder) produces(e expr, ok []bool, memo map[expr]bool) bool {
+	n := g.nodes[e]
+	if e == never || !n.calls {
+		return e != never
+	}
+	if v, seen := memo[e]; seen {
+		return v
+	}
+	v := false
+	switch n.op {
+	case opCall:
+		v = ok[n.min]
+	case opConcat:
+		v = g.produces(n.a, ok, memo) && g.produces(n.b, ok, memo)
+	case opOr:
+		v = slices.ContainsFunc(n.list, func(x expr) bool { return g.produces(x, ok, memo) })
+	case opRepeat:
+		v = n.min == 0 || g.produces(n.a, ok, memo)
+	}
+	memo[e] = v
+	return v
+}
+
+func (g *builder) without(e expr, ok []bool, memo map[expr]expr) expr {
+	n := g.nodes[e]
+	if !n.calls {
+		return e
+	}
+	if v, seen := memo[e]; seen {
+		return v
+	}
+	v := e
+	switch n.op {
+	case opCall:
+		if !ok[n.min] {
+			v = never
+		}
+	case opConcat:
+		v = g.concat(g.without(n.a, ok, memo), g.without(n.b, ok, memo))
+	case opOr:
+		list := make([]expr, 0, len(n.list))
+		for _, x := range n.list {
+			list = append(list, g.without(x, ok, memo))
+		}
+		v = g.or(list...)
+	case opRepeat:
+		v = g.repeat(g.without(n.a, ok, memo), int(n.min), int(n.max))
+	}
+	memo[e] = v
+	return v
+}
+
+// checkLeft refuses rules that may call themselves before any byte.
+func (g *builder) checkLeft(rules []expr) error {
+	mark := make([]byte, len(rules)) // 1 open, 2 done
+	var open func(r int) bool
+	open = func(r int) bool {
+		if mark[r] != 0 {
+			return mark[r] == 2
+		}
+		mark[r] = 1
+		for _, e := range g.edges(rules[r], empty, nil) {
+			if !open(e.rule) {
+				return false
+			}
+		}
+		mark[r] = 2
+		return true
+	}
+	for r := range rules {
+		if !open(r) {
+			return &Error{Msg: "the grammar refers to itself without reading anything"}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,401 @@
+package grammar
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
+	"sync"
+)
+
+// machine runs rules over text. What it knows grows while it is used: automaton
+// states, stacks and masks are made when they are first needed and shared by all
+// matchers of a grammar, under one mutex.
+type machine struct {
+	mu     sync.Mutex
+	g      *builder
+	vocab  *Vocabulary
+	rules  []expr
+	stacks []stackNode
+	pushed map[stackNode]stack
+	sets   []*set
+	setIDs map[string]int32
+	local  map[expr]*reach
+	size   int // bytes held by masks
+}
+
+// stack names what is to follow when the rule at hand is complete; 0 is the bottom.
+type stack uint32
+
+type stackNode struct {
+	cont   expr
+	parent stack
+}
+
+// thread is one way to read the text so far: the state inside a rule, and what follows.
+type thread struct {
+	state expr
+	above stack
+}
+
+// set is a set of threads with its transitions, the state of a lazily made automaton.
+type set struct {
+	threads []thread
+	exits   bool // some thread may be complete at the bottom of its stack
+	next    [256]int32
+}
+
+const dead = -1
+
+func newMachine(g *builder, v *Vocabulary, rules []expr) *machine {
+	m := &machine{g: g, vocab: v, rules: rules, pushed: map[stackNode]stack{}}
+	m.stacks = []stackNode{{}}
+	m.forget()
+	return m
+}
+
+// forget drops the masks, which are made again when needed.
+func (m *machine) forget() {
+	m.local = map[expr]*reach{}
+	m.size = 0
+	m.sets = make([]*set, 1)
+	m.setIDs = map[string]int32{}
+}
+
+func (m *machine) push(cont expr, parent stack) stack {
+	if cont == empty {
+		return parent
+	}
+	k := stackNode{cont, parent}
+	if s, ok := m.pushed[k]; ok {
+		return s
+	}
+	if len(m.stacks) >= m.g.limit {
+		panic(&Error{Msg: "the text is nested too deeply"})
+	}
+	s := stack(len(m.stacks))
+	m.stacks = append(m.stacks, k)
+	m.pushed[k] = s
+	return s
+}
+
+// visit calls do for t and for every thread that t becomes without reading a byte.
+func (m *machine) visit(list []thread, do func(thread)) {
+	var buf [16]thread
+	var edges [8]edge
+	seen := append(buf[:0], list...)
+	index := map[thread]bool(nil)
+	add := func(t thread) {
+		if index == nil && len(seen) > 32 {
+			index = make(map[thread]bool, 2*len(seen))
+			for _, x := range seen {
+				index[x] = true
+			}
+		}
+		if index != nil {
+			if index[t] {
+				return
+			}
+			index[t] = true
+		} else if slices.Contains(seen, t) {
+			return
+		}
+		seen = append(seen, t)
+	}
+	for i := 0; i < len(seen); i++ {
+		t := seen[i]
+		do(t)
+		n := &m.g.nodes[t.state]
+		nullable := n.nullable
+		if n.calls {
+			for _, e := range m.g.edges(t.state, empty, edges[:0]) {
+				add(thread{m.rules[e.rule], m.push(e.cont, t.above)})
+			}
+		}
+		if nullable && t.above != 0 {
+			up := m.stacks[t.above]
+			add(thread{up.cont, up.parent})
+		}
+	}
+}
+
+// step reads one byte.
+func (m *machine) step(list []thread, b byte, out []thread) []thread {
+	m.visit(list, func(t thread) {
+		if d := m.g.next(t.state, b); d != never {
+			if x := (thread{d, t.above}); !slices.Contains(out, x) {
+				out = append(out, x)
+			}
+		}
+	})
+	return out
+}
+
+// complete reports whether the text may end here.
+func (m *machine) complete(list []thread) bool {
+	ok := false
+	m.visit(list, func(t thread) { ok = ok || t.above == 0 && m.g.nodes[t.state].nullable })
+	return ok
+}
+
+func (m *machine) intern(list []thread) int32 {
+	if len(list) == 0 {
+		return dead
+	}
+	slices.SortFunc(list, func(a, b thread) int {
+		if a.state != b.state {
+			return int(int64(a.state) - int64(b.state))
+		}
+		return int(int64(a.above) - int64(b.above))
+	})
+	var buf [128]byte
+	key := buf[:0]
+	for _, t := range list {
+		key = binary.LittleEndian.AppendUint32(key, uint32(t.state))
+		key = binary.LittleEndian.AppendUint32(key, uint32(t.above))
+	}
+	if id, ok := m.setIDs[string(key)]; ok {
+		return id
+	}
+	if len(m.sets) >= maxSets {
+		panic(&Error{Msg: "the grammar needs too many states"})
+	}
+	s := &set{threads: slices.Clone(list)}
+	s.exits = m.complete(list)
+	id := int32(len(m.sets))
+	m.sets = append(m.sets, s)
+	m.setIDs[string(key)] = id
+	return id
+}
+
+func (m *machine) advance(id int32, b byte) int32 {
+	s := m.sets[id]
+	if n := s.next[b]; n != 0 {
+		return n
+	}
+	var buf [16]thread
+	n := m.intern(m.step(s.threads, b, buf[:0]))
+	c := m.class(s, b)
+	for i := range s.next {
+		if c.has(byte(i)) {
+			s.next[i] = n
+		}
+	}
+	return n
+}
+
+// class is a set of bytes that lead s where b leads it.
+func (m *machine) class(s *set, b byte) byteSet {
+	all := (byteSet{}).not()
+	m.visit(s.threads, func(t thread) { all = all.and(m.g.class(t.state, b)) })
+	return all
+}
+
+// reach is what can be read from a state, and then from states below it on the stack
+// when the first is complete: the tokens, and the places in the trie where everything
+// so far is complete and a token goes on.
+type reach struct {
+	tokens []int32  // allowed tokens, where few
+	mask   []uint64 // or all of them
+	slab   []uint64 // allowed as well, shared
+	trie   *trie
+	exits  []int32
+	below  map[expr]*reach
+}
+
+func (r *reach) addTo(dst []uint64) {
+	for i, w := range r.slab {
+		dst[i] |= w
+	}
+	for i, w := range r.mask {
+		dst[i] |= w
+	}
+	for _, t := range r.tokens {
+		dst[t>>6] |= 1 << (t & 63)
+	}
+}
+
+// from is the reach of one state by itself.
+func (m *machine) from(state expr) *reach {
+	if r, ok := m.local[state]; ok {
+		return r
+	}
+	r := &reach{trie: m.vocab.full}
+	if s := m.slabFor(state); s != nil {
+		r.slab, r.trie = s.mask, s.rest
+	}
+	m.walk(r, state, []int32{0})
+	m.local[state] = r
+	return r
+}
+
+// under is the reach of cont where r is complete.
+func (m *machine) under(r *reach, cont expr) *reach {
+	if x, ok := r.below[cont]; ok {
+		return x
+	}
+	x := &reach{trie: r.trie}
+	m.walk(x, cont, r.exits)
+	if r.below == nil {
+		r.below = map[expr]*reach{}
+	}
+	r.below[cont] = x
+	return x
+}
+
+// slabFor is the largest slab whose tokens are all allowed in state, seen from its
+// form.
+func (m *machine) slabFor(state expr) *slab {
+	n := m.freeChars(state)
+	for i := range m.vocab.slices {
+		if s := &m.vocab.slices[i]; n < 0 || s.chars > 0 && n >= s.chars {
+			return s
+		}
+	}
+	return nil
+}
+
+// freeChars is a number of characters of a JSON string any of which may come next; < 0
+// is no bound. It may be less than what is true.
+func (m *machine) freeChars(e expr) int {
+	n := &m.g.nodes[e]
+	switch n.op {
+	case opConcat:
+		return m.freeChars(n.a)
+	case opRepeat:
+		if n.a == m.g.nodes[m.g.textStar].a {
+			return int(n.max)
+		}
+	case opOr:
+		best := 0
+		for _, x := range n.list {
+			if k := m.freeChars(x); k < 0 || k > best {
+				best = k
+			}
+			if best < 0 {
+				break
+			}
+		}
+		return best
+	case opAnd: // every text but finitely many: what is written can always be made longer
+		for _, x := range n.list {
+			if x != m.g.textStar && !(m.g.nodes[x].op == opNot && m.g.finite(m.g.nodes[x].a)) {
+				return 0
+			}
+		}
+		return -1
+	}
+	return 0
+}
+
+// walk reads the tokens below the given trie nodes from state with an empty stack.
+func (m *machine) walk(r *reach, state expr, starts []int32) {
+	start := m.intern([]thread{{state, 0}})
+	nodes := r.trie.nodes
+	var path [1 << 8]int32
+	states := path[:]
+	var found []int32
+	for _, at := range starts {
+		base := int(nodes[at].depth)
+		states[0] = start
+		if at == 0 && m.sets[start].exits {
+			r.exits = append(r.exits, 0)
+		}
+		i, end := at+1, nodes[at].end
+		for i < end {
+			n := &nodes[i]
+			d := int(n.depth) - base
+			id := states[d-1]
+			next := m.sets[id].next[n.b]
+			if next == 0 {
+				next = m.advance(id, n.b)
+			}
+			if next < 0 {
+				i = n.end
+				continue
+			}
+			if d >= len(states) {
+				states = append(states, make([]int32, len(states))...)
+			}
+			states[d] = next
+			if n.token >= 0 {
+				found = append(found, n.token)
+			}
+			i++
+			if i < n.end && m.sets[next].exits {
+				r.exits = append(r.exits, i-1)
+			}
+		}
+	}
+	m.keep(r, found)
+}
+
+func (m *machine) keep(r *reach, found []int32) {
+	for _, t := range r.trie.twins {
+		if slices.Contains(found, t.of) {
+			found = append(found, t.id)
+		}
+	}
+	if len(found) <= m.vocab.words {
+		r.tokens = slices.Clone(found)
+	} else {
+		r.mask = make([]uint64, m.vocab.words)
+		for _, t := range found {
+			r.mask[t>>6] |= 1 << (t & 63)
+		}
+	}
+	m.size += 4*len(r.tokens) + 8*len(r.mask) + 4*len(r.exits) + 128
+}
+
+// maskBytes bounds what a grammar keeps in masks.
+const maskBytes = 64 << 20
+
+// keptSets and maxSets bound the walks' states, about 1 kB each, between and within masks.
+const (
+	keptSets = 20_000
+	maxSets  = 100_000
+)
+
+// mask sets the bits of the tokens that some thread can read whole.
+func (m *machine) mask(list []thread, dst []uint64) {
+	if m.size > maskBytes || len(m.sets) > keptSets {
+		m.forget()
+	}
+	clear(dst)
+	for _, t := range list {
+		r := m.from(t.state)
+		r.addTo(dst)
+		for s := t.above; s != 0 && len(r.exits) > 0; {
+			up := m.stacks[s]
+			r = m.under(r, up.cont)
+			r.addTo(dst)
+			s = up.parent
+		}
+	}
+}
+
+// forced is the only byte that may come next, if there is just one.
+func (m *machine) forced(list []thread) (byte, bool) {
+	if m.complete(list) {
+		return 0, false
+	}
+	var b byte
+	n := 0
+	var allowed byteSet
+	m.visit(list, func(t thread) {
+		for left := (byteSet{}).not(); !left.isEmpty() && n < 2; {
+			c := left.first()
+			same := m.g.class(t.state, c)
+			if m.g.next(t.state, c) != never {
+				allowed = allowed.or(left.and(same))
+			}
+			left = left.and(same.not())
+		}
+	})
+	for _, w := range allowed {
+		n += bits.OnesCount64(w)
+	}
+	if n == 1 {
+		b = allowed.first()
+	}
+	return b, n == 1
+}

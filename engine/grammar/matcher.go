@@ -1,0 +1,100 @@
+package grammar
+
+import "slices"
+
+// Matcher follows one text. It is not safe for concurrent use; matchers of one grammar
+// are independent.
+type Matcher struct {
+	m       *machine
+	threads []thread
+	ended   bool
+}
+
+// NewMatcher starts an empty text.
+func (gr *Grammar) NewMatcher() *Matcher { return &Matcher{m: gr.m, threads: gr.start} }
+
+// Clone is a matcher that goes on from the same place.
+func (x *Matcher) Clone() *Matcher {
+	c := *x
+	return &c
+}
+
+// Mask sets in dst, Vocabulary.Words long, the bits of the tokens that may come next,
+// the end tokens where the text may end. It fails only when the grammar's limit of
+// states is reached.
+func (x *Matcher) Mask(dst []uint64) (err error) {
+	defer protect(&err)
+	clear(dst)
+	if x.ended {
+		return nil
+	}
+	x.m.mu.Lock()
+	defer x.m.mu.Unlock()
+	x.m.mask(x.threads, dst)
+	if x.m.complete(x.threads) {
+		for _, id := range x.m.vocab.eos {
+			dst[id>>6] |= 1 << (id & 63)
+		}
+	}
+	return nil
+}
+
+// Accept appends a token to the text. A token that Mask does not allow is an error and
+// changes nothing.
+func (x *Matcher) Accept(id int32) (err error) {
+	v := x.m.vocab
+	if slices.Contains(v.eos, id) {
+		if x.ended || !x.Done() {
+			return &Error{Msg: "the text may not end here"}
+		}
+		x.ended = true
+		return nil
+	}
+	if x.ended || id < 0 || int(id) >= len(v.tokens) || len(v.tokens[id]) == 0 {
+		return &Error{Msg: "the grammar does not allow this token"}
+	}
+	return x.AcceptBytes(v.tokens[id])
+}
+
+// AcceptBytes appends bytes to the text, all of them or, with an error, none.
+func (x *Matcher) AcceptBytes(text []byte) (err error) {
+	defer protect(&err)
+	x.m.mu.Lock()
+	defer x.m.mu.Unlock()
+	now := x.threads
+	for i, b := range text {
+		now = x.m.step(now, b, make([]thread, 0, 4))
+		if len(now) == 0 {
+			return &Error{Msg: "the grammar does not allow " + quoteShort(string(text[i:])) + " here"}
+		}
+	}
+	x.threads = now
+	return nil
+}
+
+// Done reports whether the text may end here.
+func (x *Matcher) Done() bool {
+	x.m.mu.Lock()
+	defer x.m.mu.Unlock()
+	return x.ended || x.m.complete(x.threads)
+}
+
+// Forced is the text that must come next: every continuation begins with it.
+func (x *Matcher) Forced() (text []byte, err error) {
+	defer protect(&err)
+	if x.ended {
+		return nil, nil
+	}
+	x.m.mu.Lock()
+	defer x.m.mu.Unlock()
+	now := x.threads
+	for len(text) < 4096 {
+		b, ok := x.m.forced(now)
+		if !ok {
+			break
+		}
+		text = append(text, b)
+		now = x.m.step(now, b, make([]thread, 0, 4))
+	}
+	return text, nil
+}

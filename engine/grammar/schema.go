@@ -1,0 +1,267 @@
+package grammar
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// site is one schema inside the document.
+type site struct {
+	id      int
+	pointer string
+	base    *url.URL
+	v       *value
+}
+
+func (s *site) fail(keyword, msg string) *Error {
+	p := s.pointer
+	if keyword != "" {
+		p += "/" + escapePointer(keyword)
+	}
+	return &Error{Pointer: p, Keyword: keyword, Msg: keyword + ": " + msg}
+}
+
+func escapePointer(s string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(s, "~", "~0"), "/", "~1")
+}
+
+// schemaCompiler turns a document into rules. A rule stands for a conjunction of sites,
+// because allOf, $ref and siblings all constrain the same value.
+type schemaCompiler struct {
+	g       *builder
+	o       Options
+	sites   map[*value]*site
+	anchors map[string]*site // by absolute URI, fragments included
+	root    *site
+	rules   []expr
+	byKey   map[string]int
+	inline  map[int]expr // finished rules that are better written out
+	space   expr
+	any     int // rule of any value, -1 until needed
+}
+
+// enforced are the keywords that constrain and are compiled.
+var enforced = strings.Fields(`$ref $dynamicRef type enum const allOf anyOf oneOf properties required additionalProperties patternProperties
+	propertyNames minProperties maxProperties items prefixItems additionalItems minItems maxItems pattern format minLength
+	maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf not minContains maxContains uniqueItems
+	if then else nullable`)
+
+// refused are the keywords that constrain and cannot be compiled.
+var refused = strings.Fields(`$recursiveRef contains dependentRequired dependentSchemas dependencies unevaluatedItems
+	unevaluatedProperties`)
+
+// CompileSchema makes the grammar of the JSON texts that are valid by a JSON Schema
+// (draft 2020-12, and what older drafts spell differently). Members come in the
+// order in which the schema declares them, undeclared ones after them. A keyword that
+// cannot be enforced is an *Error with its JSON pointer. Unknown keywords are
+// annotations, as the standard has it.
+func CompileSchema(v *Vocabulary, schema []byte, o Options) (gr *Grammar, err error) {
+	defer protect(&err)
+	g := begin(len(schema), o)
+	doc, err := parseValue(schema, o.Limits.withDefaults().Depth)
+	if err != nil {
+		return nil, &Error{Msg: "the schema is not JSON: " + err.Error()}
+	}
+	c := &schemaCompiler{g: g, o: o, sites: map[*value]*site{}, anchors: map[string]*site{}, byKey: map[string]int{},
+		inline: map[int]expr{}, any: -1, space: empty}
+	if !o.Compact {
+		c.space = g.star(g.bytes(byteSet{}.with(" \t\n\r")))
+	}
+	c.index(doc, "", &url.URL{})
+	c.root = c.sites[doc]
+	c.rules = append(c.rules, never)
+	e, err := c.compile([]*site{c.root})
+	if err != nil {
+		return nil, err
+	}
+	c.rules[0] = e
+	return finish(g, v, c.rules)
+}
+
+// index finds the schemas that have a URI, and gives every object and boolean a site.
+func (c *schemaCompiler) index(v *value, pointer string, base *url.URL) {
+	if v.kind == kObject {
+		id := v.get("$id")
+		if id != nil && id.kind == kString {
+			if u, err := base.Parse(id.text); err == nil {
+				base = u
+			}
+		}
+		s := &site{id: len(c.sites), pointer: pointer, base: base, v: v}
+		c.sites[v] = s
+		if id != nil || pointer == "" {
+			c.anchors[strings.TrimSuffix(base.String(), "#")] = s
+		}
+		for _, k := range []string{"$anchor", "$dynamicAnchor"} {
+			if a := v.get(k); a != nil && a.kind == kString {
+				u := *base
+				u.Fragment = a.text
+				c.anchors[u.String()] = s
+			}
+		}
+	} else {
+		c.sites[v] = &site{id: len(c.sites), pointer: pointer, base: base, v: v}
+	}
+	for i, e := range v.elem {
+		name := strconv.Itoa(i)
+		if v.kind == kObject {
+			name = escapePointer(v.keys[i])
+			if name == "enum" || name == "const" || name == "examples" || name == "default" {
+				continue
+			}
+		}
+		c.index(e, pointer+"/"+name, base)
+	}
+}
+
+// child is the site of a subschema.
+func (c *schemaCompiler) child(parent *site, v *value, path string) *site {
+	if s, ok := c.sites[v]; ok {
+		return s
+	}
+	s := &site{id: len(c.sites), pointer: parent.pointer + path, base: parent.base, v: v}
+	c.sites[v] = s
+	return s
+}
+
+// resolve finds what a $ref means.
+func (c *schemaCompiler) resolve(s *site, ref string) (*site, error) {
+	u, err := s.base.Parse(ref)
+	if err != nil {
+		return nil, s.fail("$ref", "the reference cannot be read: "+err.Error())
+	}
+	if t, ok := c.anchors[u.String()]; ok {
+		return t, nil
+	}
+	fragment := u.Fragment
+	bare := *u
+	bare.Fragment, bare.RawFragment = "", ""
+	at, ok := c.anchors[bare.String()]
+	if !ok && strings.HasPrefix(ref, "#") {
+		at, ok = c.root, true
+	}
+	if !ok || fragment != "" && fragment[0] != '/' {
+		return nil, s.fail("$ref", "there is no schema "+quoteShort(ref)+" in the document")
+	}
+	v, pointer := at.v, at.pointer
+	if fragment != "" {
+		for _, part := range strings.Split(fragment[1:], "/") {
+			part = strings.ReplaceAll(strings.ReplaceAll(part, "~1", "/"), "~0", "~")
+			pointer += "/" + escapePointer(part)
+			if v = step(v, part); v == nil {
+				return nil, s.fail("$ref", "there is no schema "+quoteShort(ref)+" in the document")
+			}
+		}
+	}
+	if t, ok := c.sites[v]; ok {
+		return t, nil
+	}
+	return c.child(&site{pointer: pointer, base: at.base}, v, ""), nil
+}
+
+func step(v *value, part string) *value {
+	if v.kind == kArray {
+		i, err := strconv.Atoi(part)
+		if err != nil || i < 0 || i >= len(v.elem) {
+			return nil
+		}
+		return v.elem[i]
+	}
+	return v.get(part)
+}
+
+// compile is the expression for a value that all the sites allow: a call, or the
+// literal texts themselves.
+func (c *schemaCompiler) compile(sites []*site) (expr, error) {
+	sites = slices.Clone(sites)
+	slices.SortStableFunc(sites, func(a, b *site) int { return a.id - b.id })
+	sites = slices.Compact(sites)
+	if len(sites) > 1 {
+		sites = slices.DeleteFunc(sites, func(s *site) bool { return s.v.kind == kTrue || s.v.kind == kObject && len(s.v.keys) == 0 })
+	}
+	if len(sites) == 0 {
+		return c.anyValue()
+	}
+	var key []byte
+	for _, s := range sites {
+		key = strconv.AppendInt(key, int64(s.id), 36)
+		key = append(key, ' ')
+	}
+	if r, ok := c.byKey[string(key)]; ok {
+		if e, ok := c.inline[r]; ok {
+			return e, nil
+		}
+		return c.g.call(r), nil
+	}
+	if len(sites) == 1 && (sites[0].v.kind == kTrue || sites[0].v.kind == kObject && len(sites[0].v.keys) == 0) {
+		return c.anyValue()
+	}
+	r := len(c.rules)
+	c.rules = append(c.rules, never)
+	c.byKey[string(key)] = r
+	shapes, err := c.shapes(sites)
+	if err != nil {
+		return never, err
+	}
+	alts := make([]expr, 0, len(shapes))
+	small := true
+	for _, s := range shapes {
+		e, err := c.shape(s)
+		if err != nil {
+			return never, err
+		}
+		alts = append(alts, e)
+		small = small && s.literal()
+	}
+	e := c.g.or(alts...)
+	c.rules[r] = e
+	if small || e == never {
+		c.inline[r] = e
+		return e, nil
+	}
+	for other, x := range c.rules[:r] {
+		if x == e && other > 0 { // the same language again: share its masks
+			c.inline[r] = c.g.call(other)
+			return c.inline[r], nil
+		}
+	}
+	return c.g.call(r), nil
+}
+
+func (c *schemaCompiler) anyValue() (expr, error) {
+	if c.any >= 0 {
+		return c.g.call(c.any), nil
+	}
+	g := c.g
+	c.any = len(c.rules)
+	c.rules = append(c.rules, never, never, never)
+	text, num := c.any+1, c.any+2
+	self := g.call(c.any)
+	n, err := g.number(numbers{}, false, false)
+	if err != nil {
+		return never, err
+	}
+	c.rules[text] = g.seq(g.byte('"'), g.textStar, g.byte('"'))
+	c.rules[num] = n
+	member := g.seq(g.call(text), c.space, g.byte(':'), c.space, self)
+	c.rules[c.any] = g.or(g.literal("null"), g.literal("true"), g.literal("false"), g.call(text), g.call(num),
+		c.bracket('[', c.list(self), ']'), c.bracket('{', c.list(member), '}'))
+	return self, nil
+}
+
+// bracket puts delimiters and white space round what is between them.
+func (c *schemaCompiler) bracket(open byte, inside expr, end byte) expr {
+	return c.g.seq(c.g.byte(open), c.space, inside, c.g.byte(end))
+}
+
+// item is an element and the white space after it.
+func (c *schemaCompiler) item(e expr) expr { return c.g.concat(e, c.space) }
+
+func (c *schemaCompiler) comma() expr { return c.g.concat(c.g.byte(','), c.space) }
+
+// list is any number of elements.
+func (c *schemaCompiler) list(e expr) expr {
+	return c.g.optional(c.g.concat(c.item(e), c.g.star(c.g.concat(c.comma(), c.item(e)))))
+}

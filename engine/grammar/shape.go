@@ -1,0 +1,698 @@
+package grammar
+
+import (
+	"fmt"
+	"regexp/syntax"
+	"slices"
+)
+
+// types is a set of JSON types.
+type types uint8
+
+const (
+	tNull types = 1 << iota
+	tFalse
+	tTrue
+	tNumber
+	tString
+	tArray
+	tObject
+	tAll = tNull | tFalse | tTrue | tNumber | tString | tArray | tObject
+)
+
+var typeNames = map[string]types{"null": tNull, "boolean": tFalse | tTrue, "number": tNumber, "integer": tNumber,
+	"string": tString, "array": tArray, "object": tObject}
+
+// shape is a conjunction without alternatives: what each type must satisfy.
+type shape struct {
+	site    *site // to name in errors
+	sites   []*site
+	types   types
+	integer bool
+	enum    []*value // nil: any
+	num     numbers
+	minLen  int
+	maxLen  int // < 0: any
+	text    []expr
+	minItem int
+	maxItem int
+	minProp int
+	maxProp int
+	needs   []string
+	names   []expr // what member names must be, without quotes
+}
+
+// literal reports whether the shape is a few fixed texts.
+func (s *shape) literal() bool {
+	return s.enum != nil && len(s.enum) <= 16 || s.types&^(tNull|tFalse|tTrue) == 0
+}
+
+// maxShapes bounds the product of alternatives.
+const maxShapes = 512
+
+// shapes expands references and alternatives.
+func (c *schemaCompiler) shapes(sites []*site) ([]*shape, error) {
+	var out []*shape
+	x := expansion{c: c, budget: maxShapes}
+	todo := make([]*path, 0, len(sites))
+	for _, s := range sites {
+		todo = append(todo, &path{s, nil})
+	}
+	err := x.expand(todo, nil, nil, &out)
+	return out, err
+}
+
+type expansion struct {
+	c      *schemaCompiler
+	budget int
+}
+
+// path is a site and the sites that led to it, all for the same value.
+type path struct {
+	*site
+	up *path
+}
+
+// choice is an anyOf or oneOf.
+type choice struct {
+	at       *site
+	branches []*path
+	one      bool
+}
+
+// expand works off todo into done, and then the alternatives.
+func (x *expansion) expand(todo []*path, done []*site, choices []choice, out *[]*shape) error {
+	done, choices = slices.Clone(done), slices.Clone(choices)
+	for len(todo) > 0 {
+		p := todo[0]
+		todo = todo[1:]
+		for up := p.up; up != nil; up = up.up {
+			if up.site == p.site {
+				return p.fail("", "the schema refers to itself without a value between")
+			}
+		}
+		if slices.Contains(done, p.site) {
+			continue
+		}
+		done = append(done, p.site)
+		switch p.v.kind {
+		case kFalse:
+			return nil
+		case kTrue:
+			continue
+		case kObject:
+		default:
+			return p.fail("", "a schema must be an object or a boolean")
+		}
+		more, ch, err := x.parts(p)
+		if err != nil {
+			return err
+		}
+		todo = append(slices.Clone(more), todo...)
+		choices = append(choices, ch...)
+	}
+	return x.choose(choices, done, out)
+}
+
+func (x *expansion) choose(choices []choice, done []*site, out *[]*shape) error {
+	if x.budget--; x.budget < 0 {
+		return done[0].fail("", fmt.Sprintf("more than %d combinations of alternatives", maxShapes))
+	}
+	if len(choices) == 0 {
+		s, err := x.c.merge(done)
+		if err == nil && s != nil {
+			*out = append(*out, s)
+		}
+		return err
+	}
+	ch := choices[0]
+	found := make([][]*shape, len(ch.branches))
+	for i, b := range ch.branches {
+		if err := x.expand([]*path{b}, done, choices[1:], &found[i]); err != nil {
+			return err
+		}
+		*out = append(*out, found[i]...)
+	}
+	if ch.one {
+		return x.exclusive(ch, found)
+	}
+	return nil
+}
+
+// exclusive proves that no value is in two branches of a oneOf.
+func (x *expansion) exclusive(ch choice, found [][]*shape) error {
+	for i := range found {
+		for j := range i {
+			for _, a := range found[i] {
+				for _, b := range found[j] {
+					if !x.c.disjoint(a, b, 3) {
+						return ch.at.fail("oneOf", fmt.Sprintf("branches %d and %d are not known to exclude each other", j, i))
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// parts are the sites that hold along with p, and its alternatives.
+func (x *expansion) parts(p *path) (todo []*path, choices []choice, err error) {
+	c, s := x.c, p.site
+	for i, k := range s.v.keys {
+		v := s.v.elem[i]
+		switch k {
+		case "$ref", "$dynamicRef":
+			if v.kind != kString {
+				return nil, nil, s.fail(k, "it must be a string")
+			}
+			t, err := c.resolve(s, v.text)
+			if err != nil {
+				return nil, nil, err
+			}
+			if k == "$dynamicRef" && t.v.get("$dynamicAnchor") != nil {
+				return nil, nil, s.fail(k, "not supported where it meets a $dynamicAnchor")
+			}
+			todo = append(todo, &path{t, p})
+		case "allOf", "anyOf", "oneOf":
+			if v.kind != kArray || len(v.elem) == 0 {
+				return nil, nil, s.fail(k, "it must be a list of schemas that is not empty")
+			}
+			var branches []*path
+			for j, b := range v.elem {
+				branches = append(branches, &path{c.child(s, b, fmt.Sprintf("/%s/%d", k, j)), p})
+			}
+			if k == "allOf" {
+				todo = append(todo, branches...)
+				continue
+			}
+			choices = append(choices, choice{s, branches, k == "oneOf"})
+		case "if":
+			t, err := c.conditional(s, v)
+			if err != nil {
+				return nil, nil, err
+			}
+			if t != nil {
+				todo = append(todo, &path{t, p})
+			}
+		}
+	}
+	return todo, choices, nil
+}
+
+// conditional takes if, then, else where the condition is fixed; others are refused.
+func (c *schemaCompiler) conditional(s *site, cond *value) (*site, error) {
+	then, other := s.v.get("then"), s.v.get("else")
+	switch {
+	case then == nil && other == nil:
+		return nil, nil
+	case cond.kind == kTrue && then != nil:
+		return c.child(s, then, "/then"), nil
+	case cond.kind == kFalse && other != nil:
+		return c.child(s, other, "/else"), nil
+	case cond.kind == kTrue || cond.kind == kFalse:
+		return nil, nil
+	}
+	return nil, s.fail("if", "conditions are not supported")
+}
+
+// merge reads the keywords of all sites into one shape; nil when nothing fits it.
+func (c *schemaCompiler) merge(sites []*site) (*shape, error) {
+	s := &shape{sites: sites, types: tAll, maxLen: -1, maxItem: -1, maxProp: -1}
+	if len(sites) > 0 {
+		s.site = sites[0]
+	}
+	for _, at := range sites {
+		for i, k := range at.v.keys {
+			if err := c.keyword(s, at, k, at.v.elem[i]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if s.enum != nil {
+		if err := c.filter(s); err != nil {
+			return nil, err
+		}
+	}
+	if s.types == 0 || s.enum != nil && len(s.enum) == 0 {
+		return nil, nil
+	}
+	return s, nil
+}
+
+func (c *schemaCompiler) keyword(s *shape, at *site, k string, v *value) error {
+	switch k {
+	case "type":
+		return typeKeyword(s, at, v)
+	case "enum":
+		if v.kind != kArray {
+			return at.fail(k, "it must be a list")
+		}
+		s.intersect(v.elem)
+	case "const":
+		s.intersect([]*value{v})
+	case "nullable":
+		if v.kind == kTrue {
+			return at.fail(k, "not a keyword of JSON Schema; use a list of types")
+		}
+	case "not":
+		return c.negation(s, at, v)
+	case "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf":
+		return numberKeyword(s, at, k, v)
+	case "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties":
+		return countKeyword(s, at, k, v)
+	case "pattern":
+		return c.patternKeyword(s, at, k, v)
+	case "format":
+		return c.formatKeyword(s, at, v)
+	case "required":
+		if v.kind == kTrue || v.kind == kFalse {
+			return at.fail(k, "it must be a list of names")
+		}
+		for _, e := range v.elem {
+			if e.kind != kString {
+				return at.fail(k, "it must be a list of names")
+			}
+			if !slices.Contains(s.needs, e.text) {
+				s.needs = append(s.needs, e.text)
+			}
+		}
+	case "propertyNames":
+		return c.namesKeyword(s, at, v)
+	case "uniqueItems":
+		if v.kind == kTrue {
+			if m := at.v.get("maxItems"); m == nil || m.kind != kNumber || m.text != "1" && m.text != "0" {
+				return at.fail(k, "not supported")
+			}
+		}
+	default:
+		return c.otherKeyword(at, k, v)
+	}
+	return nil
+}
+
+// otherKeyword refuses what would have to be enforced and is not. Those that shape.go
+// reads from the sites later are in the list of enforced ones.
+func (c *schemaCompiler) otherKeyword(at *site, k string, v *value) error {
+	if !slices.Contains(refused, k) {
+		return nil
+	}
+	if k == "unevaluatedItems" || k == "unevaluatedProperties" {
+		if v.kind == kTrue {
+			return nil
+		}
+	}
+	if (k == "dependentRequired" || k == "dependentSchemas" || k == "dependencies") && v.kind == kObject && len(v.keys) == 0 {
+		return nil
+	}
+	return at.fail(k, "not supported")
+}
+
+func typeKeyword(s *shape, at *site, v *value) error {
+	names := []*value{v}
+	if v.kind == kArray {
+		names = v.elem
+	}
+	var set types
+	integer := true
+	for _, n := range names {
+		t, ok := typeNames[n.text]
+		if n.kind != kString || !ok {
+			return at.fail("type", "there is no type "+quoteShort(string(n.compact(nil))))
+		}
+		set |= t
+		if n.text == "number" {
+			integer = false
+		}
+	}
+	s.types &= set
+	s.integer = s.integer || integer && set&tNumber != 0
+	return nil
+}
+
+func (s *shape) intersect(list []*value) {
+	var out []*value
+	for _, v := range list {
+		same := func(w *value) bool { return w.equal(v) }
+		if (s.enum == nil || slices.ContainsFunc(s.enum, same)) && !slices.ContainsFunc(out, same) {
+			out = append(out, v)
+		}
+	}
+	s.enum = append([]*value{}, out...)
+}
+
+// negation takes the few forms of not that leave a shape.
+func (c *schemaCompiler) negation(s *shape, at *site, v *value) error {
+	switch {
+	case v.kind == kFalse:
+		return nil
+	case v.kind == kTrue || v.kind == kObject && len(v.keys) == 0:
+		s.types = 0
+		return nil
+	}
+	var t shape
+	if v.kind == kObject && len(v.keys) == 1 && v.keys[0] == "type" {
+		t.types = tAll
+		if err := typeKeyword(&t, c.child(at, v, "/not"), v.elem[0]); err != nil {
+			return err
+		}
+		if !t.integer {
+			s.types &^= t.types
+			return nil
+		}
+	}
+	return at.fail("not", "not supported except for types other than integer")
+}
+
+func numberKeyword(s *shape, at *site, k string, v *value) error {
+	if v.kind == kFalse || v.kind == kTrue {
+		if k == "exclusiveMinimum" || k == "exclusiveMaximum" { // draft 4: read with minimum, maximum
+			return nil
+		}
+	}
+	if v.kind != kNumber {
+		return at.fail(k, "it must be a number")
+	}
+	r := v.rat()
+	if r == nil {
+		return at.fail(k, "the number is too large or too small")
+	}
+	strict := func(key string) bool { x := at.v.get(key); return x != nil && x.kind == kTrue }
+	switch k {
+	case "minimum":
+		s.num.atLeast(r, strict("exclusiveMinimum"))
+	case "maximum":
+		s.num.atMost(r, strict("exclusiveMaximum"))
+	case "exclusiveMinimum":
+		s.num.atLeast(r, true)
+	case "exclusiveMaximum":
+		s.num.atMost(r, true)
+	case "multipleOf":
+		if r.Sign() <= 0 {
+			return at.fail(k, "it must be more than 0")
+		}
+		s.num.multiples = append(s.num.multiples, r)
+	}
+	return nil
+}
+
+func countKeyword(s *shape, at *site, k string, v *value) error {
+	n, err := v.count()
+	if err != nil {
+		return at.fail(k, err.Error())
+	}
+	least := func(p *int) { *p = max(*p, n) }
+	most := func(p *int) {
+		if *p < 0 || n < *p {
+			*p = n
+		}
+	}
+	switch k {
+	case "minLength":
+		least(&s.minLen)
+	case "maxLength":
+		most(&s.maxLen)
+	case "minItems":
+		least(&s.minItem)
+	case "maxItems":
+		most(&s.maxItem)
+	case "minProperties":
+		least(&s.minProp)
+	case "maxProperties":
+		most(&s.maxProp)
+	}
+	return nil
+}
+
+func (c *schemaCompiler) patternKeyword(s *shape, at *site, k string, v *value) error {
+	if v.kind != kString {
+		return at.fail(k, "it must be a string")
+	}
+	e, err := c.g.search(v.text, c.g.jsonChar, ecma)
+	if err != nil {
+		return at.fail(k, err.Error())
+	}
+	s.text = append(s.text, e)
+	return nil
+}
+
+func (c *schemaCompiler) formatKeyword(s *shape, at *site, v *value) error {
+	if v.kind != kString {
+		return at.fail("format", "it must be a string")
+	}
+	p, ok := formats[v.text]
+	if !ok {
+		if s.types&tString == 0 {
+			return nil // formats such as int32 say nothing about strings
+		}
+		if t := at.v.get("type"); t != nil && t.kind == kString && t.text != "string" {
+			return nil
+		}
+		return at.fail("format", "the format "+quoteShort(v.text)+" is not supported")
+	}
+	e, err := c.g.whole(p, c.g.jsonChar, syntax.Perl)
+	if err != nil {
+		return at.fail("format", err.Error())
+	}
+	s.text = append(s.text, e)
+	return nil
+}
+
+// namesKeyword takes the constraints of propertyNames that a string can have.
+func (c *schemaCompiler) namesKeyword(s *shape, at *site, v *value) error {
+	shapes, err := c.shapes([]*site{c.child(at, v, "/propertyNames")})
+	if err != nil {
+		return err
+	}
+	var alts []expr
+	for _, n := range shapes {
+		if n.enum != nil {
+			for _, w := range n.enum {
+				if w.kind == kString {
+					alts = append(alts, c.characters(w.text))
+				}
+			}
+			continue
+		}
+		if n.types&tString != 0 {
+			alts = append(alts, c.content(n))
+		}
+	}
+	s.names = append(s.names, c.g.or(alts...))
+	return nil
+}
+
+// characters is s inside quotes in every form.
+func (c *schemaCompiler) characters(s string) expr {
+	e := empty
+	runes := []rune(s)
+	for _, r := range slices.Backward(runes) {
+		e = c.g.concat(c.g.jsonChar(runeSet{r, r}), e)
+	}
+	return e
+}
+
+// filter keeps the values of enum that the other constraints allow.
+func (c *schemaCompiler) filter(s *shape) error {
+	var text expr
+	var out []*value
+	for _, v := range s.enum {
+		ok := s.types&kindType(v.kind) != 0
+		switch {
+		case !ok:
+		case v.kind == kNumber:
+			r := v.rat()
+			if r == nil {
+				return s.site.fail("enum", "a number is too large")
+			}
+			ok = s.num.admits(r) && (!s.integer || r.IsInt())
+		case v.kind == kString && (s.minLen > 0 || s.maxLen >= 0 || len(s.text) > 0):
+			if text == unknown {
+				text = c.content(s)
+			}
+			q := quoteJSON(v.text)
+			ok = c.g.matches(text, q[1:len(q)-1])
+		case v.kind == kArray || v.kind == kObject:
+			if k := structural(s, v.kind); k != "" {
+				return s.site.fail("enum", "together with "+k+" it is not supported for arrays and objects")
+			}
+		}
+		if ok {
+			out = append(out, v)
+		}
+	}
+	s.enum = append([]*value{}, out...)
+	return nil
+}
+
+// structural names a keyword about arrays or objects that stands beside an enum.
+func structural(s *shape, k kind) string {
+	words := []string{"items", "prefixItems", "additionalItems", "minItems", "maxItems"}
+	if k == kObject {
+		words = []string{"properties", "required", "additionalProperties", "patternProperties", "propertyNames", "minProperties", "maxProperties"}
+	}
+	for _, at := range s.sites {
+		for _, w := range words {
+			if at.v.get(w) != nil {
+				return w
+			}
+		}
+	}
+	return ""
+}
+
+func kindType(k kind) types {
+	return types(1) << k
+}
+
+// content is the inside of a string of the shape.
+func (c *schemaCompiler) content(s *shape) expr {
+	parts := slices.Clone(s.text)
+	if s.minLen > 0 || s.maxLen >= 0 || len(parts) == 0 {
+		parts = append(parts, c.g.repeat(c.g.nodes[c.g.textStar].a, s.minLen, s.maxLen))
+	}
+	return c.g.and(parts...)
+}
+
+// shape is the expression of the values of a shape.
+func (c *schemaCompiler) shape(s *shape) (expr, error) {
+	g := c.g
+	if s.enum != nil {
+		alts := make([]expr, 0, len(s.enum))
+		for _, v := range s.enum {
+			e, err := c.constant(v)
+			if err != nil {
+				return never, err
+			}
+			alts = append(alts, e)
+		}
+		return g.or(alts...), nil
+	}
+	if s.types == tAll && s.free() {
+		return c.anyValue()
+	}
+	var alts []expr
+	for i, word := range []string{"null", "false", "true"} {
+		if s.types&(tNull<<i) != 0 {
+			alts = append(alts, g.literal(word))
+		}
+	}
+	add := func(t types, make func(*shape) (expr, error)) error {
+		if s.types&t == 0 {
+			return nil
+		}
+		e, err := make(s)
+		alts = append(alts, e)
+		return err
+	}
+	for _, p := range []struct {
+		t types
+		f func(*shape) (expr, error)
+	}{{tNumber, c.numberValue}, {tString, c.stringValue}, {tArray, c.array}, {tObject, c.object}} {
+		if err := add(p.t, p.f); err != nil {
+			return never, err
+		}
+	}
+	return g.or(alts...), nil
+}
+
+// free reports whether nothing but annotations is said.
+func (s *shape) free() bool {
+	for _, at := range s.sites {
+		for _, k := range at.v.keys {
+			if slices.Contains(enforced, k) && k != "$ref" && k != "allOf" && k != "anyOf" && k != "oneOf" {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (c *schemaCompiler) numberValue(s *shape) (expr, error) {
+	e, err := c.g.number(s.num, s.integer, c.o.DotZero)
+	if err != nil {
+		k := "multipleOf"
+		if len(s.num.multiples) == 0 {
+			k = "minimum"
+		}
+		return never, s.keywordSite(k).fail(k, err.Error())
+	}
+	return c.called(e), nil
+}
+
+// keywordSite is the site that has keyword k.
+func (s *shape) keywordSite(k string) *site {
+	for _, at := range s.sites {
+		if at.v.get(k) != nil {
+			return at
+		}
+	}
+	return s.site
+}
+
+func (c *schemaCompiler) stringValue(s *shape) (expr, error) {
+	q := c.g.byte('"')
+	return c.called(c.g.seq(q, c.content(s), q)), nil
+}
+
+// called makes a rule of e, so that its states are shared by all who use it.
+func (c *schemaCompiler) called(e expr) expr {
+	if e == never {
+		return never
+	}
+	key := fmt.Sprintf("=%d", e)
+	r, ok := c.byKey[key]
+	if !ok {
+		r = len(c.rules)
+		c.rules = append(c.rules, e)
+		c.byKey[key] = r
+	}
+	return c.g.call(r)
+}
+
+// constant is one value, numbers in the forms that writers give them.
+func (c *schemaCompiler) constant(v *value) (expr, error) {
+	g := c.g
+	switch v.kind {
+	case kString:
+		return g.jsonText(v.text, false), nil
+	case kNumber:
+		return c.constantNumber(v)
+	case kArray, kObject:
+		list := make([]expr, 0, len(v.elem))
+		for i, x := range v.elem {
+			e, err := c.constant(x)
+			if err != nil {
+				return never, err
+			}
+			if v.kind == kObject {
+				e = g.seq(g.jsonText(v.keys[i], false), c.space, g.byte(':'), c.space, e)
+			}
+			if i > 0 {
+				e = g.concat(c.comma(), e)
+			}
+			list = append(list, c.item(e))
+		}
+		if v.kind == kObject {
+			return c.bracket('{', g.seq(list...), '}'), nil
+		}
+		return c.bracket('[', g.seq(list...), ']'), nil
+	}
+	return g.literal(string(v.compact(nil))), nil
+}
+
+func (c *schemaCompiler) constantNumber(v *value) (expr, error) {
+	g := c.g
+	forms := []expr{g.literal(v.text)}
+	if r := v.rat(); r != nil {
+		if r.IsInt() {
+			whole := g.literal(r.Num().String())
+			if c.o.DotZero {
+				whole = g.concat(whole, g.optional(g.literal(".0")))
+			}
+			forms = append(forms, whole)
+		} else if n, exact := r.FloatPrec(); exact && n < 100 {
+			forms = append(forms, g.literal(r.FloatString(n)))
+		}
+	}
+	return g.or(forms...), nil
+}

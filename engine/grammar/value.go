@@ -1,0 +1,210 @@
+package grammar
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/big"
+	"strconv"
+	"strings"
+)
+
+// value is a JSON value with the order of its members and the spelling of its numbers.
+type value struct {
+	kind kind
+	text string // of a string, or a number as written
+	keys []string
+	elem []*value // of an object in the order of keys, or of an array
+}
+
+type kind uint8
+
+const (
+	kNull kind = iota
+	kFalse
+	kTrue
+	kNumber
+	kString
+	kArray
+	kObject
+)
+
+func (v *value) get(key string) *value {
+	if v == nil || v.kind != kObject {
+		return nil
+	}
+	for i, k := range v.keys {
+		if k == key {
+			return v.elem[i]
+		}
+	}
+	return nil
+}
+
+func parseValue(src []byte, depth int) (*value, error) {
+	d := json.NewDecoder(bytes.NewReader(src))
+	d.UseNumber()
+	v, err := readValue(d, depth)
+	if err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, &Error{Msg: "there is something after the JSON value"}
+	}
+	return v, nil
+}
+
+func readValue(d *json.Decoder, depth int) (*value, error) {
+	t, err := d.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch t := t.(type) {
+	case nil:
+		return &value{kind: kNull}, nil
+	case bool:
+		if t {
+			return &value{kind: kTrue}, nil
+		}
+		return &value{kind: kFalse}, nil
+	case json.Number:
+		if len(t) > 4096 {
+			return nil, &Error{Msg: "a number is longer than 4096 digits"}
+		}
+		return &value{kind: kNumber, text: string(t)}, nil
+	case string:
+		return &value{kind: kString, text: t}, nil
+	}
+	if depth == 0 {
+		return nil, &Error{Msg: "the schema is nested too deeply"}
+	}
+	return readContainer(d, t.(json.Delim), depth-1)
+}
+
+func readContainer(d *json.Decoder, open json.Delim, depth int) (*value, error) {
+	v := &value{kind: kArray}
+	if open == '{' {
+		v.kind = kObject
+	}
+	index := map[string]int{}
+	for d.More() {
+		at := len(v.elem)
+		if v.kind == kObject {
+			t, err := d.Token()
+			if err != nil {
+				return nil, err
+			}
+			key := t.(string)
+			if i, ok := index[key]; ok {
+				at = i // the last of equal keys counts
+			} else {
+				index[key] = at
+				v.keys = append(v.keys, key)
+			}
+		}
+		e, err := readValue(d, depth)
+		if err != nil {
+			return nil, err
+		}
+		if at < len(v.elem) {
+			v.elem[at] = e
+			continue
+		}
+		v.elem = append(v.elem, e)
+	}
+	_, err := d.Token()
+	return v, err
+}
+
+// compact writes v without white space, members in their order.
+func (v *value) compact(b []byte) []byte {
+	switch v.kind {
+	case kNull:
+		return append(b, "null"...)
+	case kFalse:
+		return append(b, "false"...)
+	case kTrue:
+		return append(b, "true"...)
+	case kNumber:
+		return append(b, v.text...)
+	case kString:
+		return append(b, quoteJSON(v.text)...)
+	}
+	open, end := byte('['), byte(']')
+	if v.kind == kObject {
+		open, end = '{', '}'
+	}
+	b = append(b, open)
+	for i, e := range v.elem {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if v.kind == kObject {
+			b = append(append(b, quoteJSON(v.keys[i])...), ':')
+		}
+		b = e.compact(b)
+	}
+	return append(b, end)
+}
+
+// rat is the exact number; nil if its exponent is beyond reason.
+func (v *value) rat() *big.Rat {
+	if i := strings.IndexAny(v.text, "eE"); i >= 0 {
+		if e, err := strconv.Atoi(v.text[i+1:]); err != nil || e > 400 || e < -400 {
+			return nil
+		}
+	}
+	r, ok := new(big.Rat).SetString(v.text)
+	if !ok {
+		return nil
+	}
+	return r
+}
+
+// equal is equality as JSON Schema has it: numbers by value, objects without order.
+func (v *value) equal(w *value) bool {
+	if v.kind != w.kind || len(v.elem) != len(w.elem) {
+		return false
+	}
+	switch v.kind {
+	case kString:
+		return v.text == w.text
+	case kNumber:
+		a, b := v.rat(), w.rat()
+		if a == nil || b == nil {
+			return v.text == w.text
+		}
+		return a.Cmp(b) == 0
+	}
+	for i, e := range v.elem {
+		o := w.elem[i]
+		if v.kind == kObject {
+			if o = w.get(v.keys[i]); o == nil {
+				return false
+			}
+		}
+		if !e.equal(o) {
+			return false
+		}
+	}
+	return true
+}
+
+// count is the value of a keyword that takes a whole number of at least 0.
+func (v *value) count() (int, error) {
+	if v.kind != kNumber {
+		return 0, fmt.Errorf("it must be a number")
+	}
+	r := v.rat()
+	if r == nil || !r.IsInt() || r.Sign() < 0 {
+		return 0, fmt.Errorf("it must be a whole number of at least 0")
+	}
+	if !r.Num().IsInt64() || r.Num().Int64() > 1<<30 {
+		return 1 << 30, nil
+	}
+	return int(r.Num().Int64()), nil
+}

@@ -1,0 +1,130 @@
+package grammar
+
+import (
+	"bytes"
+	"slices"
+	"unicode/utf8"
+)
+
+// Vocabulary is the tokens of a model as bytes, arranged as tries. It is immutable and
+// shared by all grammars.
+type Vocabulary struct {
+	tokens [][]byte
+	eos    []int32
+	words  int    // of a mask
+	full   *trie  // every token
+	slices []slab // common parts of strings taken out, most first
+}
+
+// slab is a set of tokens that are nothing but characters which a JSON string holds as
+// they are, at most chars of them (< 0: any number), and the trie of all other tokens.
+// Where a grammar allows any such characters, the set is allowed without a walk.
+// The idea of slices is from llguidance (guidance-ai).
+type slab struct {
+	chars int
+	mask  []uint64
+	rest  *trie
+}
+
+// trie lists its nodes depth first: a node's subtree is the span after it.
+type trie struct {
+	nodes []trieNode
+	twins []twin
+}
+
+// twin is a token with the same bytes as another one that is in the trie.
+type twin struct{ of, id int32 }
+
+type trieNode struct {
+	token int32 // -1: none ends here
+	end   int32 // index after the subtree
+	depth uint16
+	b     byte
+}
+
+// NewVocabulary arranges tokens: the bytes of each token id, nil for ids that a
+// grammar never allows (special tokens). eos are the ids that end an answer; they are
+// allowed exactly where the text may end. tokens must not change afterwards.
+func NewVocabulary(tokens [][]byte, eos []int32) *Vocabulary {
+	v := &Vocabulary{tokens: tokens, eos: eos, words: (len(tokens) + 63) / 64}
+	order := make([]int32, 0, len(tokens))
+	for id, t := range tokens {
+		if len(t) > 0 && len(t) < 1<<15 && !slices.Contains(eos, int32(id)) {
+			order = append(order, int32(id))
+		}
+	}
+	slices.SortFunc(order, func(a, b int32) int {
+		if c := bytes.Compare(tokens[a], tokens[b]); c != 0 {
+			return c
+		}
+		return int(a - b)
+	})
+	v.full = newTrie(tokens, order)
+	for _, n := range []int{-1, 32, 16, 10, 6, 3, 1} {
+		s := slab{chars: n, mask: make([]uint64, v.words)}
+		rest := make([]int32, 0, len(order))
+		for _, id := range order {
+			if c := stringChars(tokens[id]); c > 0 && (n < 0 || c <= n) {
+				s.mask[id>>6] |= 1 << (id & 63)
+				continue
+			}
+			rest = append(rest, id)
+		}
+		s.rest = newTrie(tokens, rest)
+		v.slices = append(v.slices, s)
+	}
+	return v
+}
+
+// Words is the length of a mask: one bit per token id, lowest first.
+func (v *Vocabulary) Words() int { return v.words }
+
+// Size is the number of token ids.
+func (v *Vocabulary) Size() int { return len(v.tokens) }
+
+// stringChars counts the characters of t, -1 when some may not stand in a JSON string
+// as they are.
+func stringChars(t []byte) int {
+	n := 0
+	for len(t) > 0 {
+		r, size := utf8.DecodeRune(t)
+		if r == utf8.RuneError && size == 1 || mustEscape.has(r) {
+			return -1
+		}
+		t = t[size:]
+		n++
+	}
+	return n
+}
+
+func newTrie(tokens [][]byte, order []int32) *trie {
+	t := &trie{nodes: []trieNode{{token: -1}}}
+	path := []int32{0}
+	var last []byte
+	for _, id := range order {
+		word := tokens[id]
+		same := 0
+		for same < len(word) && same < len(last) && word[same] == last[same] {
+			same++
+		}
+		for _, n := range path[same+1:] {
+			t.nodes[n].end = int32(len(t.nodes))
+		}
+		path = path[:same+1]
+		for i := same; i < len(word); i++ {
+			path = append(path, int32(len(t.nodes)))
+			t.nodes = append(t.nodes, trieNode{token: -1, b: word[i], depth: uint16(i + 1)})
+		}
+		n := &t.nodes[path[len(path)-1]]
+		if n.token >= 0 {
+			t.twins = append(t.twins, twin{n.token, id})
+			continue
+		}
+		n.token = id
+		last = word
+	}
+	for _, n := range path {
+		t.nodes[n].end = int32(len(t.nodes))
+	}
+	return t
+}
