@@ -89,6 +89,7 @@ type builder struct {
 	ids      map[nodeKey]expr
 	trans    []*[256]expr
 	alive    map[expr]bool   // of conjunctions
+	patterns map[string]expr // compiled, by kind and source
 	ends     map[expr]bool   // of finite
 	raw      bool            // build conjunctions without looking whether they are alive
 	textStar expr            // any content of a JSON string
@@ -98,7 +99,7 @@ type builder struct {
 }
 
 func newBuilder(limit int, deadline time.Time) *builder {
-	g := &builder{ids: map[nodeKey]expr{}, alive: map[expr]bool{}, chars: map[string]expr{}, ends: map[expr]bool{}, limit: limit, deadline: deadline}
+	g := &builder{ids: map[nodeKey]expr{}, alive: map[expr]bool{}, chars: map[string]expr{}, ends: map[expr]bool{}, patterns: map[string]expr{}, limit: limit, deadline: deadline}
 	g.nodes = []node{{}, {op: opNever}, {op: opEmpty, nullable: true, inText: true}}
 	g.trans = make([]*[256]expr, 3)
 	return g
@@ -336,10 +337,42 @@ func (g *builder) and(es ...expr) expr {
 		n.inText = n.inText || g.nodes[e].inText
 	}
 	e := g.intern(nodeKey{op: opAnd, list: listKey(list)}, n)
-	if !g.raw && !g.isAlive(e) {
+	if !g.raw && !g.plainlyAlive(list) && !g.isAlive(e) {
 		return never
 	}
 	return e
+}
+
+// plainlyAlive reports whether a conjunction is one endless language less finitely
+// many texts, the names that are not declared for example.
+func (g *builder) plainlyAlive(list []expr) bool {
+	endless := 0
+	for _, e := range list {
+		n := &g.nodes[e]
+		switch {
+		case n.op == opNot && g.finite(n.a):
+		case g.endless(e):
+			endless++
+		default:
+			return false
+		}
+	}
+	return endless <= 1
+}
+
+// endless reports whether e ends in any text, or one of its alternatives does.
+func (g *builder) endless(e expr) bool {
+	if e == g.textStar {
+		return true
+	}
+	n := &g.nodes[e]
+	switch n.op {
+	case opConcat:
+		return g.endless(n.b)
+	case opOr:
+		return slices.ContainsFunc(n.list, g.endless)
+	}
+	return false
 }
 
 // isAlive walks the automaton of a conjunction and remembers, for each state on the
@@ -559,7 +592,9 @@ func (g *builder) finite(e expr) bool {
 		v = g.finite(n.a) && g.finite(n.b)
 	case opOr:
 		for _, x := range n.list {
-			v = v && g.finite(x)
+			if v = g.finite(x); !v {
+				break
+			}
 		}
 	case opRepeat:
 		v = n.max >= 0 && g.finite(n.a)

@@ -219,6 +219,11 @@ func (m *machine) from(state expr) *reach {
 	if r, ok := m.local[state]; ok {
 		return r
 	}
+	if same := m.withinToken(state); same != state {
+		r := m.from(same)
+		m.local[state] = r
+		return r
+	}
 	r := &reach{trie: m.vocab.full}
 	if s := m.slabFor(state); s != nil {
 		r.slab, r.trie = s.mask, s.rest
@@ -226,6 +231,20 @@ func (m *machine) from(state expr) *reach {
 	m.walk(r, state, []int32{0})
 	m.local[state] = r
 	return r
+}
+
+// withinToken is a state in which every token does what it does in state: a token
+// cannot see a bound on repeats that is farther away than it is long.
+func (m *machine) withinToken(state expr) expr {
+	g := m.g
+	n, tail := g.nodes[state], empty
+	if n.op == opConcat {
+		n, tail = g.nodes[n.a], n.b
+	}
+	if n.op != opRepeat || int(n.max) <= m.vocab.longest || g.nodes[n.a].nullable {
+		return state
+	}
+	return g.concat(g.repeat(n.a, min(int(n.min), m.vocab.longest+1), -1), tail)
 }
 
 // under is the reach of cont where r is complete.

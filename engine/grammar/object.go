@@ -239,7 +239,7 @@ func (c *schemaCompiler) memberSites(s *shape, name string) (sites []*site, err 
 }
 
 func (c *schemaCompiler) namePattern(at *site, re string) (expr, error) {
-	e, err := c.g.search(re, c.g.jsonChar, ecma)
+	e, err := c.g.textPattern(re, false)
 	if err != nil {
 		return never, at.fail("patternProperties", err.Error())
 	}

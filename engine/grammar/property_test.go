@@ -55,6 +55,8 @@ func checkMask(t *testing.T, v *Vocabulary, m *Matcher, text string) []int32 {
 
 var propertySchemas = []string{
 	`{"type":"string"}`, `{"type":"string","maxLength":4}`, `{"type":"string","minLength":2,"maxLength":35}`,
+	`{"type":"string","minLength":3,"maxLength":6}`, `{"type":"string","minLength":300,"maxLength":305}`, `{"type":"string","maxLength":12}`,
+	`{"type":"string","pattern":"^[a1]{2,7}$"}`, `{"type":"string","pattern":"^[a1]{3,5}\\.$"}`,
 	`{"type":"string","pattern":"^a1*$"}`, `{"type":"string","pattern":"a.1"}`, `true`,
 	`{"type":"integer","minimum":-11,"maximum":101}`, `{"type":"number","exclusiveMinimum":0.1,"maximum":11.01}`,
 	`{"type":"integer","multipleOf":11}`, `{"enum":["a","a1",1,11,null,[1,"a"],{"a":1}]}`,

@@ -16,6 +16,27 @@ type anchored [2][2]expr
 
 func plain(e expr) anchored { return anchored{{e, never}, {never, never}} }
 
+// textPattern is the content of JSON strings in which pattern matches somewhere, or
+// all of it with whole, remembered.
+func (g *builder) textPattern(pattern string, whole bool) (e expr, err error) {
+	key := "s" + pattern
+	if whole {
+		key = "w" + pattern
+	}
+	if e, ok := g.patterns[key]; ok {
+		return e, nil
+	}
+	if whole {
+		e, err = g.whole(pattern, g.jsonChar, syntax.Perl)
+	} else {
+		e, err = g.search(pattern, g.jsonChar, ecma)
+	}
+	if err == nil {
+		g.patterns[key] = e
+	}
+	return e, err
+}
+
 // search is the language of the texts in which pattern matches somewhere.
 func (g *builder) search(pattern string, chars alphabet, flags syntax.Flags) (expr, error) {
 	a, err := g.pattern(pattern, chars, flags)

@@ -2,7 +2,6 @@ package grammar
 
 import (
 	"fmt"
-	"regexp/syntax"
 	"slices"
 )
 
@@ -427,7 +426,7 @@ func (c *schemaCompiler) patternKeyword(s *shape, at *site, k string, v *value) 
 	if v.kind != kString {
 		return at.fail(k, "it must be a string")
 	}
-	e, err := c.g.search(v.text, c.g.jsonChar, ecma)
+	e, err := c.g.textPattern(v.text, false)
 	if err != nil {
 		return at.fail(k, err.Error())
 	}
@@ -449,7 +448,7 @@ func (c *schemaCompiler) formatKeyword(s *shape, at *site, v *value) error {
 		}
 		return at.fail("format", "the format "+quoteShort(v.text)+" is not supported")
 	}
-	e, err := c.g.whole(p, c.g.jsonChar, syntax.Perl)
+	e, err := c.g.textPattern(p, true)
 	if err != nil {
 		return at.fail("format", err.Error())
 	}

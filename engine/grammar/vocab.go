@@ -9,11 +9,12 @@ import (
 // Vocabulary is the tokens of a model as bytes, arranged as tries. It is immutable and
 // shared by all grammars.
 type Vocabulary struct {
-	tokens [][]byte
-	eos    []int32
-	words  int    // of a mask
-	full   *trie  // every token
-	slices []slab // common parts of strings taken out, most first
+	tokens  [][]byte
+	eos     []int32
+	words   int    // of a mask
+	longest int    // bytes of a token
+	full    *trie  // every token
+	slices  []slab // common parts of strings taken out, most first
 }
 
 // slab is a set of tokens that are nothing but characters which a JSON string holds as
@@ -51,6 +52,7 @@ func NewVocabulary(tokens [][]byte, eos []int32) *Vocabulary {
 	for id, t := range tokens {
 		if len(t) > 0 && len(t) < 1<<15 && !slices.Contains(eos, int32(id)) {
 			order = append(order, int32(id))
+			v.longest = max(v.longest, len(t))
 		}
 	}
 	slices.SortFunc(order, func(a, b int32) int {
