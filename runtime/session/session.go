@@ -773,6 +773,9 @@ func (s *Session) commit(u *unit, extra []*declared) {
 	scope := u.scope
 	for _, d := range append(append([]*declared(nil), u.decls...), extra...) {
 		for _, n := range d.names {
+			if n == "init" {
+				continue // ran, and never again
+			}
 			old, had := s.decls[n]
 			s.undo = append(s.undo, func() { restore(s.decls, n, old, had) })
 			s.decls[n] = d
@@ -803,6 +806,7 @@ func (f *body) mainText() string {
 	for _, init := range f.u.info.InitOrder {
 		f.initialise(init)
 	}
+	f.initFuncs()
 	f.block(list)
 	if f.u.last != nil {
 		f.mark(&ast.ExprStmt{X: f.u.last})
@@ -812,6 +816,20 @@ func (f *body) mainText() string {
 		f.printf("})\n")
 	}
 	return f.b.String()
+}
+
+// initFuncs calls the init functions that the cell itself declares.
+func (f *body) initFuncs() {
+	for _, d := range f.u.file.Decls {
+		fd, ok := d.(*ast.FuncDecl)
+		if !ok || fd.Recv != nil || fd.Name.Name != "init" || fd.Body == nil || f.u.fset.Position(fd.Pos()).Filename != f.u.src.name {
+			continue
+		}
+		if fn, ok := f.u.info.Defs[fd.Name].(*types.Func); ok && f.s.pendingFuncs[fn] != nil {
+			f.mark(fd)
+			f.printf("%s()\n", f.s.pendingFuncs[fn].name)
+		}
+	}
 }
 
 // initialise gives package variables their values.
