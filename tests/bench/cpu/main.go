@@ -1,6 +1,7 @@
 // Command cpu measures godwit's CPU device beside llama.cpp on one model file:
-// decode of one stream, eight streams together, and prefill of 512 tokens, with the
-// same token ids, greedy, in turns, and prints one table with medians.
+// decode of one stream, eight streams together, prefill of 512 tokens, and a context
+// of 4,000 tokens, with the same token ids, greedy, in turns, and prints one table
+// with medians.
 //
 //	go run ./tests/bench/cpu -model FILE.gguf -peer DIR
 //
@@ -43,18 +44,25 @@ func main() {
 
 // workload is what both sides do: prefill each prompt, then decode all together.
 type workload struct {
-	name    string
 	streams int
 	prompt  int
 	steps   int
-	goal    float64 // times the peer
+	warm    int // rounds that do not count
+	figures []figure
+}
+
+// figure is a line of the table.
+type figure struct {
+	name    string
+	goal    float64 // times the peer; 0: none
 	prefill bool    // the figure is that of the prompts
 }
 
 var workloads = []workload{
-	{"decode, 1 stream (32 in, 64 out)", 1, 32, 64, 2, false},
-	{"prefill, 512 tokens", 1, 512, 0, 2, true},
-	{"decode, 8 streams (32 in, 32 out each)", 8, 32, 32, 3, false},
+	{1, 32, 64, 3, []figure{{"decode, 1 stream (32 in, 64 out)", 2, false}}},
+	{1, 512, 0, 3, []figure{{"prefill, 512 tokens", 2, true}}},
+	{8, 32, 32, 3, []figure{{"decode, 8 streams (32 in, 32 out each)", 3, false}}},
+	{1, 4000, 32, 1, []figure{{"prefill, 4,000 tokens", 0, true}, {"decode, 1 stream (4,000 in, 32 out)", 0, false}}},
 }
 
 // request and result travel to and from the peer.
@@ -73,8 +81,8 @@ type result struct {
 }
 
 // rate is tokens per second, and per second of processor time.
-func (w *workload) rate(r result) (wall, cpu float64) {
-	if w.prefill {
+func (w *workload) rate(r result, prefill bool) (wall, cpu float64) {
+	if prefill {
 		n := float64(w.streams * w.prompt)
 		return n / r.Prefill, n / r.PrefillCPU
 	}
@@ -88,6 +96,7 @@ func run() error {
 	threads := flag.Int("threads", 2, "threads of each side")
 	rounds := flag.Int("rounds", 7, "measured rounds")
 	level := flag.String("level", "", "instruction set of the CPU device")
+	only := flag.String("only", "", "only workloads with this in the name of a line; no first-token times")
 	first := flag.Bool("first-token", false, "print the first token of a 30-token prompt and leave")
 	flag.Parse()
 	e, vocab, info, err := open(*path, *threads, *level)
@@ -110,7 +119,7 @@ func run() error {
 		defer p.close()
 	}
 	fmt.Printf("godwit: %s; peer: %s; %s; %d rounds in turns, medians (minimum to maximum), tokens/s\n\n", info, p.about(), filepath.Base(*path), *rounds)
-	if err := table(e, vocab, p, *rounds); err != nil {
+	if err := table(e, vocab, p, *rounds, *only); err != nil || *only != "" {
 		return err
 	}
 	return firstTokens(*rounds)
@@ -124,7 +133,11 @@ func defaultModel() string {
 	return filepath.Join(dir, "godwit", "models", "SmolLM2-135M-Instruct.Q4_1.gguf")
 }
 
-const pagesPerStream = 1024 / 16
+const (
+	pageTokens = 16
+	pages      = 8192 / pageTokens // of all streams
+	maxRows    = 512
+)
 
 func open(path string, threads int, level string) (device.Exec, int, string, error) {
 	c, err := weights.Open(path)
@@ -141,7 +154,7 @@ func open(path string, threads int, level string) (device.Exec, int, string, err
 		return nil, 0, "", err
 	}
 	e, err := dev.Compile(context.Background(), p, c, device.Options{
-		Pages: 8 * pagesPerStream, PageTokens: 16, MaxRows: 512, MaxSeqs: 8, MaxOutputs: 8,
+		Pages: pages, PageTokens: pageTokens, MaxRows: maxRows, MaxSeqs: 8, MaxOutputs: 8,
 	})
 	return e, p.Vocab, dev.Info(), err
 }
@@ -165,21 +178,17 @@ func measure(e device.Exec, q request) (result, error) {
 	greedy := &sample.Params{}
 	start, busy := time.Now(), cpuSeconds()
 	for i, prompt := range q.Prompts {
-		pages := make([]int32, pagesPerStream)
-		for j := range pages {
-			pages[j] = int32(i*pagesPerStream + j)
+		own := make([]int32, pages/len(q.Prompts))
+		for j := range own {
+			own[j] = int32(i*len(own) + j)
 		}
-		b := &device.Batch{
-			Tokens: prompt, Seqs: []device.Seq{{Rows: len(prompt), Pages: pages}},
-			Outputs: []device.OutputRow{{Row: len(prompt) - 1, Params: greedy}},
-		}
-		out, err := step(e, b)
+		token, err := prefill(e, prompt, own)
 		if err != nil {
 			return r, err
 		}
-		r.Tokens[i] = append(r.Tokens[i], out[0].Token)
-		decode.Tokens = append(decode.Tokens, out[0].Token)
-		decode.Seqs = append(decode.Seqs, device.Seq{Row: i, Rows: 1, Past: len(prompt), Pages: pages})
+		r.Tokens[i] = append(r.Tokens[i], token)
+		decode.Tokens = append(decode.Tokens, token)
+		decode.Seqs = append(decode.Seqs, device.Seq{Row: i, Rows: 1, Past: len(prompt), Pages: own})
 		decode.Outputs = append(decode.Outputs, device.OutputRow{Row: i, Params: greedy})
 	}
 	r.Prefill, r.PrefillCPU = time.Since(start).Seconds(), cpuSeconds()-busy
@@ -199,6 +208,25 @@ func measure(e device.Exec, q request) (result, error) {
 	return r, nil
 }
 
+// prefill feeds a prompt in steps of maxRows and returns the token after it.
+func prefill(e device.Exec, prompt, pages []int32) (int32, error) {
+	for past := 0; ; past += maxRows {
+		rows := min(maxRows, len(prompt)-past)
+		b := &device.Batch{Tokens: prompt[past : past+rows], Seqs: []device.Seq{{Rows: rows, Past: past, Pages: pages}}}
+		last := past+rows == len(prompt)
+		if last {
+			b.Outputs = []device.OutputRow{{Row: rows - 1, Params: &sample.Params{}}}
+		}
+		out, err := step(e, b)
+		if err != nil {
+			return 0, err
+		}
+		if last {
+			return out[0].Token, nil
+		}
+	}
+}
+
 func step(e device.Exec, b *device.Batch) ([]device.Output, error) {
 	p, err := e.Launch(b)
 	if err != nil {
@@ -207,37 +235,60 @@ func step(e device.Exec, b *device.Batch) ([]device.Output, error) {
 	return p.Wait()
 }
 
-// table measures every workload in turns and prints a line for each.
-func table(e device.Exec, vocab int, p *peer, rounds int) error {
+// table measures the workloads in turns and prints their lines.
+func table(e device.Exec, vocab int, p *peer, rounds int, only string) error {
 	fmt.Printf("%-40s %26s %26s %26s %7s %6s\n", "", "godwit", "llama.cpp", "llama.cpp, flash attn.", "ratio", "goal")
 	for _, w := range workloads {
-		q := request{Prompts: prompts(vocab, w.streams, w.prompt), Steps: w.steps}
-		var rates, busy [3][]float64
-		for i := -3; i < rounds; i++ { // three rounds to warm up
-			for side := range rates {
-				r, err := result{}, error(nil)
-				switch {
-				case side == 0:
-					r, err = measure(e, q)
-				case p == nil:
-					continue
-				default:
-					q.Flash = side == 2
-					r, err = p.measure(q)
-				}
-				if err != nil {
-					return err
-				}
-				if i >= 0 {
-					wall, cpu := w.rate(r)
+		if !slices.ContainsFunc(w.figures, func(f figure) bool { return strings.Contains(f.name, only) }) {
+			continue
+		}
+		results, err := w.measure(e, vocab, p, rounds)
+		if err != nil {
+			return err
+		}
+		for _, f := range w.figures {
+			var rates, busy [3][]float64
+			for side := range results {
+				for _, r := range results[side] {
+					wall, cpu := w.rate(r, f.prefill)
 					rates[side], busy[side] = append(rates[side], wall), append(busy[side], cpu)
 				}
 			}
+			goal := ""
+			if f.goal > 0 {
+				goal = fmt.Sprintf(">= %g", f.goal)
+			}
+			row(f.name, rates, goal)
+			row("    the same per second of CPU time", busy, "")
 		}
-		row(w.name, rates, fmt.Sprintf(">= %g", w.goal))
-		row("    the same per second of CPU time", busy, "")
 	}
 	return nil
+}
+
+// measure runs the workload on godwit and twice on the peer, in turns.
+func (w *workload) measure(e device.Exec, vocab int, p *peer, rounds int) (results [3][]result, err error) {
+	q := request{Prompts: prompts(vocab, w.streams, w.prompt), Steps: w.steps}
+	for i := -w.warm; i < rounds; i++ {
+		for side := range results {
+			var r result
+			switch {
+			case side == 0:
+				r, err = measure(e, q)
+			case p == nil:
+				continue
+			default:
+				q.Flash = side == 2
+				r, err = p.measure(q)
+			}
+			if err != nil {
+				return results, err
+			}
+			if i >= 0 {
+				results[side] = append(results[side], r)
+			}
+		}
+	}
+	return results, nil
 }
 
 // row prints one line: godwit, the peer twice, and godwit against the better peer.

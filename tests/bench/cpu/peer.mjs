@@ -15,10 +15,14 @@ const threads = Number(threadText);
 
 const llama = await getLlama({gpu: false, build: "never", logLevel: LlamaLogLevel.error, maxThreads: threads});
 const model = await llama.loadModel({modelPath, gpuLayers: 0});
+const batchSize = 512;
 const contexts = {};
-for (const flash of [false, true]) {
-  contexts[flash] = await model.createContext({
-    contextSize: 1024, sequences: 8, batchSize: 512, threads: {ideal: threads, min: threads}, flashAttention: flash,
+
+// context returns the context for tokens per sequence, kept for the next request.
+async function context(flash, tokens) {
+  const [contextSize, sequences] = tokens <= 1024 ? [1024, 8] : [8192, 1];
+  return contexts[[flash, sequences]] ??= await model.createContext({
+    contextSize, sequences, batchSize, threads: {ideal: threads, min: threads}, flashAttention: flash,
   });
 }
 const sampler = new llama._bindings.AddonSampler(model._model);
@@ -37,12 +41,16 @@ async function step(ctx, rows) {
 const seconds = ({user, system}) => (user + system) / 1e6;
 
 async function run({prompts, steps, flash}) {
-  const ctx = contexts[flash]._ctx;
+  const ctx = (await context(flash, prompts[0].length + steps))._ctx;
   ctx.setThreads(threads);
-  for (let i = 0; i < 8; i++) ctx.disposeSequence(i);
+  for (let i = 0; i < prompts.length; i++) ctx.disposeSequence(i);
   const tokens = prompts.map(() => []);
   let start = process.hrtime.bigint(), busy = process.cpuUsage();
-  for (const [i, p] of prompts.entries()) tokens[i].push(...await step(ctx, [[i, 0, p]]));
+  for (const [i, p] of prompts.entries()) {
+    let next;
+    for (let at = 0; at < p.length; at += batchSize) next = await step(ctx, [[i, at, p.slice(at, at + batchSize)]]);
+    tokens[i].push(...next);
+  }
   const prefill = Number(process.hrtime.bigint() - start) / 1e9, prefillCPU = seconds(process.cpuUsage(busy));
   start = process.hrtime.bigint();
   busy = process.cpuUsage();
