@@ -757,7 +757,11 @@ func (f *body) comparison(e *ast.BinaryExpr, xt, yt types.Type) string {
 			return text
 		}
 		if a, b := types.Default(xt), types.Default(yt); f.repr(a) != f.repr(b) && f.info.Types[e.X].Value == nil && f.info.Types[e.Y].Value == nil {
-			y = f.caster(f.repr(b), f.repr(a)) + "(" + y + ")" // channels of different direction
+			if f.repr(a).ConvertibleTo(f.repr(b)) { // channels of different direction
+				x = f.caster(f.repr(a), f.repr(b)) + "(" + x + ")"
+			} else {
+				y = f.caster(f.repr(b), f.repr(a)) + "(" + y + ")"
+			}
 		}
 		return "(" + x + " " + op + " " + y + ")"
 	}
