@@ -19,7 +19,8 @@ type machine struct {
 	pushed map[stackNode]stack
 	sets   []*set
 	setIDs map[string]int32
-	local  map[expr]*reach
+	short  map[expr]*reach // of the vocabulary's short tokens, by state
+	long   map[expr]*reach
 	size   int // bytes held by masks
 }
 
@@ -55,7 +56,7 @@ func newMachine(g *builder, v *Vocabulary, rules []expr) *machine {
 
 // forget drops the masks, which are made again when needed.
 func (m *machine) forget() {
-	m.local = map[expr]*reach{}
+	m.short, m.long = map[expr]*reach{}, map[expr]*reach{}
 	m.size = 0
 	m.sets = make([]*set, 1)
 	m.setIDs = map[string]int32{}
@@ -214,37 +215,38 @@ func (r *reach) addTo(dst []uint64) {
 	}
 }
 
-// from is the reach of one state by itself.
-func (m *machine) from(state expr) *reach {
-	if r, ok := m.local[state]; ok {
+// from is the reach of one state by itself, among the tokens of tr; known are those
+// found before.
+func (m *machine) from(state expr, tr *tries, known map[expr]*reach) *reach {
+	if r, ok := known[state]; ok {
 		return r
 	}
-	if same := m.withinToken(state); same != state {
-		r := m.from(same)
-		m.local[state] = r
+	if same := m.withinToken(state, tr.longest); same != state {
+		r := m.from(same, tr, known)
+		known[state] = r
 		return r
 	}
-	r := &reach{trie: m.vocab.full}
-	if s := m.slabFor(state); s != nil {
+	r := &reach{trie: tr.full}
+	if s := m.slabFor(state, tr); s != nil {
 		r.slab, r.trie = s.mask, s.rest
 	}
 	m.walk(r, state, []int32{0})
-	m.local[state] = r
+	known[state] = r
 	return r
 }
 
-// withinToken is a state in which every token does what it does in state: a token
+// withinToken is a state in which every token of at most longest bytes does what it does in state: a token
 // cannot see a bound on repeats that is farther away than it is long.
-func (m *machine) withinToken(state expr) expr {
+func (m *machine) withinToken(state expr, longest int) expr {
 	g := m.g
 	n, tail := g.nodes[state], empty
 	if n.op == opConcat {
 		n, tail = g.nodes[n.a], n.b
 	}
-	if n.op != opRepeat || int(n.max) <= m.vocab.longest || g.nodes[n.a].nullable {
+	if n.op != opRepeat || int(n.max) <= longest || g.nodes[n.a].nullable {
 		return state
 	}
-	return g.concat(g.repeat(n.a, min(int(n.min), m.vocab.longest+1), -1), tail)
+	return g.concat(g.repeat(n.a, min(int(n.min), longest+1), -1), tail)
 }
 
 // under is the reach of cont where r is complete.
@@ -263,10 +265,10 @@ func (m *machine) under(r *reach, cont expr) *reach {
 
 // slabFor is the largest slab whose tokens are all allowed in state, seen from its
 // form.
-func (m *machine) slabFor(state expr) *slab {
+func (m *machine) slabFor(state expr, tr *tries) *slab {
 	n := m.freeChars(state)
-	for i := range m.vocab.slices {
-		if s := &m.vocab.slices[i]; n < 0 || s.chars > 0 && n >= s.chars {
+	for i := range tr.slices {
+		if s := &tr.slices[i]; n < 0 || s.chars > 0 && n >= s.chars {
 			return s
 		}
 	}
@@ -381,14 +383,19 @@ func (m *machine) mask(list []thread, dst []uint64) {
 	}
 	clear(dst)
 	for _, t := range list {
-		r := m.from(t.state)
+		m.add(dst, m.from(t.state, &m.vocab.short, m.short), t.above)
+		m.add(dst, m.from(t.state, &m.vocab.long, m.long), t.above)
+	}
+}
+
+// add sets the bits of r and of what follows it on the stack.
+func (m *machine) add(dst []uint64, r *reach, above stack) {
+	r.addTo(dst)
+	for above != 0 && len(r.exits) > 0 {
+		up := m.stacks[above]
+		r = m.under(r, up.cont)
 		r.addTo(dst)
-		for s := t.above; s != 0 && len(r.exits) > 0; {
-			up := m.stacks[s]
-			r = m.under(r, up.cont)
-			r.addTo(dst)
-			s = up.parent
-		}
+		above = up.parent
 	}
 }
 

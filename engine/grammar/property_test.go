@@ -26,7 +26,7 @@ func smallVocabulary(letters string) *Vocabulary {
 	}
 	tokens = append(tokens, []byte(letters[:1]), nil) // a twin, and a token never allowed
 	tokens = append(tokens, []byte("<end>"))
-	return NewVocabulary(tokens, []int32{int32(len(tokens) - 1)})
+	return newVocabulary(tokens, []int32{int32(len(tokens) - 1)}, 2) // tokens of three count as long
 }
 
 // checkMask compares a mask with what Accept says of each token.

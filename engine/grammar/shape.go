@@ -329,14 +329,23 @@ func typeKeyword(s *shape, at *site, v *value) error {
 }
 
 func (s *shape) intersect(list []*value) {
-	var out []*value
+	var allowed map[string]bool // nil: all
+	if s.enum != nil {
+		allowed = map[string]bool{}
+		for _, v := range s.enum {
+			allowed[v.key()] = true
+		}
+	}
+	seen := map[string]bool{}
+	out := []*value{}
 	for _, v := range list {
-		same := func(w *value) bool { return w.equal(v) }
-		if (s.enum == nil || slices.ContainsFunc(s.enum, same)) && !slices.ContainsFunc(out, same) {
+		k := v.key()
+		if (allowed == nil || allowed[k]) && !seen[k] {
+			seen[k] = true
 			out = append(out, v)
 		}
 	}
-	s.enum = append([]*value{}, out...)
+	s.enum = out
 }
 
 // negation takes the few forms of not that leave a shape.

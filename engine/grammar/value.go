@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -192,6 +193,30 @@ func (v *value) equal(w *value) bool {
 		}
 	}
 	return true
+}
+
+// key is the same text for equal values.
+func (v *value) key() string {
+	switch v.kind {
+	case kNumber:
+		if r := v.rat(); r != nil {
+			return "n" + r.RatString()
+		}
+	case kArray, kObject:
+		parts := make([]string, 0, len(v.elem))
+		for i, e := range v.elem {
+			k := e.key()
+			if v.kind == kObject {
+				k = quoteJSON(v.keys[i]) + k
+			}
+			parts = append(parts, strconv.Itoa(len(k))+":"+k)
+		}
+		if v.kind == kObject {
+			slices.Sort(parts)
+		}
+		return fmt.Sprintf("%d(%s)", v.kind, strings.Join(parts, ""))
+	}
+	return string(v.compact(nil))
 }
 
 // count is the value of a keyword that takes a whole number of at least 0.

@@ -9,13 +9,23 @@ import (
 // Vocabulary is the tokens of a model as bytes, arranged as tries. It is immutable and
 // shared by all grammars.
 type Vocabulary struct {
-	tokens  [][]byte
-	eos     []int32
-	words   int    // of a mask
-	longest int    // bytes of a token
+	tokens [][]byte
+	eos    []int32
+	words  int   // of a mask
+	short  tries // tokens of up to shortBytes
+	long   tries // the few others
+}
+
+// tries arranges tokens of at most longest bytes.
+type tries struct {
+	longest int
 	full    *trie  // every token
 	slices  []slab // common parts of strings taken out, most first
 }
+
+// shortBytes parts the tokens: for all but a few, a bound on repeats that is farther
+// away than this might as well not be there.
+const shortBytes = 32
 
 // slab is a set of tokens that are nothing but characters which a JSON string holds as
 // they are, at most chars of them (< 0: any number), and the trie of all other tokens.
@@ -47,12 +57,15 @@ type trieNode struct {
 // grammar never allows (special tokens). eos are the ids that end an answer; they are
 // allowed exactly where the text may end. tokens must not change afterwards.
 func NewVocabulary(tokens [][]byte, eos []int32) *Vocabulary {
+	return newVocabulary(tokens, eos, shortBytes)
+}
+
+func newVocabulary(tokens [][]byte, eos []int32, short int) *Vocabulary {
 	v := &Vocabulary{tokens: tokens, eos: eos, words: (len(tokens) + 63) / 64}
 	order := make([]int32, 0, len(tokens))
 	for id, t := range tokens {
 		if len(t) > 0 && len(t) < 1<<15 && !slices.Contains(eos, int32(id)) {
 			order = append(order, int32(id))
-			v.longest = max(v.longest, len(t))
 		}
 	}
 	slices.SortFunc(order, func(a, b int32) int {
@@ -61,21 +74,35 @@ func NewVocabulary(tokens [][]byte, eos []int32) *Vocabulary {
 		}
 		return int(a - b)
 	})
-	v.full = newTrie(tokens, order)
+	var few, many []int32
+	for _, id := range order {
+		if len(tokens[id]) > short {
+			few = append(few, id)
+		} else {
+			many = append(many, id)
+		}
+	}
+	v.short = v.arrange(many, short)
+	v.long = v.arrange(few, 1<<15)
+	return v
+}
+
+func (v *Vocabulary) arrange(order []int32, longest int) tries {
+	t := tries{longest: longest, full: newTrie(v.tokens, order)}
 	for _, n := range []int{-1, 32, 16, 10, 6, 3, 1} {
 		s := slab{chars: n, mask: make([]uint64, v.words)}
 		rest := make([]int32, 0, len(order))
 		for _, id := range order {
-			if c := stringChars(tokens[id]); c > 0 && (n < 0 || c <= n) {
+			if c := stringChars(v.tokens[id]); c > 0 && (n < 0 || c <= n) {
 				s.mask[id>>6] |= 1 << (id & 63)
 				continue
 			}
 			rest = append(rest, id)
 		}
-		s.rest = newTrie(tokens, rest)
-		v.slices = append(v.slices, s)
+		s.rest = newTrie(v.tokens, rest)
+		t.slices = append(t.slices, s)
 	}
-	return v
+	return t
 }
 
 // Words is the length of a mask: one bit per token id, lowest first.
