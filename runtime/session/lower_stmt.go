@@ -992,6 +992,13 @@ func (f *body) rangeString(st *ast.RangeStmt, x, label string) {
 	f.printf("var %s string = %s\nvar %s int32\nvar %s int\n_ = %s\n", x, f.exprTo(st.X, str), r, n, r)
 	f.loop(st, fmt.Sprintf("for %s := 0; %s < len(%s); %s = %s + %s", i, i, x, i, i, n), label, func() {
 		f.printf("%s, %s = %s(%s, %s)\n", r, n, decode, x, i)
+		if st.Tok == token.ASSIGN && !blank(st.Key) && !blank(st.Value) {
+			// The operands of both places are evaluated before either is set.
+			f.printf("{\n")
+			kp, vp := f.place(st.Key), f.place(st.Value)
+			f.printf("%s = %s\n%s = %s\n}\n", kp, f.conv(i, types.Typ[types.Int], f.typeOf(st.Key), st), vp, f.conv(r, types.Typ[types.Rune], f.typeOf(st.Value), st))
+			return
+		}
 		f.setLoopVar(st, st.Key, i, types.Typ[types.Int])
 		f.setLoopVar(st, st.Value, r, types.Typ[types.Rune])
 	})
