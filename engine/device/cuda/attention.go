@@ -121,7 +121,7 @@ func (r *attendRun) run(s *step) error {
 	a.tables, a.seqs = e.meta+pointer(s.lay.tables), e.meta+pointer(s.lay.seqs)
 	a.rowSeq, a.positions = e.meta+pointer(s.lay.rowSeq), e.meta+pointer(s.lay.positions)
 	if r.plain != nil {
-		return r.plain.Run(e.stream, [3]uint32{uint32(s.rows), uint32(a.heads), 1}, [3]uint32{128, 1, 1}, 0)
+		return e.start(r.plain, s.rows, int(a.heads), 1, 128, 0)
 	}
 	if s.decode > 0 {
 		items := s.decode * int(a.kvHeads)
@@ -135,7 +135,7 @@ func (r *attendRun) run(s *step) error {
 				kernel = r.many
 			}
 		}
-		if err := kernel.Run(e.stream, [3]uint32{uint32(s.decode), uint32(a.kvHeads), uint32(splits)}, [3]uint32{128, 1, 1}, 0); err != nil {
+		if err := e.start(kernel, s.decode, int(a.kvHeads), splits, 128, 0); err != nil {
 			return err
 		}
 	}
@@ -143,5 +143,5 @@ func (r *attendRun) run(s *step) error {
 		return nil
 	}
 	a.work, a.q = e.meta+pointer(s.lay.prefill), r.q
-	return r.prefill.Run(e.stream, [3]uint32{uint32(s.prefill), uint32(a.kvHeads), 1}, [3]uint32{256, 1, 1}, prefillShared(int(a.headDim)))
+	return e.start(r.prefill, s.prefill, int(a.kvHeads), 1, 256, prefillShared(int(a.headDim)))
 }

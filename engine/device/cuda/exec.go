@@ -102,11 +102,22 @@ func (e *exec) launch(name string, args unsafe.Pointer) *driver.Launch {
 	if !ok {
 		panic("cuda: no kernel " + name)
 	}
-	return driver.NewLaunch(f, args, e.code.overlap)
+	return driver.NewLaunch(f, args)
 }
 
 func (c *call[A]) run(e *exec, x, y, z, threads, shared int) error {
-	return c.l.Run(e.stream, [3]uint32{uint32(x), uint32(y), uint32(z)}, [3]uint32{uint32(threads), 1, 1}, shared)
+	return e.start(c.l, x, y, z, threads, shared)
+}
+
+// overlapRows is the size of a step up to which kernels may start before their
+// predecessor has ended. That hides the start of short kernels; the blocks of long ones
+// get in each other's way (LOG.md, entry 3).
+const overlapRows = 64
+
+// start runs a kernel with a grid of x · y · z blocks.
+func (e *exec) start(l *driver.Launch, x, y, z, threads, shared int) error {
+	l.Overlap(e.code.overlap && e.step.rows <= overlapRows)
+	return l.Run(e.stream, [3]uint32{uint32(x), uint32(y), uint32(z)}, [3]uint32{uint32(threads), 1, 1}, shared)
 }
 
 func (e *exec) compile(ctx context.Context, w device.Weights, keepBF16 bool) error {

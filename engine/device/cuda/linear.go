@@ -175,7 +175,7 @@ func (r *productRun) run(s *step) error {
 func (r *linearRun) run(s *step, rows int) error {
 	switch {
 	case r.skinny[0] == nil:
-		return r.start(r.plain, int(r.w.n+15)/16, (rows+7)/8, 1, 256, 0)
+		return r.e.start(r.plain, int(r.w.n+15)/16, (rows+7)/8, 1, 256, 0)
 	case rows <= skinnyRows:
 		k := r.skinny[0]
 		if rows > 8 {
@@ -191,7 +191,7 @@ func (r *linearRun) run(s *step, rows int) error {
 		blocks := min(r.blocks, r.e.dev.d.SMs*max(1, most/(shared+skinnyStatic)))
 		perBlock := 8 / r.warps
 		tiles := int(r.w.n+7) / 8
-		return r.start(k, min(blocks, (tiles+perBlock-1)/perBlock), 1, 1, 256, shared)
+		return r.e.start(k, min(blocks, (tiles+perBlock-1)/perBlock), 1, 1, 256, shared)
 	case r.dequant == nil:
 		return r.multiply(rows)
 	}
@@ -200,10 +200,6 @@ func (r *linearRun) run(s *step, rows int) error {
 
 // skinnyShared is the shared memory for rows of an operand of k columns.
 func skinnyShared(rows, k int) int { return rows * ((k+63)/64*64 + 32) * 2 }
-
-func (r *linearRun) start(k *driver.Launch, x, y, z, threads, shared int) error {
-	return k.Run(r.e.stream, [3]uint32{uint32(x), uint32(y), uint32(z)}, [3]uint32{uint32(threads), 1, 1}, shared)
-}
 
 // multiply runs a.w, in half floats, over many rows: tiles as large as leave no
 // multiprocessor idle, and sums split along k where even small ones do.
@@ -236,7 +232,7 @@ func (r *linearRun) multiply(rows int) error {
 	per := (steps + splits - 1) / splits
 	splits = (steps + per - 1) / per
 	r.a.splits = int32(splits)
-	return r.start(kernel, x, y, splits, threads, shared)
+	return r.e.start(kernel, x, y, splits, threads, shared)
 }
 
 // widened multiplies a matrix in blocks, widening as many of its rows at a time as

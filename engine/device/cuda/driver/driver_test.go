@@ -111,7 +111,8 @@ func TestALaunchPassesItsGridAndParameters(t *testing.T) {
 	}
 	c := &Context{l: f.library()}
 	args := uint64(42)
-	l := NewLaunch(Function{c: c, name: "k"}, unsafe.Pointer(&args), true)
+	l := NewLaunch(Function{c: c, name: "k"}, unsafe.Pointer(&args))
+	l.Overlap(true)
 	if err := l.Run(Stream{c: c, handle: 7}, [3]uint32{3, 2, 1}, [3]uint32{64, 1, 1}, 99); err != nil {
 		t.Fatal(err)
 	}

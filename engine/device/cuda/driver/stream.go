@@ -148,18 +148,24 @@ type Launch struct {
 	params    [1]unsafe.Pointer
 }
 
-// NewLaunch prepares a kernel that takes *args by value. overlap lets it start before
-// the kernel that it follows in the stream has ended (programmatic dependent launch,
-// compute capability 9.0 and newer): the kernel must wait before it touches anything.
-func NewLaunch(f Function, args unsafe.Pointer, overlap bool) *Launch {
+// NewLaunch prepares a kernel that takes *args by value.
+func NewLaunch(f Function, args unsafe.Pointer) *Launch {
+	const programmaticStreamSerialization = 6
 	l := &Launch{f: f, params: [1]unsafe.Pointer{args}}
-	if overlap {
-		const programmaticStreamSerialization = 6
-		l.attribute.id = programmaticStreamSerialization
-		l.attribute.value[0] = 1
-		l.config.attributes, l.config.count = &l.attribute, 1
-	}
+	l.attribute.id = programmaticStreamSerialization
+	l.attribute.value[0] = 1
+	l.config.attributes = &l.attribute
 	return l
+}
+
+// Overlap lets the kernel start before the one that it follows in the stream has ended
+// (programmatic dependent launch, compute capability 9.0 and newer), or forbids it
+// again. Such a kernel must wait by itself before it touches anything.
+func (l *Launch) Overlap(on bool) {
+	l.config.count = 0
+	if on {
+		l.config.count = 1
+	}
 }
 
 // Run starts the kernel in the stream.
