@@ -67,6 +67,19 @@ node:
 gen:
     go generate ./...
 
+# CUDA kernels: compile all bundles with NVRTC (no GPU, toolkit or compiler needed)
+kernels:
+    go run ./engine/device/cuda/kernels/gen
+
+# The GPU test set; needs an NVIDIA GPU with its driver
+test-gpu:
+    go test ./engine/device/cuda/...
+
+# GPU timings, each as one table
+bench-gpu:
+    go test -run NONE -bench 'Decode|Prefill|Nodes' -benchtime 100x ./engine/device/cuda
+    go test -run NONE -bench Offline -benchtime 3x ./engine/device/cuda
+
 # Golden files, from the code as it is now: look at the diff
 golden:
     go test ./engine/model ./engine/op ./engine/sched ./httpapi -update
