@@ -94,7 +94,7 @@ def test_the_first_token_comes_within_a_second_of_the_start_of_the_process():
         (["kernel", "install", "--user", "--prefix", "x"], USAGE, "prefix"),
         (["kernel", "run"], USAGE, "connection-file"),
         (["kernel", "run", "--connection-file", "./missing.json"], FAILED, "missing.json"),
-        (["run"], USAGE, "name one script"),
+        (["run"], USAGE, "name a script"),
         (["run", "./missing.go"], FAILED, "missing.go"),
         (["kernel", "remove", "--prefix", "nowhere"], FAILED, "is not installed"),
     ],
