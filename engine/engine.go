@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Engine generates text. Implementations: engine/local (in this process) and
@@ -114,6 +115,31 @@ type Stats struct {
 	Finished              int64 // ended by stop, length or error
 	Cancelled             int64 // ended by their caller
 	DeviceBytes           int64 // weights and cache on the device
+	Preemptions           int64 // sequences that gave their pages back, to be computed again
+	DeviceTotal           int64 // memory of the device, bytes; 0 where it cannot be told
+	DeviceFree            int64
+	StepTimes             StepTimes
+}
+
+// StepTimes is a histogram of the durations of steps. Counts[i] are the steps of at
+// most StepBound(i) that took longer than the bound before; the last one has no bound.
+type StepTimes struct {
+	Counts  [17]int64
+	Seconds float64 // of all steps together
+}
+
+// StepBound is the upper bound of a bucket of StepTimes: 0.1 ms and then twice the
+// bound before.
+func StepBound(i int) time.Duration { return 100 * time.Microsecond << i }
+
+// Add counts a step.
+func (t *StepTimes) Add(d time.Duration) {
+	i := 0
+	for i < len(t.Counts)-1 && d > StepBound(i) {
+		i++
+	}
+	t.Counts[i]++
+	t.Seconds += d.Seconds()
 }
 
 // EmbedRequest asks for embeddings of Inputs.

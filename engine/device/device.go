@@ -47,6 +47,18 @@ type Options struct {
 	Threads    int // CPU: worker threads, 0 chooses
 
 	Progress func(done, total int64) // bytes of weights loaded; may be nil
+
+	// Recorded is told of step sizes that Compile, or an Exec that implements Recorder,
+	// prepares ahead: the size in rows, how many are done, how many there will be. It
+	// may be nil.
+	Recorded func(rows, done, total int)
+}
+
+// Recorder is implemented by an Exec that prepares step sizes ahead (CUDA graphs).
+type Recorder interface {
+	// Record prepares the usual sizes and reports each to Options.Recorded. It is
+	// called once, before the first Launch, by the goroutine that owns the Exec.
+	Record(ctx context.Context) error
 }
 
 // Exec runs steps of one program.
