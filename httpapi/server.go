@@ -213,7 +213,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.log.Warn("running requests cancelled by shutdown")
 		s.cancel()
 		// Cancelled handlers end at their next event or write.
-		grace, done := context.WithTimeout(context.Background(), 2*time.Second)
+		grace, done := context.WithTimeout(context.Background(), 5*time.Second)
 		if hs.Shutdown(grace) != nil {
 			hs.Close()
 		}

@@ -313,7 +313,7 @@ func raw(t *testing.T, url, request string, trickle time.Duration) string {
 			}
 		}()
 	}
-	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(patience))
 	b, err := io.ReadAll(conn)
 	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal("the connection was not closed")
@@ -322,22 +322,21 @@ func raw(t *testing.T, url, request string, trickle time.Duration) string {
 }
 
 func TestSlowAndHugeHeadersAndBodies(t *testing.T) {
-	url, _ := serve(t, fakeEngine(), Options{HeaderTimeout: 100 * time.Millisecond, BodyTimeout: 200 * time.Millisecond})
+	url, _ := serve(t, fakeEngine(), Options{HeaderTimeout: 100 * time.Millisecond})
 	if got := raw(t, url, "GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "+strings.Repeat("x", 100), 20*time.Millisecond); strings.Contains(got, "200 OK") {
 		t.Errorf("slow headers were answered: %q", got)
 	}
 	head := "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
-	start := time.Now()
+	url, _ = serve(t, fakeEngine(), Options{BodyTimeout: 200 * time.Millisecond, HeaderTimeout: patience})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
 	io.WriteString(conn, head+`{"mess`)
-	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-	got, _ := io.ReadAll(conn)
-	if !strings.Contains(string(got), " 408 ") || time.Since(start) > 5*time.Second {
-		t.Errorf("a trickled body got %q after %v", got, time.Since(start))
+	conn.SetReadDeadline(time.Now().Add(patience))
+	if got, err := io.ReadAll(conn); !strings.Contains(string(got), " 408 ") {
+		t.Errorf("a body that stops got %q, %v", got, err)
 	}
 	if got := raw(t, url, "GET / HTTP/1.1\r\nHost: localhost\r\nX-Big: "+strings.Repeat("x", 80<<10)+"\r\n\r\n", 0); strings.Contains(got, "200 OK") {
 		t.Errorf("80 KiB of headers were answered: %.100q", got)
@@ -347,10 +346,13 @@ func TestSlowAndHugeHeadersAndBodies(t *testing.T) {
 	}
 }
 
+// patience is how long a slow, loaded machine may take for what must happen.
+const patience = time.Minute
+
 // eventually polls for a condition.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%s did not come about", what)
 		}
@@ -377,7 +379,9 @@ func TestClientGoneEndsTheRequest(t *testing.T) {
 				req, _ := http.NewRequestWithContext(ctx, "POST", url+"/v1/completions", strings.NewReader(c.body))
 				req.Header.Set("Content-Type", "application/json")
 				go func() {
-					eventually(t, "a running request", func() bool { return c.fake.Stats().Running > 0 })
+					for c.fake.Stats().Running == 0 && ctx.Err() == nil {
+						time.Sleep(time.Millisecond)
+					}
 					cancel()
 				}()
 				if res, err := http.DefaultTransport.RoundTrip(req); err == nil {
@@ -464,8 +468,8 @@ func TestShutdownLetsRequestsFinish(t *testing.T) {
 		_, body := do(t, "POST", url+"/v1/completions", `{"prompt":"x","max_tokens":30,"ignore_eos":true,"stream":true}`)
 		got <- body
 	}()
-	eventually(t, "a running request", func() bool { return fake.Stats().Running == 1 })
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	eventually(t, "an admitted request", func() bool { return fake.Stats().Requests == 1 })
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := s.Shutdown(ctx); err != nil {
 		t.Fatal(err)
@@ -598,16 +602,17 @@ func TestMetrics(t *testing.T) {
 	url, _ := serve(t, fakeEngine(), Options{})
 	do(t, "POST", url+"/v1/chat/completions", chatHi)
 	do(t, "POST", url+"/nowhere", "{}")
-	_, body := do(t, "GET", url+"/metrics", "")
 	for _, want := range []string{
 		`godwit_http_requests_total{method="POST",route="/v1/chat/completions",status="200"} 1`,
 		`godwit_http_requests_total{method="POST",route="other",status="404"} 1`,
 		"godwit_completion_tokens_total 13", "godwit_time_to_first_token_seconds_count 1", "godwit_inter_token_seconds_count 12",
 		"godwit_requests_running 0", "godwit_kv_pages_free 64", "godwit_engine_requests_finished_total 1",
 	} {
-		if !strings.Contains(body, want+"\n") {
-			t.Errorf("%s is missing", want)
-		}
+		// A request is counted after its answer has been sent.
+		eventually(t, want, func() bool {
+			_, body := do(t, "GET", url+"/metrics", "")
+			return strings.Contains(body, want+"\n")
+		})
 	}
 }
 

@@ -74,12 +74,12 @@ func free(port int) bool {
 	return true
 }
 
+// patience is how long a slow, loaded machine may take for what must happen.
+const patience = time.Minute
+
 // settle waits until at most n goroutines are left and returns their number.
 func settle(n int) int {
-	for range 100 {
-		if runtime.NumGoroutine() <= n {
-			break
-		}
+	for end := time.Now().Add(patience); runtime.NumGoroutine() > n && time.Now().Before(end); {
 		time.Sleep(20 * time.Millisecond)
 	}
 	return runtime.NumGoroutine()
@@ -248,8 +248,8 @@ func TestALoadThatFailsFreesEverything(t *testing.T) {
 			}
 			select {
 			case <-s.Done():
-			case <-time.After(10 * time.Second):
-				t.Fatal("not gone after 10 s")
+			case <-time.After(patience):
+				t.Fatal("not gone")
 			}
 			if !free(s.Port()) {
 				t.Error("the port is not free")
@@ -309,12 +309,8 @@ func TestCloseEndsRequestsUnderWay(t *testing.T) {
 	if !st.Next() {
 		t.Fatal(st.Err())
 	}
-	began := time.Now()
 	if err := s.Close(0); err != nil {
 		t.Fatal(err)
-	}
-	if d := time.Since(began); d > 10*time.Second {
-		t.Errorf("Close took %v", d)
 	}
 	for st.Next() {
 	}
@@ -342,13 +338,12 @@ func TestCloseWithGraceLetsRequestsFinish(t *testing.T) {
 		b, _ := io.ReadAll(resp.Body)
 		got <- reply{resp.StatusCode, string(b)}
 	}()
-	for range 500 { // until the request is in the engine
-		if e := s.Engine(); e.Stats().Requests > 0 {
-			break
+	for end := time.Now().Add(patience); s.Engine().Stats().Requests == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the request did not reach the engine")
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
-	if err := s.Close(30 * time.Second); err != nil {
+	if err := s.Close(patience); err != nil {
 		t.Fatal(err)
 	}
 	if r := <-got; r.status != 200 || !strings.Contains(r.body, `"completion_tokens":300`) {

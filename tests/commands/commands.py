@@ -54,7 +54,7 @@ class Ran:
         return f"exit {self.code}\n--- stdout\n{self.out!r}\n--- stderr\n{self.err}"
 
 
-def run(*args, stdin=b"", cwd=None, timeout=60, env=None):
+def run(*args, stdin=b"", cwd=None, timeout=300, env=None):
     """Runs a command to its end; stdout stays bytes."""
     if isinstance(stdin, str):
         stdin = stdin.encode()
@@ -88,7 +88,7 @@ class Running:
             into += piece
         pipe.close()
 
-    def wait_for(self, pattern, seconds=60, where="err"):
+    def wait_for(self, pattern, seconds=300, where="err"):
         """Waits until stderr (or stdout) matches; returns the match."""
         end = time.monotonic() + seconds
         while True:
@@ -105,11 +105,11 @@ class Running:
     def interrupt(self):
         self.process.send_signal(signal.SIGINT)
 
-    def end(self, seconds=30):
+    def end(self, seconds=120):
         """Waits for the end; returns what Ran holds."""
         code = self.process.wait(seconds)
         for t in self.threads:
-            t.join(10)
+            t.join(60)
         return Ran(code, bytes(self.out), bytes(self.err).decode("utf-8", "replace"))
 
     def __enter__(self):
@@ -118,9 +118,9 @@ class Running:
     def __exit__(self, *_):
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
         for t in self.threads:
-            t.join(10)
+            t.join(60)
 
 
 def chat_line(n, question="Say hi.", model="smollm2", **body):

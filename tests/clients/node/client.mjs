@@ -11,7 +11,7 @@ export const skip = baseURL ? false : "GODWIT_BASE_URL is not set";
 export const skipFake = fakeServer ? false : "GODWIT_FAKE_SERVER names no fakeserver binary";
 
 export function client(options = {}) {
-  return new OpenAI({ baseURL, apiKey, maxRetries: 0, timeout: 120_000, ...options });
+  return new OpenAI({ baseURL, apiKey, maxRetries: 0, timeout: 600_000, ...options });
 }
 
 /** The value of one metric without labels. */
@@ -24,7 +24,7 @@ export async function metric(name) {
 }
 
 /** Polls until check() is true. */
-export async function eventually(check, milliseconds = 10_000) {
+export async function eventually(check, milliseconds = 60_000) {
   for (const end = Date.now() + milliseconds; Date.now() < end; ) {
     if (await check()) return true;
     await new Promise((done) => setTimeout(done, 50));

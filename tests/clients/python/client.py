@@ -19,7 +19,7 @@ def client(**kw):
     kw.setdefault("base_url", BASE_URL)
     kw.setdefault("api_key", API_KEY)
     kw.setdefault("max_retries", 0)
-    kw.setdefault("timeout", 120)
+    kw.setdefault("timeout", 600)
     return openai.OpenAI(**kw)
 
 
@@ -41,14 +41,14 @@ def metric(name, base_url=None, api_key=None):
     """The value of one metric without labels."""
     url = re.sub(r"/v1/?$", "", base_url or BASE_URL) + "/metrics"
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {api_key or API_KEY}"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         for line in answer.read().decode().splitlines():
             if line.startswith(name + " "):
                 return float(line.split()[1])
     raise AssertionError(f"no metric {name}")
 
 
-def eventually(check, seconds=10):
+def eventually(check, seconds=60):
     """Polls until check() is true."""
     end = time.monotonic() + seconds
     while not check():
