@@ -50,9 +50,11 @@ type Engine struct {
 	seeds       atomic.Uint64    // requests without a seed, with RandomSeed
 
 	loop   *loop
+	devMu  sync.Mutex // guards dev while Open runs and from Close on
 	dev    device.Device
 	exec   device.Exec
 	ckpt   weights.Checkpoint // open while the Exec holds views of it
+	closed bool               // the device is, guarded by devMu
 	closer sync.Once
 	err    error
 }
@@ -253,9 +255,6 @@ func (e *Engine) Detokenize(_ context.Context, model string, ids []int32, skipSp
 // Models lists the served names.
 func (e *Engine) Models() []engine.ModelInfo { return slices.Clone(e.models) }
 
-// Stats is a snapshot.
-func (e *Engine) Stats() engine.Stats { return e.loop.snapshot() }
-
 // Info is a line for people about the device that computes.
 func (e *Engine) Info() string { return e.dev.Name() + ": " + e.dev.Info() }
 
@@ -283,9 +282,12 @@ func (e *Engine) release() error {
 		note(e.exec.Close())
 		e.exec = nil
 	}
+	e.devMu.Lock()
 	if e.dev != nil {
 		note(e.dev.Close())
 	}
+	e.closed = true
+	e.devMu.Unlock()
 	if e.ckpt != nil {
 		note(e.ckpt.Close())
 		e.ckpt = nil

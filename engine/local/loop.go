@@ -20,17 +20,18 @@ import (
 // submit and their end. It lives on a locked thread, because a device context may be
 // bound to one, and parks only when there is nothing to compute.
 type loop struct {
-	log      *slog.Logger
-	exec     device.Exec
-	schedOpt sched.Options
-	pages    int
-	page     int
-	sched    *sched.Scheduler
-	cache    *kvcache.Cache
-	batch    device.Batch
-	pace     pacer
-	jobs     map[*job]struct{}
-	done     chan struct{} // closed when the goroutine is gone
+	log       *slog.Logger
+	exec      device.Exec
+	schedOpt  sched.Options
+	pages     int
+	page      int
+	sched     *sched.Scheduler
+	cache     *kvcache.Cache
+	batch     device.Batch
+	pace      pacer
+	jobs      map[*job]struct{}
+	preempted int64         // by schedulers that were given up
+	done      chan struct{} // closed when the goroutine is gone
 
 	mu      sync.Mutex // guards what follows, shared with everybody
 	inbox   inbox
@@ -67,6 +68,9 @@ func newLoop(exec device.Exec, so sched.Options, pages, page, queued int, log *s
 
 // reset starts with an empty cache and an empty scheduler.
 func (l *loop) reset() {
+	if l.sched != nil {
+		l.preempted += l.sched.Preemptions()
+	}
 	l.cache = kvcache.New(l.pages, l.page)
 	l.sched = sched.New(l.schedOpt, l.cache)
 }
@@ -218,6 +222,7 @@ func (l *loop) turn() (busy bool) {
 		return true
 	}
 	l.sched.Commit()
+	l.timed(computed)
 	l.deliver(runs, outs)
 	l.sched.LimitPrefill(l.pace.measure(len(l.batch.Tokens)-len(runs), computed))
 	if l.log.Enabled(context.Background(), slog.LevelDebug) {
@@ -416,6 +421,7 @@ func (l *loop) failAll(err error) {
 func (l *loop) publish() {
 	running, waiting, free := l.sched.Running(), l.sched.Waiting(), l.cache.Available()
 	l.mu.Lock()
+	l.stats.Preemptions = l.preempted + l.sched.Preemptions()
 	l.stats.Running, l.stats.Waiting, l.stats.PagesFree = running, waiting, free
 	for _, j := range l.inbox.jobs {
 		l.stats.Waiting += len(j.choices)

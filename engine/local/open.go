@@ -41,12 +41,16 @@ func (e *Engine) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := e.load(path); err != nil {
+	opened := make(chan error, 1)
+	go func() { opened <- safely(e.openDevice) }() // received next: a GPU's context takes longer than a header
+	err = e.load(path)
+	if devErr := <-opened; err == nil {
+		err = devErr
+	}
+	if err != nil {
 		return err
 	}
-	if e.dev, err = e.o.openDevice(e.log); err != nil {
-		return err
-	}
+	e.progress("device", 1, 1)
 	do, so, err := e.size()
 	if err != nil {
 		return err
@@ -107,8 +111,23 @@ func (e *Engine) progress(stage string, done, total int64) {
 	}
 }
 
-// find turns the model's name into a path.
+// openDevice chooses and opens what computes.
+func (e *Engine) openDevice() error {
+	d, err := e.o.openDevice(e.log)
+	e.devMu.Lock()
+	defer e.devMu.Unlock()
+	if err == nil {
+		e.dev = d
+	}
+	return err
+}
+
+// find turns the model's name into a path. Dummy weights need none for the models
+// whose configurations are built in.
 func (e *Engine) find(ctx context.Context) (string, error) {
+	if _, ok := model.BuiltIn(e.o.ModelPath); ok && e.o.LoadFormat == "dummy" {
+		return e.o.ModelPath, nil
+	}
 	return hub.Resolve(ctx, e.o.ModelPath, hub.Options{Offline: e.o.Offline, AllowDownload: e.o.AllowDownload,
 		Progress: func(p hub.Progress) { e.progress("fetch", p.Done, p.Total) }})
 }
@@ -160,11 +179,17 @@ func harmless(name string) bool {
 
 // loadDummy makes random weights for a configuration.
 func (e *Engine) loadDummy(path string) error {
-	folder, err := weights.ReadFolder(path)
-	if err != nil {
-		return err
+	var folder *weights.Folder // nil: nothing but the configuration
+	config, ok := model.BuiltIn(path)
+	if !ok {
+		var err error
+		if folder, err = weights.ReadFolder(path); err != nil {
+			return err
+		}
+		config = folder.Config()
 	}
-	if e.program, err = model.Build(folder.Config()); err != nil {
+	var err error
+	if e.program, err = model.Build(config); err != nil {
 		return err
 	}
 	typ := quant.BF16
@@ -177,7 +202,7 @@ func (e *Engine) loadDummy(path string) error {
 	for _, w := range e.program.Weights {
 		shapes[w.Name] = w.Shape
 	}
-	d := weights.NewDummy(folder.Config(), func(name string) ([]int, bool) { s, ok := shapes[name]; return s, ok }, typ, max(1, e.o.RandomSeed))
+	d := weights.NewDummy(config, func(name string) ([]int, bool) { s, ok := shapes[name]; return s, ok }, typ, max(1, e.o.RandomSeed))
 	d.Companion = folder
 	e.ckpt = d
 	return nil
@@ -225,6 +250,12 @@ func (e *Engine) size() (do device.Options, so sched.Options, err error) {
 	do.MaxOutputs = so.MaxRunning + so.TargetRows
 	do.Threads = o.Threads
 	do.Progress = func(done, total int64) { e.progress("weights", done, total) }
+	if e.o.Recorded != nil {
+		do.Recorded = func(rows, done, total int) {
+			_, free := e.deviceMemory()
+			e.o.Recorded(rows, done, total, free)
+		}
+	}
 	return do, so, nil
 }
 
@@ -255,8 +286,12 @@ func (e *Engine) compile(ctx context.Context, do device.Options) (err error) {
 	}
 	if e.exec, err = e.dev.Compile(ctx, e.program, e.ckpt, do); err != nil {
 		e.exec = nil // not a typed nil
+		return err
 	}
-	return err
+	if r, ok := e.exec.(device.Recorder); ok {
+		return r.Record(ctx)
+	}
+	return nil
 }
 
 // keepWeights closes the checkpoint unless the Exec looks into it.

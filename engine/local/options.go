@@ -71,9 +71,14 @@ type Options struct {
 	// nil: no log.
 	Logger *slog.Logger
 
-	// Progress is told how loading goes on: stage "fetch" or "weights" in bytes, then
-	// "ready" once. It is called from the goroutine of Open or one that Open waits for.
+	// Progress is told how loading goes on: stage "fetch" in bytes, "device" once when it
+	// is open, "weights" in bytes, then "ready" once. It is called from the goroutine of
+	// Open or one that Open waits for.
 	Progress func(stage string, done, total int64)
+
+	// Recorded is told of each step size that a GPU prepares at load: its rows, how many
+	// of how many are done, the device's free bytes then. As Progress.
+	Recorded func(rows, done, total int, free uint64)
 
 	device device.Device // tests: run on this one
 }

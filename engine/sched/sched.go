@@ -47,17 +47,18 @@ type Options struct {
 
 // Scheduler is owned by one goroutine, together with its cache.
 type Scheduler struct {
-	o       Options
-	cache   *kvcache.Cache
-	arrived uint64
-	waiting []*Sequence // by rank
-	running []*Sequence // by rank
-	holding int         // sequences held back by a leader
-	step    []Run
-	steps   uint64
-	open    bool // Next was called, Commit was not
-	others  []*Sequence
-	most    int // prompt rows, from LimitPrefill; 0: PrefillRows alone limits
+	o           Options
+	cache       *kvcache.Cache
+	arrived     uint64
+	waiting     []*Sequence // by rank
+	running     []*Sequence // by rank
+	holding     int         // sequences held back by a leader
+	step        []Run
+	steps       uint64
+	preemptions int64
+	open        bool // Next was called, Commit was not
+	others      []*Sequence
+	most        int // prompt rows, from LimitPrefill; 0: PrefillRows alone limits
 
 	blocked   bool // nothing waiting fitted, and nothing has changed since
 	blockedAt int  // pages available then
@@ -74,6 +75,9 @@ func New(o Options, cache *kvcache.Cache) *Scheduler {
 // LimitPrefill lowers the prompt rows of the coming steps below PrefillRows, for a
 // caller that sees them take too long; 0 takes the limit away.
 func (s *Scheduler) LimitPrefill(rows int) { s.most = max(0, rows) }
+
+// Preemptions is how many sequences have lost their pages so far.
+func (s *Scheduler) Preemptions() int64 { return s.preemptions }
 
 // Running is the number of sequences in the batch.
 func (s *Scheduler) Running() int { return len(s.running) }
@@ -185,6 +189,7 @@ func (s *Scheduler) decodes() (preempted bool) {
 func (s *Scheduler) preempt(q *Sequence) {
 	s.leave(q)
 	q.preempted++
+	s.preemptions++
 	s.enqueue(q)
 }
 

@@ -1,0 +1,32 @@
+package local
+
+import (
+	"time"
+
+	"github.com/godwit-ai/godwit/engine"
+)
+
+// timed counts a step's duration on the device.
+func (l *loop) timed(d time.Duration) {
+	l.mu.Lock()
+	l.stats.StepTimes.Add(d)
+	l.mu.Unlock()
+}
+
+// Stats is a snapshot.
+func (e *Engine) Stats() engine.Stats {
+	s := e.loop.snapshot()
+	total, free := e.deviceMemory()
+	s.DeviceTotal, s.DeviceFree = int64(total), int64(free)
+	return s
+}
+
+// deviceMemory asks the device, unless it is closed.
+func (e *Engine) deviceMemory() (total, free uint64) {
+	e.devMu.Lock()
+	defer e.devMu.Unlock()
+	if e.dev == nil || e.closed {
+		return 0, 0
+	}
+	return e.dev.MemoryBytes()
+}
