@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/godwit-ai/godwit/engine/device"
-	"github.com/godwit-ai/godwit/engine/device/cuda/driver"
 	"github.com/godwit-ai/godwit/engine/model"
 	"github.com/godwit-ai/godwit/engine/quant"
 	"github.com/godwit-ai/godwit/engine/sample"
@@ -60,72 +59,12 @@ func qwen(b *testing.B) *exec {
 			return
 		}
 		bench.load, bench.e = time.Since(start), e.(*exec)
-		bench.err = bench.dev.enter(func() (err error) { bench.rate, err = copyRate(bench.dev.ctx); return err })
+		bench.err = bench.dev.enter(func() (err error) { bench.rate, err = copyRate(bench.dev.ctx, 1<<30); return err })
 	})
 	if bench.err != nil {
 		b.Skip(bench.err)
 	}
 	return bench.e
-}
-
-// copyRate measures a large copy on the device.
-func copyRate(c *driver.Context) (float64, error) {
-	const bytes, runs = 1 << 30, 20
-	from, err := c.Alloc(bytes)
-	if err != nil {
-		return 0, err
-	}
-	defer c.Free(from)
-	to, err := c.Alloc(bytes)
-	if err != nil {
-		return 0, err
-	}
-	defer c.Free(to)
-	s, err := c.NewStream()
-	if err != nil {
-		return 0, err
-	}
-	defer s.Close()
-	ms, err := timed(c, s, func() error {
-		for range runs {
-			if err := s.Copy(to, from, bytes); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return 2 * bytes * runs / (ms / 1000), err
-}
-
-// timed is the milliseconds that f's work takes on the stream, after one warm-up.
-func timed(c *driver.Context, s driver.Stream, f func() error) (float64, error) {
-	if err := f(); err != nil {
-		return 0, err
-	}
-	from, err := c.NewEvent(true)
-	if err != nil {
-		return 0, err
-	}
-	defer from.Close()
-	to, err := c.NewEvent(true)
-	if err != nil {
-		return 0, err
-	}
-	defer to.Close()
-	if err := from.Record(s); err != nil {
-		return 0, err
-	}
-	if err := f(); err != nil {
-		return 0, err
-	}
-	if err := to.Record(s); err != nil {
-		return 0, err
-	}
-	if err := to.Wait(); err != nil {
-		return 0, err
-	}
-	ms, err := to.Milliseconds(from)
-	return float64(ms), err
 }
 
 // decodeBatch is a step of n sequences with past tokens each.

@@ -143,6 +143,7 @@ type Device struct {
 	L2      int // bytes
 	Shared  int // most shared memory of a block, bytes
 	Total   uint64
+	ClockHz float64 // highest clock of the multiprocessors
 }
 
 // Count is the number of GPUs.
@@ -176,16 +177,18 @@ func (l *Library) Device(ordinal int) (*Device, error) {
 	if err := l.call(cuDeviceTotalMem, uintptr(unsafe.Pointer(&d.Total)), uintptr(d.handle)); err != nil {
 		return nil, err
 	}
+	kiloHz := 0
 	for _, a := range []struct {
 		to   *int
 		code uintptr
-	}{{&d.Major, 75}, {&d.Minor, 76}, {&d.SMs, 16}, {&d.L2, 38}, {&d.Shared, 97}} {
+	}{{&d.Major, 75}, {&d.Minor, 76}, {&d.SMs, 16}, {&d.L2, 38}, {&d.Shared, 97}, {&kiloHz, 13}} {
 		var v int32
 		if err := l.call(cuDeviceGetAttribute, uintptr(unsafe.Pointer(&v)), a.code, uintptr(d.handle)); err != nil {
 			return nil, err
 		}
 		*a.to = int(v)
 	}
+	d.ClockHz = 1000 * float64(kiloHz)
 	return d, nil
 }
 
