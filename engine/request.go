@@ -82,6 +82,7 @@ type Sampling struct {
 	Repetition   float32 // repetition penalty, 0 or 1: off
 	LogitBias    map[int32]float32
 	Stop         []string
+	StopRegex    []string // package engine/stop says which expressions and how they match
 	StopTokenIDs []int32
 	KeepStop     bool   // no_stop_trim: leave the stop string or token in the text
 	IgnoreEOS    bool   // token-id stops are skipped

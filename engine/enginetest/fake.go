@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/godwit-ai/godwit/engine"
+	"github.com/godwit-ai/godwit/engine/stop"
 )
 
 // Fake is a scripted engine; the zero value works. Set the fields before the first
@@ -79,6 +80,9 @@ func (f *Fake) Generate(ctx context.Context, req *engine.Request) (*engine.Strea
 	}
 	if req.Messages != nil && f.NoTemplate {
 		return nil, &engine.RequestError{Param: "messages", Message: "The model has no chat template.", Err: engine.ErrUnsupported}
+	}
+	if _, err := stop.Compile(req.Sampling.StopRegex); err != nil {
+		return nil, engine.Invalid("stop_regex", "%v", err)
 	}
 	prompt, ids := f.prompt(req)
 	limit, err := req.CheckLength(len(ids), f.context())

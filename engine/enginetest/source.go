@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/godwit-ai/godwit/engine"
+	"github.com/godwit-ai/godwit/engine/stop"
 )
 
 // answer is one choice, worked out before its first token is sent.
@@ -323,14 +324,13 @@ func settle(ids []int32, eos bool, req *engine.Request) answer {
 	}
 	text, ends := a.spell(req)
 	cut := len(text)
-	if at, stop := firstStop(string(text), sp); at >= 0 {
-		end := at + len(stop)
+	if at, end, stop := firstStop(string(text), sp); at >= 0 {
 		n := 0
 		for ends[n] < end {
 			n++
 		}
 		if n == len(a.ids)-1 && a.finish.Reason == engine.FinishLength {
-			return a.laid(text, ends, sp.Stop) // the limit is checked before the stop strings
+			return a.laid(text, ends, sp) // the limit is checked before the stop strings
 		}
 		if cut = at; sp.KeepStop {
 			cut = end
@@ -338,11 +338,11 @@ func settle(ids []int32, eos bool, req *engine.Request) answer {
 		a.ids, ends = a.ids[:n+1], ends[:n+1]
 		a.finish = engine.Finish{Reason: engine.FinishStop, MatchedToken: -1, MatchedStop: stop}
 	}
-	return a.laid(text[:cut], ends, sp.Stop)
+	return a.laid(text[:cut], ends, sp)
 }
 
-func (a answer) laid(text []byte, ends []int, stops []string) answer {
-	a.text, a.ends = layOut(text, ends, stops)
+func (a answer) laid(text []byte, ends []int, sp *engine.Sampling) answer {
+	a.text, a.ends = layOut(text, ends, sp)
 	return a
 }
 
@@ -375,32 +375,38 @@ func stopToken(ids []int32, sp *engine.Sampling) int {
 	return -1
 }
 
-// firstStop is the stop string that is complete first; at equal ends the longest.
-func firstStop(text string, sp *engine.Sampling) (int, string) {
-	at, stop := -1, ""
-	for _, s := range sp.Stop {
-		i := strings.Index(text, s)
-		if i < 0 {
-			continue
-		}
-		end, best := i+len(s), at+len(stop)
-		if at < 0 || end < best || end == best && len(s) > len(stop) {
-			at, stop = i, s
-		}
+// matcher looks for the stops of a request, whose patterns Generate has checked.
+func matcher(sp *engine.Sampling) *stop.Matcher {
+	p, _ := stop.Compile(sp.StopRegex)
+	return stop.New(sp.Stop, p)
+}
+
+// firstStop is the stop that is complete first and where it begins and ends.
+func firstStop(text string, sp *engine.Sampling) (at, end int, matched string) {
+	before, matched := matcher(sp).Next(text, false)
+	if matched == "" {
+		return -1, -1, ""
 	}
-	return at, stop
+	through, _ := matcher(sp).Next(text, true)
+	return len(before), len(through), matched
 }
 
 // layOut moves each token's end of text to where complete code points and no
 // beginning of a stop string are sent; the last token sends the rest.
-func layOut(text []byte, ends []int, stops []string) (string, []int) {
+func layOut(text []byte, ends []int, sp *engine.Sampling) (string, []int) {
 	whole := validPrefix(text)
+	m := matcher(sp)
+	fed, sent, stopped := 0, 0, false
 	for i := range ends {
 		e := min(ends[i], whole)
 		for e > 0 && e < len(text) && !utf8.RuneStart(text[e]) {
 			e--
 		}
-		ends[i] = e - held(text[:e], stops)
+		if e > fed && !stopped {
+			more, matched := m.Next(string(text[fed:e]), true)
+			fed, sent, stopped = e, sent+len(more), matched != ""
+		}
+		ends[i] = sent
 	}
 	valid := strings.ToValidUTF8(string(text), "\uFFFD")
 	if n := len(ends); n > 0 {
@@ -420,20 +426,6 @@ func validPrefix(text []byte) int {
 		n += size
 	}
 	return n
-}
-
-// held is the length of the longest suffix of text that begins a stop string.
-func held(text []byte, stops []string) int {
-	most := 0
-	for _, s := range stops {
-		for n := min(len(s)-1, len(text)); n > most; n-- {
-			if strings.HasPrefix(s, string(text[len(text)-n:])) {
-				most = n
-				break
-			}
-		}
-	}
-	return most
 }
 
 func encode(text string) []int32 {

@@ -29,6 +29,7 @@ import (
 	"github.com/godwit-ai/godwit/engine/kvcache"
 	"github.com/godwit-ai/godwit/engine/op"
 	"github.com/godwit-ai/godwit/engine/sample"
+	"github.com/godwit-ai/godwit/engine/stop"
 	"github.com/godwit-ai/godwit/engine/tokenizer"
 	"github.com/godwit-ai/godwit/engine/weights"
 )
@@ -80,11 +81,15 @@ func (e *Engine) Generate(ctx context.Context, req *engine.Request) (*engine.Str
 	if err != nil {
 		return nil, err
 	}
-	if e.tok == nil && len(req.Sampling.Stop) > 0 {
+	if e.tok == nil && len(req.Sampling.Stop)+len(req.Sampling.StopRegex) > 0 {
 		return nil, noTokenizer("stop")
 	}
+	patterns, err := stopPatterns(req.Sampling.StopRegex)
+	if err != nil {
+		return nil, err
+	}
 	j := e.newJob(ctx, req, ids, limit)
-	src := e.newSource(j, req, ids)
+	src := e.newSource(j, req, ids, patterns)
 	j.unwatch = context.AfterFunc(ctx, func() { e.loop.giveUp(j, -1) })
 	if err := e.loop.submit(j); err != nil {
 		j.unwatch()
@@ -183,7 +188,7 @@ func (e *Engine) newJob(ctx context.Context, req *engine.Request, ids []int32, l
 	return j
 }
 
-func (e *Engine) newSource(j *job, req *engine.Request, ids []int32) *source {
+func (e *Engine) newSource(j *job, req *engine.Request, ids []int32, patterns *stop.Patterns) *source {
 	s := &source{l: e.loop, job: j, tok: e.tok, keep: req.Sampling.KeepStop, left: len(j.choices),
 		outs: make([]reader, len(j.choices)), closed: make(chan struct{})}
 	if req.PromptLogprobs {
@@ -200,7 +205,7 @@ func (e *Engine) newSource(j *job, req *engine.Request, ids []int32) *source {
 		}
 	}
 	for i := range s.outs {
-		s.outs[i].stop.stops = stops
+		s.outs[i].stop = stop.New(stops, patterns)
 		if e.tok != nil {
 			s.outs[i].dec = e.tok.NewDecoderAfter(ids, req.SkipSpecialTokens)
 			s.outs[i].dec.Keep(kept...)

@@ -311,7 +311,7 @@ func TestABrokenSchedulerFailsWhatRunsAndTheEngineGoesOn(t *testing.T) {
 	ids, _ := e.encode(req)
 	j := e.newJob(t.Context(), req, ids, -1) // an impossible limit, which Generate would never let through
 	j.unwatch = func() bool { return true }
-	src := e.newSource(j, req, ids)
+	src := e.newSource(j, req, ids, nil)
 	if err := e.loop.submit(j); err != nil {
 		t.Fatal(err)
 	}

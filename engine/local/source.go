@@ -8,6 +8,7 @@ import (
 
 	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/engine/device"
+	"github.com/godwit-ai/godwit/engine/stop"
 	"github.com/godwit-ai/godwit/engine/tokenizer"
 )
 
@@ -36,7 +37,7 @@ type source struct {
 // reader is one choice's text in the making.
 type reader struct {
 	dec  *tokenizer.Decoder
-	stop stopper
+	stop *stop.Matcher
 	done bool
 }
 
@@ -118,17 +119,17 @@ func (s *source) event(p *piece) engine.Event {
 	if p.choice == 0 && s.ids != nil {
 		ev.Prompt = s.promptTokens()
 	}
-	var stop string
+	var matched string
 	if out.dec != nil && (p.end != byToken || s.keep) {
 		ev.Text = out.dec.Next(p.token)
 	}
 	switch p.end {
 	case goesOn:
-		ev.Text, stop = out.stop.next(ev.Text, s.keep)
-		if stop == "" {
+		ev.Text, matched = out.stop.Next(ev.Text, s.keep)
+		if matched == "" {
 			return ev
 		}
-		ev.Finish = &engine.Finish{Reason: engine.FinishStop, MatchedToken: -1, MatchedStop: stop}
+		ev.Finish = &engine.Finish{Reason: engine.FinishStop, MatchedToken: -1, MatchedStop: matched}
 		s.l.giveUp(s.job, int(p.choice))
 	case byLength:
 		ev.Text = out.rest(ev.Text)
@@ -145,7 +146,7 @@ func (s *source) event(p *piece) engine.Event {
 // rest ends a text: what the stop strings held back, the last piece, and a
 // replacement for a code point that was never completed.
 func (o *reader) rest(piece string) string {
-	text := o.stop.flush() + piece
+	text := o.stop.Flush() + piece
 	if o.dec != nil {
 		text += o.dec.Flush()
 	}

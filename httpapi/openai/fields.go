@@ -105,6 +105,7 @@ var fields = map[string]field{
 	"max_completion_tokens":      {inChat, readMaxCompletionTokens},
 	"min_tokens":                 {inBoth, readInt(0, math.MaxInt32, func(r *request) *int { return &r.sampling.MinTokens })},
 	"stop":                       {inBoth, readStop},
+	"stop_regex":                 {inBoth, readStopRegex},
 	"stop_token_ids":             {inBoth, readStopTokenIDs},
 	"no_stop_trim":               {inBoth, readBool(func(r *request) *bool { return &r.sampling.KeepStop })},
 	"include_stop_str_in_output": {inBoth, readBool(func(r *request) *bool { return &r.sampling.KeepStop })},
@@ -159,11 +160,10 @@ var fields = map[string]field{
 	"moderation":                   {inChat, neutral("godwit has no moderation")},
 	"web_search_options":           {inChat, neutral("godwit does not search")},
 	"verbosity":                    {inChat, neutral("", `"medium"`)},
-	"suffix":                       {inCompletion, neutral("", `""`)},
+	"suffix":                       {inCompletion, neutral("the model continues a text, it fills no gap; put what matters into prompt", `""`)},
 	"regex":                        {inBoth, neutral("", `""`)},
 	"ebnf":                         {inBoth, neutral("", `""`)},
 	"json_schema":                  {inCompletion, neutral("", `""`)},
-	"stop_regex":                   {inBoth, neutral("", `""`, "[]")},
 	"lora_path":                    {inBoth, neutral("", `""`, "[]")},
 	"session_params":               {inBoth, neutral("", "{}")},
 	"session_id":                   {inBoth, neutral("")},
@@ -419,31 +419,6 @@ func readN(r *request, name string, v jsontext.Value) error {
 	n, err := intOf(v, name, 1, int64(r.lim.Choices))
 	r.n = int(n)
 	return err
-}
-
-func readStop(r *request, name string, v jsontext.Value) error {
-	add := func(e jsontext.Value, path string) error {
-		s, err := stringOf(e, path)
-		switch {
-		case err != nil:
-			return err
-		case s == "":
-			return invalid(path, "%s must not be an empty string", path)
-		case len(s) > r.lim.StopBytes:
-			return invalid(path, "%s is longer than %d bytes", path, r.lim.StopBytes)
-		case len(r.sampling.Stop) == r.lim.Stops:
-			return invalid(name, "%s holds more than %d strings", name, r.lim.Stops)
-		}
-		r.sampling.Stop = append(r.sampling.Stop, s)
-		return nil
-	}
-	switch v.Kind() {
-	case '"':
-		return add(v, name)
-	case '[':
-		return array(v, name, func(i int, e jsontext.Value) error { return add(e, elem(name, i)) })
-	}
-	return invalid(name, "%s must be a string or a list of strings", name)
 }
 
 func readStopTokenIDs(r *request, name string, v jsontext.Value) error {
