@@ -86,6 +86,9 @@ type nodeKey struct {
 // limit is reached; the package's entry points turn that into an error.
 type builder struct {
 	nodes    []node
+	rules    []expr          // by number; rule 0 is the whole language
+	root     expr            // the whole language once the rules are straight
+	special  map[string]bool // the texts of special tokens
 	ids      map[nodeKey]expr
 	trans    []*[256]expr
 	alive    map[expr]bool   // of conjunctions
@@ -102,6 +105,7 @@ func newBuilder(limit int, deadline time.Time) *builder {
 	g := &builder{ids: map[nodeKey]expr{}, alive: map[expr]bool{}, chars: map[string]expr{}, ends: map[expr]bool{}, patterns: map[string]expr{}, limit: limit, deadline: deadline}
 	g.nodes = []node{{}, {op: opNever}, {op: opEmpty, nullable: true, inText: true}}
 	g.trans = make([]*[256]expr, 3)
+	g.rules = []expr{never}
 	return g
 }
 

@@ -26,6 +26,7 @@ type Error struct {
 	Pointer string // JSON pointer into the schema; "" is its root, or no schema
 	Keyword string // the schema keyword at fault, if one is
 	Msg     string
+	Place   string // Form.Place of the part at fault
 }
 
 func (e *Error) Error() string {
@@ -86,54 +87,41 @@ func protect(err *error) {
 	}
 }
 
-func begin(src int, o Options) *builder {
+func begin(v *Vocabulary, src int, o Options) *builder {
 	l := o.Limits.withDefaults()
 	if src > l.Bytes {
 		panic(&Error{Msg: fmt.Sprintf("the grammar has %d bytes; %d are allowed", src, l.Bytes)})
 	}
 	g := newBuilder(l.States, time.Now().Add(l.Time))
+	g.special = v.special
 	g.textStar = g.star(g.jsonChar(everyRune))
 	g.nodes[g.textStar].inText = true
 	return g
 }
 
-// finish makes the grammar of rule 0, after taking out calls of rules without a text.
-func finish(g *builder, v *Vocabulary, rules []expr) (*Grammar, error) {
-	if rules[0] = g.productive(rules); rules[0] == never {
+// finish makes the grammar of root, after taking out calls of rules without a text and
+// rules that begin with themselves.
+func finish(g *builder, v *Vocabulary, root expr) (*Grammar, error) {
+	g.rules[0] = root
+	if g.productive(g.rules) == never {
 		return nil, &Error{Msg: "nothing can satisfy the grammar"}
 	}
-	if err := g.checkLeft(rules); err != nil {
+	if err := g.straighten(); err != nil {
 		return nil, err
 	}
 	g.deadline = time.Time{}
-	return &Grammar{m: newMachine(g, v, rules), start: []thread{{rules[0], 0}}}, nil
+	return &Grammar{m: newMachine(g, v, g.rules), start: []thread{{g.root, 0}}}, nil
 }
 
 // CompileRegex makes the grammar of the texts that an RE2 pattern matches from end to
 // end.
-func CompileRegex(v *Vocabulary, pattern string, o Options) (gr *Grammar, err error) {
-	defer protect(&err)
-	g := begin(len(pattern), o)
-	e, err := g.whole(pattern, g.utf8Set, re2)
-	if err != nil {
-		return nil, err
-	}
-	return finish(g, v, []expr{e})
+func CompileRegex(v *Vocabulary, pattern string, o Options) (*Grammar, error) {
+	return Compile(v, &Form{Kind: Regex, Text: pattern}, o)
 }
 
 // CompileChoice makes the grammar of exactly the given texts.
-func CompileChoice(v *Vocabulary, choices []string, o Options) (gr *Grammar, err error) {
-	defer protect(&err)
-	size := 0
-	for _, c := range choices {
-		size += len(c)
-	}
-	g := begin(size, o)
-	alts := make([]expr, 0, len(choices))
-	for _, c := range choices {
-		alts = append(alts, g.literal(c))
-	}
-	return finish(g, v, []expr{g.or(alts...)})
+func CompileChoice(v *Vocabulary, choices []string, o Options) (*Grammar, error) {
+	return Compile(v, &Form{Kind: Choice, Choices: choices}, o)
 }
 
 // productive rewrites rules without the calls from which no text comes, and returns
@@ -208,29 +196,4 @@ func (g *builder) without(e expr, ok []bool, memo map[expr]expr) expr {
 	}
 	memo[e] = v
 	return v
-}
-
-// checkLeft refuses rules that may call themselves before any byte.
-func (g *builder) checkLeft(rules []expr) error {
-	mark := make([]byte, len(rules)) // 1 open, 2 done
-	var open func(r int) bool
-	open = func(r int) bool {
-		if mark[r] != 0 {
-			return mark[r] == 2
-		}
-		mark[r] = 1
-		for _, e := range g.edges(rules[r], empty, nil) {
-			if !open(e.rule) {
-				return false
-			}
-		}
-		mark[r] = 2
-		return true
-	}
-	for r := range rules {
-		if !open(r) {
-			return &Error{Msg: "the grammar refers to itself without reading anything"}
-		}
-	}
-	return nil
 }

@@ -66,6 +66,9 @@ func (m *machine) push(cont expr, parent stack) stack {
 	if cont == empty {
 		return parent
 	}
+	if n := &m.g.nodes[cont]; n.op == opRepeat && n.min == 0 && n.max < 0 && parent != 0 && m.stacks[parent].cont == cont {
+		return parent // a* a* is a*: ambiguous grammars would pile them up
+	}
 	k := stackNode{cont, parent}
 	if s, ok := m.pushed[k]; ok {
 		return s

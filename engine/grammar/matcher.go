@@ -50,7 +50,7 @@ func (x *Matcher) Accept(id int32) (err error) {
 		x.ended = true
 		return nil
 	}
-	if x.ended || id < 0 || int(id) >= len(v.tokens) || len(v.tokens[id]) == 0 {
+	if x.ended || id < 0 || int(id) >= len(v.tokens) || !usable(v.tokens[id]) {
 		return &Error{Msg: "the grammar does not allow this token"}
 	}
 	return x.AcceptBytes(v.tokens[id])

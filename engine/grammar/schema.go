@@ -35,7 +35,6 @@ type schemaCompiler struct {
 	sites   map[*value]*site
 	anchors map[string]*site // by absolute URI, fragments included
 	root    *site
-	rules   []expr
 	byKey   map[string]int
 	inline  map[int]expr // finished rules that are better written out
 	space   expr
@@ -58,11 +57,14 @@ var refused = strings.Fields(`$recursiveRef contains dependentRequired dependent
 // cannot be enforced is an *Error with its JSON pointer. Unknown keywords are
 // annotations, as the standard has it.
 func CompileSchema(v *Vocabulary, schema []byte, o Options) (gr *Grammar, err error) {
-	defer protect(&err)
-	g := begin(len(schema), o)
+	return Compile(v, &Form{Kind: Schema, Text: string(schema)}, o)
+}
+
+// schema is the expression of the values that are valid by a schema.
+func (g *builder) schema(schema []byte, o Options) (expr, error) {
 	doc, err := parseValue(schema, o.Limits.withDefaults().Depth)
 	if err != nil {
-		return nil, &Error{Msg: "the schema is not JSON: " + err.Error()}
+		return never, &Error{Msg: "the schema is not JSON: " + err.Error()}
 	}
 	c := &schemaCompiler{g: g, o: o, sites: map[*value]*site{}, anchors: map[string]*site{}, byKey: map[string]int{},
 		inline: map[int]expr{}, any: -1, space: empty}
@@ -71,13 +73,7 @@ func CompileSchema(v *Vocabulary, schema []byte, o Options) (gr *Grammar, err er
 	}
 	c.index(doc, "", &url.URL{})
 	c.root = c.sites[doc]
-	c.rules = append(c.rules, never)
-	e, err := c.compile([]*site{c.root})
-	if err != nil {
-		return nil, err
-	}
-	c.rules[0] = e
-	return finish(g, v, c.rules)
+	return c.compile([]*site{c.root})
 }
 
 // index finds the schemas that have a URI, and gives every object and boolean a site.
@@ -198,8 +194,8 @@ func (c *schemaCompiler) compile(sites []*site) (expr, error) {
 	if len(sites) == 1 && (sites[0].v.kind == kTrue || sites[0].v.kind == kObject && len(sites[0].v.keys) == 0) {
 		return c.anyValue()
 	}
-	r := len(c.rules)
-	c.rules = append(c.rules, never)
+	r := len(c.g.rules)
+	c.g.rules = append(c.g.rules, never)
 	c.byKey[string(key)] = r
 	shapes, err := c.shapes(sites)
 	if err != nil {
@@ -216,12 +212,12 @@ func (c *schemaCompiler) compile(sites []*site) (expr, error) {
 		small = small && s.literal()
 	}
 	e := c.g.or(alts...)
-	c.rules[r] = e
+	c.g.rules[r] = e
 	if small || e == never {
 		c.inline[r] = e
 		return e, nil
 	}
-	for other, x := range c.rules[:r] {
+	for other, x := range c.g.rules[:r] {
 		if x == e && other > 0 { // the same language again: share its masks
 			c.inline[r] = c.g.call(other)
 			return c.inline[r], nil
@@ -235,18 +231,18 @@ func (c *schemaCompiler) anyValue() (expr, error) {
 		return c.g.call(c.any), nil
 	}
 	g := c.g
-	c.any = len(c.rules)
-	c.rules = append(c.rules, never, never, never)
+	c.any = len(c.g.rules)
+	c.g.rules = append(c.g.rules, never, never, never)
 	text, num := c.any+1, c.any+2
 	self := g.call(c.any)
 	n, err := g.number(numbers{}, false, false)
 	if err != nil {
 		return never, err
 	}
-	c.rules[text] = g.seq(g.byte('"'), g.textStar, g.byte('"'))
-	c.rules[num] = n
+	c.g.rules[text] = g.seq(g.byte('"'), g.textStar, g.byte('"'))
+	c.g.rules[num] = n
 	member := g.seq(g.call(text), c.space, g.byte(':'), c.space, self)
-	c.rules[c.any] = g.or(g.literal("null"), g.literal("true"), g.literal("false"), g.call(text), g.call(num),
+	c.g.rules[c.any] = g.or(g.literal("null"), g.literal("true"), g.literal("false"), g.call(text), g.call(num),
 		c.bracket('[', c.list(self), ']'), c.bracket('{', c.list(member), '}'))
 	return self, nil
 }

@@ -650,8 +650,8 @@ func (c *schemaCompiler) called(e expr) expr {
 	key := fmt.Sprintf("=%d", e)
 	r, ok := c.byKey[key]
 	if !ok {
-		r = len(c.rules)
-		c.rules = append(c.rules, e)
+		r = len(c.g.rules)
+		c.g.rules = append(c.g.rules, e)
 		c.byKey[key] = r
 	}
 	return c.g.call(r)

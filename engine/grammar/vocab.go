@@ -9,11 +9,12 @@ import (
 // Vocabulary is the tokens of a model as bytes, arranged as tries. It is immutable and
 // shared by all grammars.
 type Vocabulary struct {
-	tokens [][]byte
-	eos    []int32
-	words  int   // of a mask
-	short  tries // tokens of up to shortBytes
-	long   tries // the few others
+	tokens  [][]byte
+	eos     []int32
+	special map[string]bool // texts of special tokens
+	words   int             // of a mask
+	short   tries           // tokens of up to shortBytes
+	long    tries           // the few others
 }
 
 // tries arranges tokens of at most longest bytes.
@@ -54,17 +55,22 @@ type trieNode struct {
 }
 
 // NewVocabulary arranges tokens: the bytes of each token id, nil for ids that a
-// grammar never allows (special tokens). eos are the ids that end an answer; they are
-// allowed exactly where the text may end. tokens must not change afterwards.
+// grammar never allows. A token that begins with the byte 0xFF is a special token with
+// the text that follows; only forms that name it allow it. eos are the ids that end an
+// answer; they are allowed exactly where the text may end. tokens must not change
+// afterwards.
 func NewVocabulary(tokens [][]byte, eos []int32) *Vocabulary {
 	return newVocabulary(tokens, eos, shortBytes)
 }
 
 func newVocabulary(tokens [][]byte, eos []int32, short int) *Vocabulary {
-	v := &Vocabulary{tokens: tokens, eos: eos, words: (len(tokens) + 63) / 64}
+	v := &Vocabulary{tokens: tokens, eos: eos, words: (len(tokens) + 63) / 64, special: map[string]bool{}}
 	order := make([]int32, 0, len(tokens))
 	for id, t := range tokens {
-		if len(t) > 0 && len(t) < 1<<15 && !slices.Contains(eos, int32(id)) {
+		if len(t) > 1 && t[0] == specialByte {
+			v.special[string(t[1:])] = true
+		}
+		if usable(t) && !slices.Contains(eos, int32(id)) {
 			order = append(order, int32(id))
 		}
 	}
@@ -103,6 +109,15 @@ func (v *Vocabulary) arrange(order []int32, longest int) tries {
 		t.slices = append(t.slices, s)
 	}
 	return t
+}
+
+// specialByte is never part of UTF-8.
+const specialByte = 0xFF
+
+// usable reports whether a token can be part of a text. The byte 0xFF alone can not,
+// or it would spell a special token together with the next one.
+func usable(t []byte) bool {
+	return len(t) > 1 && len(t) < 1<<15 || len(t) == 1 && t[0] != specialByte
 }
 
 // Words is the length of a mask: one bit per token id, lowest first.
