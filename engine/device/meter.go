@@ -20,3 +20,8 @@ type Ceilings struct {
 
 // Bandwidth is the highest measured rate of memory, bytes per second.
 func (c Ceilings) Bandwidth() float64 { return max(c.CopyBytes, c.ReadBytes) }
+
+// CacheSizer is implemented by an Exec that can say what a token costs in its cache.
+type CacheSizer interface {
+	TokenBytes() int // keys and values of all layers
+}

@@ -12,13 +12,18 @@ import (
 	"github.com/godwit-ai/godwit/engine/device/cuda"
 )
 
-// openDevice chooses what computes: "auto" the first GPU if it can be used, else the
-// processor, and says in the log which and why; "cuda" and "cuda:1" a GPU or an error.
 func (o *Options) openDevice(log *slog.Logger) (device.Device, error) {
 	if o.device != nil {
 		return o.device, nil
 	}
-	name := strings.ToLower(o.Device)
+	return OpenDevice(o.Device, o.Threads, log)
+}
+
+// OpenDevice chooses what computes: "auto" the first GPU if it can be used, else the
+// processor, and says in the log which and why; "cuda" and "cuda:1" a GPU or an error.
+// threads is for the processor; 0 chooses.
+func OpenDevice(asked string, threads int, log *slog.Logger) (device.Device, error) {
+	name := strings.ToLower(asked)
 	switch name {
 	case "", "auto":
 		d, err := cuda.New(cuda.Options{Logger: log})
@@ -27,17 +32,17 @@ func (o *Options) openDevice(log *slog.Logger) (device.Device, error) {
 			return d, nil
 		}
 		log.Info("device chosen", "asked", "auto", "device", "cpu", "why", err.Error())
-		return cpu.New(cpu.Options{Threads: o.Threads})
+		return cpu.New(cpu.Options{Threads: threads})
 	case "cpu":
-		return cpu.New(cpu.Options{Threads: o.Threads})
+		return cpu.New(cpu.Options{Threads: threads})
 	}
 	ordinal, err := ordinalOf(name)
 	if err != nil {
-		return nil, fmt.Errorf("unknown device %q: auto, cpu, cuda and cuda:0, cuda:1 … are known", o.Device)
+		return nil, fmt.Errorf("unknown device %q: auto, cpu, cuda and cuda:0, cuda:1 … are known", asked)
 	}
 	d, err := cuda.New(cuda.Options{Ordinal: ordinal, Logger: log})
 	if err != nil {
-		return nil, fmt.Errorf("device %s: %w (use --device cpu, or auto)", o.Device, err)
+		return nil, fmt.Errorf("device %s: %w (use --device cpu, or auto)", asked, err)
 	}
 	return d, nil
 }

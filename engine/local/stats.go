@@ -4,7 +4,24 @@ import (
 	"time"
 
 	"github.com/godwit-ai/godwit/engine"
+	"github.com/godwit-ai/godwit/engine/device"
+	"github.com/godwit-ai/godwit/engine/op"
 )
+
+// Program is the model's list of instructions; it must not be changed.
+func (e *Engine) Program() *op.Program { return e.program }
+
+// TokenBytes is what a token costs in the cache, in bytes; 0 where the device does not
+// say.
+func (e *Engine) TokenBytes() int {
+	if c, ok := e.exec.(device.CacheSizer); ok {
+		return c.TokenBytes()
+	}
+	return 0
+}
+
+// HasTokenizer reports whether text can be used; else token ids only.
+func (e *Engine) HasTokenizer() bool { return e.tok != nil }
 
 // timed counts a step's duration on the device.
 func (l *loop) timed(d time.Duration) {

@@ -64,3 +64,6 @@ func (d *Device) rate(work func(at, n int)) float64 {
 	wg.Wait()
 	return meterBytes / time.Since(start).Seconds()
 }
+
+// TokenBytes is what the cache holds of a token.
+func (e *exec) TokenBytes() int { return 4 * e.p.KVFloats() }

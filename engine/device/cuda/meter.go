@@ -98,3 +98,6 @@ func timed(c *driver.Context, s driver.Stream, f func() error) (float64, error) 
 	ms, err := to.Milliseconds(from)
 	return float64(ms), err
 }
+
+// TokenBytes is what the cache holds of a token.
+func (e *exec) TokenBytes() int { return e.p.KVFloats() * typeBytes(e.compute) }
