@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"reflect"
 	"strings"
 	"sync/atomic"
 
@@ -15,7 +16,7 @@ import (
 
 	"github.com/godwit-ai/godwit/cmd/internal/cli"
 	"github.com/godwit-ai/godwit/kernel"
-	"github.com/godwit-ai/godwit/runtime/linked"
+	_ "github.com/godwit-ai/godwit/runtime/linked" // what cells can import
 	"github.com/godwit-ai/godwit/runtime/nb"
 	"github.com/godwit-ai/godwit/runtime/session"
 )
@@ -157,7 +158,7 @@ func newWorkstation(log io.Writer) (*workstation, error) {
 	w.last.Store(&cellOutput{silent{}})
 	w.env = nb.New(nb.Options{Current: w.output, Context: w.context, Log: log})
 	s, err := session.New(session.Options{
-		Exports:    append(linked.Tables(), w.env.Symbols()),
+		Exports:    []map[string]map[string]reflect.Value{w.env.Symbols()},
 		DotImports: []string{nb.Path},
 		Render: func(v any) (session.Bundle, bool) {
 			data, meta, ok := w.env.Render(v)

@@ -466,7 +466,16 @@ func (s *Session) objectAt(before, name string, local map[string]types.Object) t
 	return obj
 }
 
+// describe is the declaration of a symbol and, below it, its comment.
 func (s *Session) describe(obj types.Object, detail int) string {
+	text := s.declaration(obj, detail)
+	if doc := docOf(obj); doc != "" {
+		text += "\n\n" + doc
+	}
+	return text
+}
+
+func (s *Session) declaration(obj types.Object, detail int) string {
 	var b strings.Builder
 	b.WriteString(types.ObjectString(obj, func(p *types.Package) string {
 		if p == s.mainPkg {

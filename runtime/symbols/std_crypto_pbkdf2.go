@@ -5,6 +5,7 @@
 package symbols
 
 import (
+	_ "crypto/pbkdf2"
 	"reflect"
 )
 

@@ -5,6 +5,7 @@
 package symbols
 
 import (
+	_ "iter"
 	"reflect"
 )
 

@@ -6,6 +6,7 @@ package symbols
 
 import (
 	"reflect"
+	_ "slices"
 )
 
 func table_slices() map[string]reflect.Value {

@@ -6,6 +6,7 @@ package symbols
 
 import (
 	"reflect"
+	_ "time/tzdata"
 )
 
 func table_time_tzdata() map[string]reflect.Value {

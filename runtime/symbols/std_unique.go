@@ -6,6 +6,7 @@ package symbols
 
 import (
 	"reflect"
+	_ "unique"
 )
 
 func table_unique() map[string]reflect.Value {

@@ -6,6 +6,7 @@ package symbols
 
 import (
 	"reflect"
+	_ "weak"
 )
 
 func table_weak() map[string]reflect.Value {
