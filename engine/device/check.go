@@ -1,6 +1,7 @@
 package device
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/godwit-ai/godwit/engine/op"
@@ -24,6 +25,29 @@ func (o *Options) Check() error {
 // at the start of Launch; it costs a few comparisons per row and allocates nothing.
 // It cannot know who owns a page: that is the scheduler's business.
 func (b *Batch) Check(p *op.Program, o *Options) error {
+	if b.From != nil {
+		return errors.New("batch: rows continue the step before, which this device cannot do")
+	}
+	return b.check(p, o)
+}
+
+// CheckFed is Check for a Feeder whose step before had that many outputs.
+func (b *Batch) CheckFed(p *op.Program, o *Options, before int) error {
+	if b.From != nil && len(b.From) != len(b.Tokens) {
+		return fmt.Errorf("batch: %d origins for %d rows", len(b.From), len(b.Tokens))
+	}
+	for i, k := range b.From {
+		if int(k) >= before {
+			return fmt.Errorf("batch: row %d: continues output %d of %d", i, k, before)
+		}
+	}
+	return b.check(p, o)
+}
+
+// fed says whether row i has its token from the step before.
+func (b *Batch) fed(i int) bool { return b.From != nil && b.From[i] >= 0 }
+
+func (b *Batch) check(p *op.Program, o *Options) error {
 	if n := len(b.Tokens); n == 0 || n > o.MaxRows {
 		return fmt.Errorf("batch: %d rows, want 1..%d", n, o.MaxRows)
 	}
@@ -34,7 +58,7 @@ func (b *Batch) Check(p *op.Program, o *Options) error {
 		return fmt.Errorf("batch: %d outputs, want at most %d", n, o.MaxOutputs)
 	}
 	for i, t := range b.Tokens {
-		if t < 0 || int(t) >= p.Vocab {
+		if (t < 0 || int(t) >= p.Vocab) && !b.fed(i) {
 			return fmt.Errorf("batch: row %d: token %d is outside the vocabulary of %d", i, t, p.Vocab)
 		}
 	}

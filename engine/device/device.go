@@ -4,11 +4,16 @@
 //
 // One step: the loop fills a Batch (rows of tokens, each sequence with its pages),
 // Launch starts it, Pending.Wait gives one Output per wanted row. An Exec is owned
-// by one goroutine; a Batch may be changed again only after Wait returned.
+// by one goroutine; a Batch may be changed again only after Wait returned, but what
+// its Pages and Params point to already when Launch has.
+//
+// An Exec that is a Feeder takes the next step while the last one is under way: a row
+// of it names the output whose token it continues (Batch.From).
 package device
 
 import (
 	"context"
+	"time"
 
 	"github.com/godwit-ai/godwit/engine/op"
 	"github.com/godwit-ai/godwit/engine/quant"
@@ -68,10 +73,25 @@ type Exec interface {
 	Close() error // waits for a pending step and frees everything
 }
 
+// Feeder is implemented by an Exec that may be able to start a step before it has given
+// the tokens of the one before.
+type Feeder interface {
+	// Feeds says whether Batch.From may be used. Then two steps may be under way, which
+	// run one after the other, and results stay valid until the next Launch but one.
+	Feeds() bool
+}
+
 // Pending is a step under way.
 type Pending interface {
 	// Wait returns one Output per Batch.Outputs, in order; valid until the next Launch.
 	Wait() ([]Output, error)
+}
+
+// Clock is implemented by a Pending whose device measures how long it works.
+type Clock interface {
+	// Worked is the time from the begin of the step's first operation on the device to
+	// the end of its last; to be asked after Wait. 0 means that it is not known.
+	Worked() time.Duration
 }
 
 // Batch is one step: T rows of tokens in all, grouped by sequence.
@@ -80,6 +100,12 @@ type Batch struct {
 	Seqs    []Seq
 	Outputs []OutputRow
 	Copies  []PageCopy // done before the step
+
+	// From is nil or has an entry for each row: output From[i] of the step launched
+	// before this one draws the row's token, whatever Tokens[i] says; below 0 the token
+	// is Tokens[i]. An output of such a row counts that token in its penalties, since
+	// Params.Counts cannot know it. Only a Feeder takes it.
+	From []int32
 }
 
 // Seq is a run of consecutive rows of one sequence. Row i has position Past+i and

@@ -27,9 +27,10 @@ type matrixArgs struct {
 }
 
 type embedArgs struct {
-	table       matrixArgs
-	tokens, out pointer
-	_, _        int32
+	table         matrixArgs
+	tokens, out   pointer
+	drawn, header pointer
+	_, _          int32
 }
 
 type normArgs struct {
@@ -122,12 +123,13 @@ type sampleRow struct {
 	bias, nBias                     int32
 	mask, nMask                     int32
 	saved                           int32
+	fed, _                          int32
 }
 
 type sampleArgs struct {
-	logits, rows, lists, saved pointer
-	tokens, logprobs           pointer
-	vocab, _                   int32
+	logits, rows, lists, saved      pointer
+	header, tokens, logprobs, drawn pointer
+	vocab, _                        int32
 }
 
 type kernelInfo struct {

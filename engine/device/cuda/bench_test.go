@@ -191,12 +191,11 @@ func (e *exec) label(n *node) string {
 func BenchmarkNodes(b *testing.B) {
 	e := qwen(b)
 	for _, c := range []struct {
-		name   string
-		batch  *device.Batch
-		bucket int
-	}{{"decode 1", decodeBatch(1, 128, 0), 1}, {"decode 16", decodeBatch(16, 128, 0), 16}, {"decode 64", decodeBatch(64, 128, 0), 64},
-		{"decode 256 past 820", decodeBatch(256, 820, 0.6), 256}, {"prefill 16x1024", prefillBatch(16, 1024), 0}} {
-		table, err := e.nodeTimes(c.batch, c.bucket)
+		name  string
+		batch *device.Batch
+	}{{"decode 1", decodeBatch(1, 128, 0)}, {"decode 16", decodeBatch(16, 128, 0)}, {"decode 64", decodeBatch(64, 128, 0)},
+		{"decode 256 past 820", decodeBatch(256, 820, 0.6)}, {"prefill 1x128", prefillBatch(1, 128)}, {"prefill 16x1024", prefillBatch(16, 1024)}} {
+		table, err := e.nodeTimes(c.batch)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -204,17 +203,19 @@ func BenchmarkNodes(b *testing.B) {
 	}
 }
 
-func (e *exec) nodeTimes(batch *device.Batch, bucket int) (string, error) {
+func (e *exec) nodeTimes(batch *device.Batch) (string, error) {
 	unlock, err := e.lock()
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	bytes, err := e.fill(batch, bucket)
+	slot := &e.slots[1-e.at]
+	f, _ := e.form(batch)
+	bytes, err := e.fill(slot, batch, f)
 	if err != nil {
 		return "", err
 	}
-	if err := e.stream.UploadAsync(e.meta, e.staging, bytes); err != nil {
+	if err := e.stream.UploadAsync(e.meta, slot.staging, bytes); err != nil {
 		return "", err
 	}
 	var order []string

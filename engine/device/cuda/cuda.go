@@ -18,8 +18,9 @@
 //
 // A step: Launch checks the batch, fills one pinned block and starts copy, kernels and
 // sampling in the Exec's own stream; Wait sleeps on an event and reads tokens that the
-// last kernel wrote to pinned memory. Steps in which every sequence has one row run as
-// a graph, captured when their size first occurs.
+// last kernel wrote to pinned memory. The next step may be launched before that: its
+// rows can take their tokens from where the last kernel wrote them on the GPU. Small
+// steps run as graphs, captured ahead or when their size occurs again (graph.go).
 package cuda
 
 import (
@@ -70,6 +71,10 @@ func New(o Options) (device.Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cuda: %w", err)
 	}
+	return open(lib, o)
+}
+
+func open(lib *driver.Library, o Options) (device.Device, error) {
 	d, err := lib.Device(o.Ordinal)
 	if err != nil {
 		return nil, fmt.Errorf("cuda: %w", err)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
-	"slices"
 	"unsafe"
 
 	"github.com/godwit-ai/godwit/engine/device"
@@ -21,8 +20,7 @@ type exec struct {
 	o      device.Options
 	code   *code
 	stream driver.Stream
-	event  driver.Event
-	opened bool // stream and event exist
+	opened bool // stream and events exist
 
 	allocs map[pointer]int64
 	hosts  []driver.Host
@@ -42,17 +40,32 @@ type exec struct {
 	wide    pointer // one matrix widened to half floats, wideBytes of it
 	wideN   int64
 
-	meta    pointer // the step's metadata, as layout places it
-	staging driver.Host
-	stage   []byte
-	maxTab  int // most pages of a sequence
-	step    step
-	copies  *call[copyArgs]
-	output  outputs
-	graphs  map[int]driver.Graph
-	buckets []int
-	pending pending
-	closed  bool
+	meta   pointer // the step's metadata, as layout places it
+	maxTab int     // most pages of a sequence
+	group  int     // most query heads that share a KV head
+	step   step
+	copies *call[copyArgs]
+	output outputs
+	graphs graphs
+	slots  [2]slot
+	at     int // the slot of the step launched last
+	closed bool
+}
+
+// slot is what a step needs on the host until its results are read. Two steps may be
+// under way: one runs, the next one waits for it in the stream.
+type slot struct {
+	first, last driver.Event // around the step's work
+	staging     driver.Host
+	stage       []byte // of staging
+	lists       driver.Host
+	listCap     int
+	rows        driver.Host // rows of logits for the host
+	rowCap      int
+	rowOf       []int // by output: its row in rows, or -1
+	rowsAsked   int
+	base        int // where its results begin
+	pending     pending
 }
 
 // view is a value in device memory: rows of stride elements.
@@ -122,7 +135,7 @@ func (e *exec) start(l *driver.Launch, x, y, z, threads, shared int) error {
 
 func (e *exec) compile(ctx context.Context, w device.Weights, keepBF16 bool) error {
 	e.allocs = map[pointer]int64{}
-	e.graphs = map[int]driver.Graph{}
+	e.graphs = newGraphs()
 	e.norms = map[*op.Instr]pointer{}
 	e.tables = map[*op.Rope]pointer{}
 	e.step.e = e
@@ -137,10 +150,10 @@ func (e *exec) compile(ctx context.Context, w device.Weights, keepBF16 bool) err
 	if e.stream, err = e.dev.ctx.NewStream(); err != nil {
 		return err
 	}
-	if e.event, err = e.dev.ctx.NewEvent(false); err != nil {
-		return errors.Join(err, e.stream.Close())
-	}
 	e.opened = true
+	if err := e.openSlots(); err != nil {
+		return err
+	}
 	e.plane = int64(e.o.Pages) * int64(e.o.PageTokens) * int64(e.p.KVHeads*e.p.HeadDim) * int64(typeBytes(e.compute))
 	if err := e.fits(l); err != nil {
 		return err
@@ -366,9 +379,7 @@ func (e *exec) release() error {
 	if e.opened {
 		errs = append(errs, e.stream.Wait())
 	}
-	for _, g := range e.graphs {
-		errs = append(errs, g.Close())
-	}
+	errs = append(errs, e.graphs.close())
 	for p := range e.allocs {
 		errs = append(errs, e.dev.ctx.Free(p))
 	}
@@ -376,9 +387,37 @@ func (e *exec) release() error {
 		errs = append(errs, e.dev.ctx.FreeHost(h))
 	}
 	if e.opened {
-		errs = append(errs, e.event.Close(), e.stream.Close())
+		errs = append(errs, e.closeSlots(), e.stream.Close())
 	}
-	*e = exec{closed: true, dev: e.dev, p: e.p, o: e.o, pending: pending{err: errLaunchClosed}}
+	*e = exec{closed: true, dev: e.dev, p: e.p, o: e.o}
+	for i := range e.slots {
+		e.slots[i].pending.err = errLaunchClosed
+	}
+	return errors.Join(errs...)
+}
+
+// openSlots makes the events; allocateStep makes the buffers.
+func (e *exec) openSlots() error {
+	for i := range e.slots {
+		for _, ev := range []*driver.Event{&e.slots[i].first, &e.slots[i].last} {
+			var err error
+			if *ev, err = e.dev.ctx.NewEvent(true); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (e *exec) closeSlots() error {
+	var errs []error
+	for i := range e.slots {
+		for _, ev := range []driver.Event{e.slots[i].first, e.slots[i].last} {
+			if ev != (driver.Event{}) {
+				errs = append(errs, ev.Close())
+			}
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -408,26 +447,24 @@ func layoutFor(rows, outs, seqs, tiles int) layout {
 // allocateStep makes the buffers of Launch.
 func (e *exec) allocateStep(l *loader) error {
 	e.maxTab = (min(e.p.ContextLen, e.o.Pages*e.o.PageTokens) + e.o.PageTokens - 1) / e.o.PageTokens
-	group := e.maxGroup()
-	tiles := e.o.MaxRows*group/128 + e.o.MaxSeqs + 1
+	e.group = e.maxGroup()
+	tiles := e.o.MaxRows*e.group/128 + e.o.MaxSeqs + 1
 	bytes := int64(layoutFor(e.o.MaxRows, e.o.MaxOutputs, e.o.MaxSeqs, tiles).tables) + 4*int64(e.o.MaxSeqs)*int64(e.maxTab)
 	var err error
 	if e.meta, err = e.alloc(bytes); err != nil {
 		return err
 	}
-	if e.staging, err = e.allocHost(bytes + 16); err != nil {
-		return err
-	}
-	e.stage = e.staging.Bytes()
-	e.copies = newCall[copyArgs](e, "copypage")
-	e.pending.e = e
-	limit := min(e.o.MaxRows, e.o.MaxSeqs, e.o.MaxOutputs)
-	for _, b := range []int{1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512} {
-		if b < limit {
-			e.buckets = append(e.buckets, b)
+	for i := range e.slots {
+		s := &e.slots[i]
+		if s.staging, err = e.allocHost(bytes + 16); err != nil {
+			return err
 		}
+		s.stage, s.base = s.staging.Bytes(), i*e.o.MaxOutputs
+		s.rowOf = make([]int, e.o.MaxOutputs)
+		s.pending = pending{e: e, s: s, outs: make([]device.Output, e.o.MaxOutputs)}
 	}
-	e.buckets = append(e.buckets, limit)
+	e.copies = newCall[copyArgs](e, "copypage")
+	e.graphs.buckets(min(e.o.MaxRows, e.o.MaxSeqs, e.o.MaxOutputs))
 	return e.output.allocate(e)
 }
 
@@ -451,13 +488,17 @@ func (e *exec) maxGroup() int {
 }
 
 // ints is a part of the staging block.
-func (e *exec) ints(at, n int) []int32 {
-	return unsafe.Slice((*int32)(unsafe.Pointer(&e.stage[at:][:4*n+1][0])), n)
+func (s *slot) ints(at, n int) []int32 {
+	return unsafe.Slice((*int32)(unsafe.Pointer(&s.stage[at:][:4*n+1][0])), n)
 }
 
 var errLaunchClosed = errors.New("cuda: launch on a closed exec")
 
-// Launch starts the step. A step still under way is waited for first; its results end.
+// Feeds says that a step may continue the one before it.
+func (e *exec) Feeds() bool { return true }
+
+// Launch puts the step into the stream, behind the one before it. The step before that
+// one is waited for, if nobody has; its results end.
 func (e *exec) Launch(b *device.Batch) (device.Pending, error) {
 	if e.closed {
 		return nil, errLaunchClosed
@@ -465,32 +506,45 @@ func (e *exec) Launch(b *device.Batch) (device.Pending, error) {
 	if b == nil {
 		return nil, errors.New("cuda: launch without a batch")
 	}
-	if err := b.Check(e.p, &e.o); err != nil {
+	if err := b.CheckFed(e.p, &e.o, e.output.before); err != nil {
 		return nil, fmt.Errorf("cuda: %w", err)
 	}
-	if e.pending.running {
-		e.pending.finish()
+	at := 1 - e.at
+	s := &e.slots[at]
+	if s.pending.running {
+		s.pending.finish()
 	}
-	if err := e.enqueue(b); err != nil {
+	if err := e.enqueue(s, b); err != nil {
 		return nil, fmt.Errorf("cuda: %w", err)
 	}
-	e.pending.b, e.pending.running, e.pending.err = b, true, nil
-	return &e.pending, nil
+	e.at, e.output.before = at, len(b.Outputs)
+	s.pending.b, s.pending.running, s.pending.err = b, true, nil
+	return &s.pending, nil
 }
 
 // enqueue puts the whole step into the stream.
-func (e *exec) enqueue(b *device.Batch) error {
+func (e *exec) enqueue(s *slot, b *device.Batch) error {
 	unlock, err := e.lock()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	bucket := e.bucket(b)
-	bytes, err := e.fill(b, bucket)
+	if err := e.put(s, b); err != nil {
+		return errors.Join(err, e.stream.Wait()) // nothing of the slot may be on its way
+	}
+	return nil
+}
+
+func (e *exec) put(s *slot, b *device.Batch) error {
+	form, recorded := e.form(b)
+	bytes, err := e.fill(s, b, form)
 	if err != nil {
 		return err
 	}
-	if err := e.stream.UploadAsync(e.meta, e.staging, bytes); err != nil {
+	if err := e.stream.UploadAsync(e.meta, s.staging, bytes); err != nil {
+		return err
+	}
+	if err := s.first.Record(e.stream); err != nil {
 		return err
 	}
 	for _, c := range b.Copies {
@@ -498,116 +552,102 @@ func (e *exec) enqueue(b *device.Batch) error {
 			return err
 		}
 	}
-	if bucket > 0 {
-		err = e.runGraph(bucket)
+	if recorded {
+		err = e.runGraph(form)
 	} else {
-		err = e.run(b)
+		err = e.run(s, b)
 	}
 	if err != nil {
 		return err
 	}
-	return e.event.Record(e.stream)
+	return s.last.Record(e.stream)
 }
 
-// bucket is the size of the graph that can run b, or 0.
-func (e *exec) bucket(b *device.Batch) int {
-	n := len(b.Tokens)
-	if e.dev.o.noGraphs || n != len(b.Seqs) || n != len(b.Outputs) {
-		return 0
-	}
-	for i := range b.Outputs {
-		if o := &b.Outputs[i]; o.Row != i || o.Logits || o.Top > 0 {
-			return 0
-		}
-	}
-	at, _ := slices.BinarySearch(e.buckets, n)
-	if at == len(e.buckets) {
-		return 0
-	}
-	return e.buckets[at]
-}
-
-// fill writes the metadata and returns its size. With a bucket the rows are filled up
-// with ones that belong to no sequence.
-func (e *exec) fill(b *device.Batch, bucket int) (int, error) {
-	s := &e.step
-	rows, outs, seqs := len(b.Tokens), len(b.Outputs), len(b.Seqs)
-	stride, tiles := 1, 0
-	group := e.maxGroup()
+// fill writes the metadata and returns its size. Rows, outputs and work beyond what b
+// has, up to the form's, belong to no sequence.
+func (e *exec) fill(s *slot, b *device.Batch, f form) (int, error) {
+	e.shape(f)
+	l := &e.step.lay
+	stride := 1
 	for i := range b.Seqs {
 		q := &b.Seqs[i]
 		stride = max(stride, (q.Past+q.Rows+e.o.PageTokens-1)/e.o.PageTokens)
-		if q.Rows*group > 16 {
-			tiles += (q.Rows*group + 127) / 128
-		}
 	}
-	if bucket > 0 {
-		rows, outs, seqs, tiles = bucket, bucket, bucket, 0
-		if group > 16 {
-			tiles = bucket * ((group + 127) / 128)
-		}
-	}
-	s.rows, s.outs, s.lay = rows, outs, layoutFor(rows, outs, seqs, tiles)
-	l := &s.lay
-	e.ints(0, 4)[0] = int32(stride)
-	tokens, positions, rowSeq, slots := e.ints(l.tokens, rows), e.ints(l.positions, rows), e.ints(l.rowSeq, rows), e.ints(l.slots, rows)
-	copy(tokens, b.Tokens)
-	meta, tables := e.ints(l.seqs, 4*seqs), e.ints(l.tables, stride*seqs)
-	decode, prefill := e.ints(l.decode, seqs), e.ints(l.prefill, 2*tiles)
-	s.decode, s.prefill, s.single = 0, 0, bucket > 0
-	for i := range b.Seqs {
-		q := &b.Seqs[i]
-		meta[4*i], meta[4*i+1], meta[4*i+2] = int32(q.Row), int32(q.Rows), int32(q.Past)
-		copy(tables[i*stride:(i+1)*stride], q.Pages)
-		for r := range q.Rows {
-			t := q.Past + r
-			rowSeq[q.Row+r], positions[q.Row+r] = int32(i), int32(t)
-			slots[q.Row+r] = q.Pages[t/e.o.PageTokens]*int32(e.o.PageTokens) + int32(t%e.o.PageTokens)
-		}
-		if q.Rows*group <= 16 {
-			decode[s.decode] = int32(i)
-			s.decode++
-			continue
-		}
-		for t := range (q.Rows*group + 127) / 128 {
-			prefill[2*s.prefill], prefill[2*s.prefill+1] = int32(i), int32(t)
-			s.prefill++
-		}
-	}
-	for r := len(b.Tokens); r < rows; r++ {
-		tokens[r], rowSeq[r], positions[r], slots[r] = 0, -1, -1, -1
-	}
-	if bucket > 0 {
-		for i := s.decode; i < seqs && group <= 16; i++ {
-			decode[i] = -1
-		}
-		for i := s.prefill; i < tiles; i++ {
-			prefill[2*i] = -1
-		}
-		s.decode, s.prefill = seqs, tiles
-		if group > 16 {
-			s.decode = 0
-		}
-	}
-	outRows := e.ints(l.outRows, outs)
+	header := s.ints(0, 4)
+	header[0], header[1], header[2] = int32(stride), int32(s.base), int32(e.slots[e.at].base)
+	e.fillRows(s, b, f)
+	e.fillSeqs(s, b, f, stride)
+	outRows := s.ints(l.outRows, f.outs)
 	for i := range outRows {
 		outRows[i] = int32(i)
 	}
 	for i := range b.Outputs {
 		outRows[i] = int32(b.Outputs[i].Row)
 	}
-	if err := e.output.fill(e, b, outs); err != nil {
+	if err := e.output.fill(e, s, b, f.outs); err != nil {
 		return 0, err
 	}
-	return l.tables + 4*stride*seqs, nil
+	return l.tables + 4*stride*f.seqs, nil
+}
+
+// fillRows writes the rows' tokens, positions, sequences and places in the cache.
+func (e *exec) fillRows(s *slot, b *device.Batch, f form) {
+	l := &e.step.lay
+	tokens, positions, rowSeq, slots := s.ints(l.tokens, f.rows), s.ints(l.positions, f.rows), s.ints(l.rowSeq, f.rows), s.ints(l.slots, f.rows)
+	copy(tokens, b.Tokens)
+	for i, k := range b.From {
+		if k >= 0 {
+			tokens[i] = -1 - k
+		}
+	}
+	page := e.o.PageTokens
+	for i := range b.Seqs {
+		q := &b.Seqs[i]
+		for r := range q.Rows {
+			t := q.Past + r
+			rowSeq[q.Row+r], positions[q.Row+r] = int32(i), int32(t)
+			slots[q.Row+r] = q.Pages[t/page]*int32(page) + int32(t%page)
+		}
+	}
+	for r := len(b.Tokens); r < f.rows; r++ {
+		tokens[r], rowSeq[r], positions[r], slots[r] = 0, -1, -1, -1
+	}
+}
+
+// fillSeqs writes the sequences, their pages and the work of attention.
+func (e *exec) fillSeqs(s *slot, b *device.Batch, f form, stride int) {
+	l := &e.step.lay
+	meta, tables := s.ints(l.seqs, 4*f.seqs), s.ints(l.tables, stride*f.seqs)
+	decode, prefill := s.ints(l.decode, f.seqs), s.ints(l.prefill, 2*f.prefill)
+	decodes, tiles := 0, 0
+	for i := range b.Seqs {
+		q := &b.Seqs[i]
+		meta[4*i], meta[4*i+1], meta[4*i+2] = int32(q.Row), int32(q.Rows), int32(q.Past)
+		copy(tables[i*stride:(i+1)*stride], q.Pages)
+		if q.Rows*e.group <= decodeQueries {
+			decode[decodes] = int32(i)
+			decodes++
+			continue
+		}
+		for t := range e.tiles(q.Rows) {
+			prefill[2*tiles], prefill[2*tiles+1] = int32(i), int32(t)
+			tiles++
+		}
+	}
+	for i := decodes; i < len(decode); i++ {
+		decode[i] = -1
+	}
+	for i := tiles; i < f.prefill; i++ {
+		prefill[2*i] = -1
+	}
 }
 
 // run starts every node, copies the logits that are wanted and samples.
-func (e *exec) run(b *device.Batch) error {
+func (e *exec) run(s *slot, b *device.Batch) error {
 	if err := e.runNodes(); err != nil {
 		return err
 	}
-	if err := e.output.copyLogits(e, b); err != nil {
+	if err := e.output.copyLogits(e, s, b); err != nil {
 		return err
 	}
 	return e.output.sample(e)
@@ -623,35 +663,6 @@ func (e *exec) runNodes() error {
 		}
 	}
 	return nil
-}
-
-// runGraph starts the recorded step of a bucket, recording it first if it is new.
-func (e *exec) runGraph(bucket int) error {
-	g, ok := e.graphs[bucket]
-	if !ok {
-		var err error
-		g, err = e.stream.Capture(func() error {
-			if err := e.runNodes(); err != nil {
-				return err
-			}
-			return e.output.sample(e)
-		})
-		if err != nil {
-			return fmt.Errorf("capture a step of %d rows: %w", bucket, err)
-		}
-		e.graphs[bucket] = g
-	}
-	return g.Launch(e.stream)
-}
-
-// dropGraphs forgets the recorded steps, because a buffer they use has moved.
-func (e *exec) dropGraphs() error {
-	var errs []error
-	for n, g := range e.graphs {
-		errs = append(errs, g.Close())
-		delete(e.graphs, n)
-	}
-	return errors.Join(errs...)
 }
 
 func (e *exec) copyPage(c device.PageCopy) error {

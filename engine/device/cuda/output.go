@@ -1,10 +1,12 @@
 package cuda
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
 	"slices"
+	"time"
 	"unsafe"
 
 	"github.com/godwit-ai/godwit/engine/device"
@@ -17,21 +19,18 @@ import (
 type outputs struct {
 	c       *call[sampleArgs]
 	logits  view
-	results driver.Host // tokens, then log-probabilities, written by the kernel
+	results driver.Host // tokens of both slots, then log-probabilities, written by the kernel
 	tokens  []int32
 	probs   []float32
+	drawn   pointer // tokens of both slots, for the step that follows
+	before  int     // outputs of the step launched last
 
-	lists     []int32 // what rows list: counts, bans, biases, masks
-	saved     int
-	listDev   pointer
-	savedDev  pointer
-	listCap   int
-	savedCap  int
-	listHost  driver.Host
-	rowHost   driver.Host // rows of logits for the host
-	rowCap    int
-	rowOf     []int // by output: its row in rowHost, or -1
-	rowsAsked int
+	lists    []int32 // what rows list: counts, bans, biases, masks
+	saved    int
+	listDev  pointer
+	savedDev pointer
+	listCap  int
+	savedCap int
 }
 
 const greedyMax = 1e-6 // as in package sample
@@ -39,7 +38,7 @@ const greedyMax = 1e-6 // as in package sample
 func (o *outputs) allocate(e *exec) error {
 	o.c = newCall[sampleArgs](e, "sample")
 	o.logits = e.views[e.p.Instrs[len(e.p.Instrs)-1].Out]
-	n := e.o.MaxOutputs
+	n := len(e.slots) * e.o.MaxOutputs
 	var err error
 	if o.results, err = e.allocHost(8 * int64(n)); err != nil {
 		return err
@@ -47,17 +46,19 @@ func (o *outputs) allocate(e *exec) error {
 	b := o.results.Bytes()
 	o.tokens = unsafe.Slice((*int32)(unsafe.Pointer(&b[0])), n)
 	o.probs = unsafe.Slice((*float32)(unsafe.Pointer(&b[4*n])), n)
-	o.rowOf = make([]int, n)
-	e.pending.outs = make([]device.Output, n)
+	if o.drawn, err = e.alloc(4 * int64(n)); err != nil {
+		return err
+	}
 	return o.growLists(e, 1<<12, 1<<10)
 }
 
-// growLists makes room for lists; graphs that know the old buffers are dropped.
+// growLists makes room for lists on the device; graphs that know the old buffers are
+// dropped, after the steps that use them.
 func (o *outputs) growLists(e *exec, lists, saved int) error {
 	if lists <= o.listCap && saved <= o.savedCap {
 		return nil
 	}
-	if err := e.dropGraphs(); err != nil {
+	if err := errors.Join(e.stream.Wait(), e.graphs.close()); err != nil {
 		return err
 	}
 	lists, saved = max(lists, 2*o.listCap), max(saved, 2*o.savedCap)
@@ -76,9 +77,6 @@ func (o *outputs) growLists(e *exec, lists, saved int) error {
 	if o.savedDev, err = e.alloc(4 * int64(saved)); err != nil {
 		return err
 	}
-	if o.listHost, err = e.replaceHost(o.listHost, 4*int64(lists)); err != nil {
-		return err
-	}
 	o.listCap, o.savedCap = lists, saved
 	return nil
 }
@@ -95,29 +93,34 @@ func (e *exec) replaceHost(old driver.Host, bytes int64) (driver.Host, error) {
 }
 
 // fill writes what the sampling kernel must know of each output.
-func (o *outputs) fill(e *exec, b *device.Batch, outs int) error {
+func (o *outputs) fill(e *exec, s *slot, b *device.Batch, outs int) error {
+	s.rowsAsked = 0
 	if outs == 0 {
 		return nil
 	}
-	rows := unsafe.Slice((*sampleRow)(unsafe.Pointer(&e.stage[e.step.lay.samples])), outs)
-	o.lists, o.saved, o.rowsAsked = o.lists[:0], 0, 0
+	rows := unsafe.Slice((*sampleRow)(unsafe.Pointer(&s.stage[e.step.lay.samples])), outs)
+	o.lists, o.saved = o.lists[:0], 0
 	for i := range b.Outputs {
 		r := &b.Outputs[i]
-		o.rowOf[i] = none
+		s.rowOf[i] = none
 		if r.Logits || r.Top > 0 {
-			o.rowOf[i] = o.rowsAsked
-			o.rowsAsked++
+			s.rowOf[i] = s.rowsAsked
+			s.rowsAsked++
 		}
-		rows[i] = sampleRow{target: r.Target, repetition: 1, minX: 1, nMask: none}
+		rows[i] = sampleRow{target: r.Target, repetition: 1, minX: 1, nMask: none, fed: none}
 		if r.Logprob || r.Top > 0 || r.Params == nil && r.Target >= 0 {
 			rows[i].logprob = 1
 		}
 		if r.Params != nil {
-			o.params(&rows[i], r.Params)
+			fed := int32(none)
+			if b.From != nil {
+				fed = max(b.From[r.Row], none)
+			}
+			o.params(&rows[i], r.Params, fed)
 		}
 	}
 	for i := len(b.Outputs); i < outs; i++ {
-		rows[i] = sampleRow{target: none, repetition: 1, minX: 1, nMask: none}
+		rows[i] = sampleRow{target: none, repetition: 1, minX: 1, nMask: none, fed: none}
 	}
 	if len(o.lists) == 0 {
 		return nil
@@ -125,11 +128,20 @@ func (o *outputs) fill(e *exec, b *device.Batch, outs int) error {
 	if err := o.growLists(e, len(o.lists), o.saved); err != nil {
 		return err
 	}
-	copy(unsafe.Slice((*int32)(unsafe.Pointer(&o.listHost.Bytes()[0])), o.listCap), o.lists)
-	return e.stream.UploadAsync(o.listDev, o.listHost, 4*len(o.lists))
+	if s.listCap < len(o.lists) {
+		var err error
+		if s.lists, err = e.replaceHost(s.lists, 4*int64(o.listCap)); err != nil {
+			return err
+		}
+		s.listCap = o.listCap
+	}
+	copy(unsafe.Slice((*int32)(unsafe.Pointer(&s.lists.Bytes()[0])), s.listCap), o.lists)
+	return e.stream.UploadAsync(o.listDev, s.lists, 4*len(o.lists))
 }
 
-func (o *outputs) params(r *sampleRow, p *sample.Params) {
+// params describes a draw; fed is the output of the step before that drew a token which
+// p does not count yet.
+func (o *outputs) params(r *sampleRow, p *sample.Params, fed int32) {
 	r.draw, r.target = 1, none
 	r.seed, r.choice, r.position = p.Seed, p.Choice, p.Position
 	r.topK = int32(max(0, min(p.TopK, math.MaxInt32)))
@@ -147,6 +159,7 @@ func (o *outputs) params(r *sampleRow, p *sample.Params) {
 	}
 	r.frequency, r.presence = p.Frequency, p.Presence
 	if r.repetition != 1 || p.Frequency != 0 || p.Presence != 0 {
+		r.fed = fed
 		r.counts, r.nCounts = int32(len(o.lists)), int32(len(p.Counts))
 		for _, c := range p.Counts {
 			prompt := int32(0)
@@ -169,25 +182,25 @@ func (o *outputs) params(r *sampleRow, p *sample.Params) {
 		}
 	}
 	r.saved = int32(o.saved)
-	o.saved += int(r.nCounts + r.nBias)
+	o.saved += int(r.nCounts+r.nBias) + 1
 }
 
 // copyLogits brings the rows that the host wants before sampling changes them.
-func (o *outputs) copyLogits(e *exec, b *device.Batch) error {
-	if o.rowsAsked == 0 {
+func (o *outputs) copyLogits(e *exec, s *slot, b *device.Batch) error {
+	if s.rowsAsked == 0 {
 		return nil
 	}
 	row := 4 * o.logits.width
-	if o.rowsAsked > o.rowCap {
+	if s.rowsAsked > s.rowCap {
 		var err error
-		if o.rowHost, err = e.replaceHost(o.rowHost, int64(o.rowsAsked)*int64(row)); err != nil {
+		if s.rows, err = e.replaceHost(s.rows, int64(s.rowsAsked)*int64(row)); err != nil {
 			return err
 		}
-		o.rowCap = o.rowsAsked
+		s.rowCap = s.rowsAsked
 	}
 	for i := range b.Outputs {
-		if at := o.rowOf[i]; at >= 0 {
-			if err := e.stream.DownloadAsync(o.rowHost, at*row, o.logits.p+pointer(i*row), row); err != nil {
+		if at := s.rowOf[i]; at >= 0 {
+			if err := e.stream.DownloadAsync(s.rows, at*row, o.logits.p+pointer(i*row), row); err != nil {
 				return err
 			}
 		}
@@ -202,18 +215,21 @@ func (o *outputs) sample(e *exec) error {
 	}
 	p := o.results.Pointer()
 	*o.c.a = sampleArgs{logits: o.logits.p, rows: e.meta + pointer(e.step.lay.samples), lists: o.listDev, saved: o.savedDev,
-		tokens: p, logprobs: p + pointer(4*e.o.MaxOutputs), vocab: int32(o.logits.width)}
+		header: e.meta, tokens: p, logprobs: p + pointer(4*len(o.tokens)), drawn: o.drawn, vocab: int32(o.logits.width)}
 	return o.c.run(e, e.step.outs, 1, 1, 1024, sampleShared)
 }
 
-// pending is the step under way.
+// pending is a step under way.
 type pending struct {
 	e       *exec
+	s       *slot
 	b       *device.Batch
 	running bool
 	outs    []device.Output
 	err     error
 	n       int
+	ms      float32 // between the slot's events
+	worked  time.Duration
 }
 
 // Wait returns the results when the step is done.
@@ -224,30 +240,33 @@ func (q *pending) Wait() ([]device.Output, error) {
 	return q.outs[:q.n], q.err
 }
 
+// Worked is the time that the GPU took.
+func (q *pending) Worked() time.Duration { return q.worked }
+
 func (q *pending) finish() {
-	e := q.e
 	q.running, q.n = false, 0
-	if q.err = e.sleep(); q.err != nil {
+	if q.err = q.sleep(); q.err != nil {
 		q.err = fmt.Errorf("cuda: step of %d rows: %w", len(q.b.Tokens), q.err)
 		return
 	}
 	q.n = len(q.b.Outputs)
 	for i := range q.b.Outputs {
-		e.output.result(&q.b.Outputs[i], &q.outs[i], i)
+		q.result(&q.b.Outputs[i], &q.outs[i], i)
 	}
 	q.b = nil
 }
 
-func (o *outputs) result(want *device.OutputRow, out *device.Output, i int) {
-	*out = device.Output{Token: o.tokens[i]}
+func (q *pending) result(want *device.OutputRow, out *device.Output, i int) {
+	o, s := &q.e.output, q.s
+	*out = device.Output{Token: o.tokens[s.base+i]}
 	if out.Token >= 0 && (want.Params == nil || want.Logprob || want.Top > 0) {
-		out.Logprob = o.probs[i]
+		out.Logprob = o.probs[s.base+i]
 	}
-	if o.rowOf[i] < 0 {
+	if s.rowOf[i] < 0 {
 		return
 	}
 	n := o.logits.width
-	logits := unsafe.Slice((*float32)(unsafe.Pointer(&o.rowHost.Bytes()[4*n*o.rowOf[i]])), n)
+	logits := unsafe.Slice((*float32)(unsafe.Pointer(&s.rows.Bytes()[4*n*s.rowOf[i]])), n)
 	if want.Logits {
 		out.Logits = slices.Clone(logits)
 	}
@@ -258,14 +277,19 @@ func (o *outputs) result(want *device.OutputRow, out *device.Output, i int) {
 	}
 }
 
-// sleep waits for the step's end.
-func (e *exec) sleep() error {
-	unlock, err := e.lock()
+// sleep waits for the step's end and notes how long it took.
+func (q *pending) sleep() error {
+	unlock, err := q.e.lock()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	return e.event.Wait()
+	if err := q.s.last.Wait(); err != nil {
+		return err
+	}
+	err = q.s.last.Since(q.s.first, &q.ms)
+	q.worked = time.Duration(float64(q.ms) * float64(time.Millisecond))
+	return err
 }
 
 // lock binds the goroutine to a thread with the device's context.

@@ -10,7 +10,7 @@ import (
 type embedRun struct{ c *call[embedArgs] }
 
 func (r *embedRun) run(s *step) error {
-	r.c.a.tokens = s.e.meta + pointer(s.lay.tokens)
+	r.c.a.tokens, r.c.a.header, r.c.a.drawn = s.e.meta+pointer(s.lay.tokens), s.e.meta, s.e.output.drawn
 	return r.c.run(s.e, s.rows, 1, 1, 128, 0)
 }
 

@@ -53,6 +53,12 @@ func (e Event) Milliseconds(since Event) (float32, error) {
 	return ms, err
 }
 
+// Since writes the milliseconds from an earlier event to e. It allocates nothing: ms lies
+// on the heap and is kept by the caller.
+func (e Event) Since(earlier Event, ms *float32) error {
+	return e.c.l.hot(cuEventElapsedTime, uintptr(unsafe.Pointer(ms)), earlier.handle, e.handle, 0)
+}
+
 // Close destroys the event.
 func (e Event) Close() error { return e.c.l.call(cuEventDestroy, e.handle) }
 

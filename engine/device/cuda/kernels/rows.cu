@@ -3,8 +3,10 @@
 
 struct EmbedArgs {
   Matrix table;
-  const int* tokens;
-  float* out; // [rows, table.k]
+  const int* tokens; // below 0: what output -1-token of the step before drew
+  float* out;        // [rows, table.k]
+  const int* drawn;  // tokens of the last two steps
+  const int* header; // [2]: where the step before has its own in drawn
   int rows;
   int pad;
 };
@@ -15,6 +17,7 @@ extern "C" __global__ void embed(const __grid_constant__ EmbedArgs a) {
   letNext();
   i64 r = blockIdx.x;
   int token = a.tokens[r];
+  if (token < 0) token = max(0, a.drawn[a.header[2] - 1 - token]);
   for (int k = threadIdx.x; k < a.table.k; k += blockDim.x) a.out[r * a.table.k + k] = element(a.table, token, k);
 }
 

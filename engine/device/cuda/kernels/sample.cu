@@ -1,4 +1,7 @@
-// Sampling with the semantics of package engine/sample: one block per row of logits.
+// Sampling with the semantics of package engine/sample. Two kernels share the code: in
+// sample_cluster a cluster of eight blocks holds a row of logits in its shared memories,
+// so that the row is read once; in sample, for GPUs without clusters and for rows that
+// do not fit, one block goes over the row in device memory.
 // Masses are added in float64, so that a draw agrees with the CPU's wherever it does
 // not fall within rounding of the border between two tokens.
 #include "common.cuh"
@@ -19,7 +22,9 @@ struct SampleRow {
   int banned, nBanned; // id
   int bias, nBias;     // id, float bits
   int mask, nMask;     // 32-bit words; nMask -1: no mask
-  int saved;           // in saved: raw logits of counts, then of bias
+  int saved;           // in saved: raw logits of counts, of bias, and of the token of fed
+  int fed;             // output of the step before whose token counts as well; -1: none
+  int pad;
 };
 STRUCT(SampleRow)
 
@@ -28,44 +33,118 @@ struct SampleArgs {
   const SampleRow* rows;
   const int* lists;
   float* saved;
-  int* tokens;
+  const int* header; // [1]: where this step's results begin, [2]: those of the step before
+  int* tokens;       // results of the last two steps, for the host
   float* logprobs;
+  int* drawn;        // tokens again, for the next step
   int vocab;
   int pad;
 };
 STRUCT(SampleArgs)
 
-constexpr int THREADS = 1024, BINS = 2048, EDGE = 2048;
+constexpr int BINS = 2048, RANKS = 8;
 constexpr float DEEPEST = -40.f, BINNER = (BINS - 1) / DEEPEST;
 
-struct Shared {
-  double sums[32];
-  u64 keys[32];
-  u32 hist[BINS];
+// Shared is what a block keeps besides its part of the row. THREADS is the size of a
+// block, EDGE the most tokens of a bin that are looked at one by one.
+template <int THREADS_, int EDGE_> struct Shared {
+  static constexpr int THREADS = THREADS_, EDGE = EDGE_;
+  double sums[THREADS / 32];
+  u64 keys[THREADS / 32];
+  double crossSum[2]; // what the other blocks of a cluster read
+  u64 crossKey[2];
   double powers[256];
   u64 edge[EDGE];
   double mass[EDGE];
+  u32 hist[BINS];
   int n, bin;
-  u32 before;
+  u32 turn; // which of crossSum and crossKey is next
   u64 key;
 };
 
-__device__ __forceinline__ double blockSum64(double v, double* scratch) {
+// One block over a row in device memory.
+struct Alone : Shared<1024, 2048> {
+  static constexpr bool CLUSTER = false;
+};
+
+// One of eight blocks, each with its part of the row in shared memory.
+struct Together : Shared<512, 1024> {
+  static constexpr bool CLUSTER = true;
+};
+
+// Part is the run of a row that a block works on.
+struct Part {
+  float* l;
+  int first, n; // of the row: l[0] is the logit of token first
+  int vocab;
+};
+
+#if __CUDA_ARCH__ >= 900
+__device__ __forceinline__ u32 clusterRank() {
+  u32 r;
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(r));
+  return r;
+}
+__device__ __forceinline__ void clusterSync() { asm volatile("barrier.cluster.arrive;\n\tbarrier.cluster.wait;" ::: "memory"); }
+// of is p in the shared memory of another block of the cluster.
+template <class T> __device__ __forceinline__ T* of(T* p, int rank) {
+  u64 r;
+  asm volatile("mapa.u64 %0, %1, %2;" : "=l"(r) : "l"(p), "r"(rank));
+  return (T*)r;
+}
+#else
+__device__ __forceinline__ u32 clusterRank() { return 0; }
+__device__ __forceinline__ void clusterSync() {}
+template <class T> __device__ __forceinline__ T* of(T* p, int) { return p; }
+#endif
+
+// sync waits for all threads that share the row.
+template <class S> __device__ __forceinline__ void sync() {
+  if constexpr (S::CLUSTER) clusterSync();
+  else __syncthreads();
+}
+// lead is the shared memory of the first block.
+template <class S> __device__ __forceinline__ S& lead(S& s) { return S::CLUSTER ? *of(&s, 0) : s; }
+template <class S> __device__ __forceinline__ bool leads() { return !S::CLUSTER || clusterRank() == 0; }
+
+// sumAll adds v over all threads that share the row, in one order.
+template <class S> __device__ double sumAll(double v, S& s) {
   for (int o = 16; o > 0; o >>= 1) v += __shfl_xor_sync(~0u, v, o);
   __syncthreads();
-  if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = v;
+  if (threadIdx.x % 32 == 0) s.sums[threadIdx.x / 32] = v;
   __syncthreads();
-  double s = 0;
-  for (int i = 0; i < THREADS / 32; i++) s += scratch[i];
-  return s;
+  double sum = 0;
+  for (int i = 0; i < S::THREADS / 32; i++) sum += s.sums[i];
+  if constexpr (S::CLUSTER) {
+    u32 at = s.turn;
+    __syncthreads();
+    if (threadIdx.x == 0) s.crossSum[at] = sum, s.turn = at ^ 1;
+    clusterSync();
+    sum = 0;
+    for (int i = 0; i < RANKS; i++) sum += *of(&s.crossSum[at], i);
+  }
+  return sum;
 }
 
-__device__ __forceinline__ u64 blockMax(u64 v, u64* scratch) {
+// maxBlock is the largest v of a block.
+template <class S> __device__ u64 maxBlock(u64 v, S& s) {
   for (int o = 16; o > 0; o >>= 1) v = max(v, __shfl_xor_sync(~0u, v, o));
   __syncthreads();
-  if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = v;
+  if (threadIdx.x % 32 == 0) s.keys[threadIdx.x / 32] = v;
   __syncthreads();
-  for (int i = 0; i < THREADS / 32; i++) v = max(v, scratch[i]);
+  for (int i = 0; i < S::THREADS / 32; i++) v = max(v, s.keys[i]);
+  return v;
+}
+
+template <class S> __device__ u64 maxAll(u64 v, S& s) {
+  v = maxBlock(v, s);
+  if constexpr (S::CLUSTER) {
+    u32 at = s.turn;
+    __syncthreads();
+    if (threadIdx.x == 0) s.crossKey[at] = v, s.turn = at ^ 1;
+    clusterSync();
+    for (int i = 0; i < RANKS; i++) v = max(v, *of(&s.crossKey[at], i));
+  }
   return v;
 }
 
@@ -79,26 +158,27 @@ __device__ __forceinline__ double expNeg(double x, const double* powers) {
   return t + t * (r + r * r * (0.5 + r * (1.0 / 6)));
 }
 
-// each calls f(id, logit) for every entry, spread over the block.
-template <class F> __device__ __forceinline__ void each(const float* l, int n, F f) {
-  if (n % 4) {
-    for (int i = threadIdx.x; i < n; i += THREADS) f(i, l[i]);
+// each calls f(id, logit) for every entry of a part, spread over the block.
+template <class S, class F> __device__ __forceinline__ void each(const Part& p, F f) {
+  constexpr int T = S::THREADS;
+  if (p.n % 4 || p.vocab % 4) {
+    for (int i = threadIdx.x; i < p.n; i += T) f(p.first + i, p.l[i]);
     return;
   }
   // Four loads are on their way at a time.
-  for (int base = threadIdx.x; base < n / 4; base += 4 * THREADS) {
+  for (int base = threadIdx.x; base < p.n / 4; base += 4 * T) {
     float4 v[4];
 #pragma unroll
     for (int j = 0; j < 4; j++)
-      if (base + j * THREADS < n / 4) v[j] = ((const float4*)l)[base + j * THREADS];
+      if (base + j * T < p.n / 4) v[j] = ((const float4*)p.l)[base + j * T];
 #pragma unroll
     for (int j = 0; j < 4; j++) {
-      int i = base + j * THREADS;
-      if (i >= n / 4) break;
-      f(4 * i, v[j].x);
-      f(4 * i + 1, v[j].y);
-      f(4 * i + 2, v[j].z);
-      f(4 * i + 3, v[j].w);
+      int i = base + j * T, id = p.first + 4 * i;
+      if (i >= p.n / 4) break;
+      f(id, v[j].x);
+      f(id + 1, v[j].y);
+      f(id + 2, v[j].z);
+      f(id + 3, v[j].w);
     }
   }
 }
@@ -115,14 +195,14 @@ __device__ __forceinline__ float rankLogit(u64 r) {
   return __uint_as_float(b & 0x80000000u ? b & 0x7fffffffu : ~b);
 }
 
-// bestRank is the largest rank of all.
-__device__ __forceinline__ u64 bestRank(const float* l, int n, u64* scratch) {
+// bestRank is the largest rank of the row.
+template <class S> __device__ u64 bestRank(const Part& p, S& s) {
   float most = -INFINITY;
   int at = 0;
-  each(l, n, [&](int id, float v) {
+  each<S>(p, [&](int id, float v) {
     if (v > most) most = v, at = id;
   });
-  return blockMax(rank(most, at), scratch);
+  return maxAll(rank(most, at), s);
 }
 
 __device__ __forceinline__ float scaled(float l, float top, float inverse) { return __fmul_rn(__fsub_rn(l, top), inverse); }
@@ -142,241 +222,322 @@ __device__ __forceinline__ double uniform(const SampleRow& r) {
   return (double)((u64)c[0] << 21 | c[1] >> 11) / 9007199254740992.0;
 }
 
+// Scale maps a logit to its x, at most 0.
+struct Scale {
+  float top, inverse;
+  __device__ __forceinline__ float operator()(float l) const { return scaled(l, top, inverse); }
+};
+
 // A filter keeps the tokens whose order is at most last. bisect finds the smallest
 // order at which the sum over kept tokens of one (mass false) or of the mass is past
 // limit; for bins too full to be looked at token by token.
-__device__ u64 bisect(const float* l, int n, float top, float inverse, u64 last, double limit, bool mass, Shared& s) {
+template <class S> __device__ __noinline__ u64 bisect(const Part& p, Scale at, u64 last, double limit, bool mass, S& s) {
   u64 low = 0, high = last;
   while (low < high) {
     u64 mid = low + (high - low) / 2;
     double sum = 0;
-    each(l, n, [&](int id, float v) {
-      float x = scaled(v, top, inverse);
+    each<S>(p, [&](int id, float v) {
+      float x = at(v);
       if (x >= DEEPEST && order(x, id) <= mid) sum += mass ? expNeg((double)x, s.powers) : 1.0;
     });
-    if (blockSum64(sum, s.sums) > limit) high = mid;
+    if (sumAll(sum, s) > limit) high = mid;
     else low = mid + 1;
   }
   return low;
 }
 
-// gather collects the kept tokens of a bin; false: they are too many.
-__device__ bool gather(const float* l, int n, float top, float inverse, u64 last, int bin, Shared& s) {
-  __syncthreads();
+// gather collects the kept tokens of a bin in the lead's edge; false: they are too many.
+template <class S> __device__ bool gather(const Part& p, Scale at, u64 last, int bin, S& s) {
+  sync<S>();
   if (threadIdx.x == 0) s.n = 0;
-  __syncthreads();
-  each(l, n, [&](int id, float v) {
-    float x = scaled(v, top, inverse);
+  sync<S>();
+  S& to = lead(s);
+  each<S>(p, [&](int id, float v) {
+    float x = at(v);
     if (!(x >= DEEPEST) || (int)(x * BINNER) != bin || order(x, id) > last) return;
-    int at = atomicAdd(&s.n, 1);
-    if (at < EDGE) s.edge[at] = order(x, id);
+    int i = atomicAdd(&to.n, 1);
+    if (i < S::EDGE) to.edge[i] = order(x, id);
   });
-  __syncthreads();
-  return s.n <= EDGE;
+  sync<S>();
+  return to.n <= S::EDGE;
 }
 
-__device__ u64 cutCount(const float* l, int n, float top, float inverse, u64 last, int k, Shared& s) {
-  if (threadIdx.x == 0) {
-    u32 before = 0;
-    int b = 0;
-    while (b < BINS && before + s.hist[b] < k) before += s.hist[b++];
-    s.bin = b;
-    s.before = before;
+// findBin is the first bin b for which past(sum of f before b, f(b)) holds, and that
+// sum; BINS if there is none. f must give the same in every thread.
+template <class S, class F, class P> __device__ int findBin(F f, P past, S& s) {
+  constexpr int RUN = BINS / 32;
+  __syncthreads();
+  if (threadIdx.x < 32) {
+    int lane = threadIdx.x, found = BINS;
+    double own = 0;
+    for (int i = 0; i < RUN; i++) own += f(lane * RUN + i);
+    double before = own;
+    for (int o = 1; o < 32; o <<= 1) {
+      double below = __shfl_up_sync(~0u, before, o);
+      if (lane >= o) before += below;
+    }
+    before -= own;
+    for (int i = 0; i < RUN && found == BINS; i++) {
+      double v = f(lane * RUN + i);
+      if (past(before, v)) found = lane * RUN + i;
+      else before += v;
+    }
+    u32 any = __ballot_sync(~0u, found < BINS);
+    int first = any ? __ffs(any) - 1 : 31;
+    found = __shfl_sync(~0u, found, first);
+    before = __shfl_sync(~0u, before, first);
+    if (lane == 0) s.bin = found, s.sums[0] = before;
   }
   __syncthreads();
-  int bin = s.bin, want = k - 1 - (int)s.before;
+  return s.bin;
+}
+
+// countBins counts the tokens of the row by bin, in every block.
+template <class S> __device__ __noinline__ void countBins(const Part& p, Scale at, S& s) {
+  u32* own = s.hist;
+  if constexpr (S::CLUSTER) own = (u32*)s.mass;
+  for (int i = threadIdx.x; i < BINS; i += S::THREADS) own[i] = 0;
+  __syncthreads();
+  each<S>(p, [&](int, float v) {
+    float x = at(v);
+    if (x >= DEEPEST) atomicAdd(&own[(int)(x * BINNER)], 1);
+  });
+  sync<S>();
+  if constexpr (S::CLUSTER) {
+    for (int i = threadIdx.x; i < BINS; i += S::THREADS) {
+      u32 sum = 0;
+      for (int r = 0; r < RANKS; r++) sum += *of(&own[i], r);
+      s.hist[i] = sum;
+    }
+    sync<S>();
+  }
+}
+
+// cutCount is the order of the k-th token.
+template <class S> __device__ __noinline__ u64 cutCount(const Part& p, Scale at, u64 last, int k, S& s) {
+  int bin = findBin([&](int b) { return (double)s.hist[b]; }, [&](double before, double here) { return before + here >= k; }, s);
   if (bin >= BINS) return last; // fewer have mass
-  if (!gather(l, n, top, inverse, last, bin, s)) return bisect(l, n, top, inverse, last, k - 0.5, false, s);
-  for (int i = threadIdx.x; i < s.n; i += THREADS) {
-    int less = 0;
-    for (int j = 0; j < s.n; j++) less += s.edge[j] < s.edge[i];
-    if (less == want) s.key = s.edge[i];
-  }
-  __syncthreads();
-  return s.key;
+  int want = k - 1 - (int)s.sums[0];
+  if (!gather(p, at, last, bin, s)) return bisect(p, at, last, k - 0.5, false, s);
+  if (leads<S>())
+    for (int i = threadIdx.x; i < s.n; i += S::THREADS) {
+      int less = 0;
+      for (int j = 0; j < s.n; j++) less += s.edge[j] < s.edge[i];
+      if (less == want) s.key = s.edge[i];
+    }
+  sync<S>();
+  return lead(s).key;
 }
 
-__device__ u64 cutMass(const float* l, int n, float top, float inverse, u64 last, float topP, Shared& s) {
+// cutMass is the order of the last token before which at most topP of the mass lies.
+template <class S> __device__ __noinline__ u64 cutMass(const Part& p, Scale at, u64 last, float topP, S& s) {
   double sum = 0;
-  each(l, n, [&](int id, float v) {
-    float x = scaled(v, top, inverse);
+  each<S>(p, [&](int id, float v) {
+    float x = at(v);
     if (x >= DEEPEST && order(x, id) <= last) sum += expNeg((double)x, s.powers);
   });
-  double total = blockSum64(sum, s.sums), limit = (double)topP * total;
+  double total = sumAll(sum, s), limit = (double)topP * total;
   // The bin is guessed from counts and then put right.
-  if (threadIdx.x == 0) {
-    double before = 0;
-    int b = 0;
-    for (; b < BINS - 1; b++) {
-      double m = s.hist[b] ? s.hist[b] * exp((b + 0.5) / BINNER) : 0;
-      if (before + m > limit) break;
-      before += m;
-    }
-    s.bin = b;
-  }
-  __syncthreads();
-  int bin = s.bin;
+  int bin = findBin([&](int b) { return s.hist[b] ? s.hist[b] * expNeg((b + 0.5) / BINNER, s.powers) : 0.0; },
+                    [&](double before, double here) { return before + here > limit; }, s);
+  bin = min(bin, BINS - 1);
   double before, mass;
   for (int tries = 0;; tries++) {
     double b0 = 0, m0 = 0;
-    each(l, n, [&](int id, float v) {
-      float x = scaled(v, top, inverse);
+    each<S>(p, [&](int id, float v) {
+      float x = at(v);
       if (!(x >= DEEPEST) || order(x, id) > last) return;
       int b = (int)(x * BINNER);
       if (b < bin) b0 += expNeg((double)x, s.powers);
       else if (b == bin) m0 += expNeg((double)x, s.powers);
     });
-    before = blockSum64(b0, s.sums);
-    mass = blockSum64(m0, s.sums);
+    before = sumAll(b0, s);
+    mass = sumAll(m0, s);
     if (before > limit && bin > 0) bin--;
     else if (before + mass <= limit && bin < BINS - 1) bin++;
     else break;
-    if (tries >= 8) return bisect(l, n, top, inverse, last, limit, true, s);
+    if (tries >= 8) return bisect(p, at, last, limit, true, s);
   }
-  if (!gather(l, n, top, inverse, last, bin, s)) return bisect(l, n, top, inverse, last, limit, true, s);
-  for (int i = threadIdx.x; i < s.n; i += THREADS) s.mass[i] = expNeg(-(double)__uint_as_float((u32)(s.edge[i] >> 32)), s.powers);
-  __syncthreads();
-  u64 best = 0;
-  for (int i = threadIdx.x; i < s.n; i += THREADS) {
-    double own = before;
-    for (int j = 0; j < s.n; j++)
-      if (s.edge[j] < s.edge[i]) own += s.mass[j];
-    if (own <= limit) best = max(best, s.edge[i] + 1);
+  if (!gather(p, at, last, bin, s)) return bisect(p, at, last, limit, true, s);
+  if (leads<S>()) {
+    for (int i = threadIdx.x; i < s.n; i += S::THREADS) s.mass[i] = expNeg(-(double)__uint_as_float((u32)(s.edge[i] >> 32)), s.powers);
+    __syncthreads();
+    u64 best = 0;
+    for (int i = threadIdx.x; i < s.n; i += S::THREADS) {
+      double own = before;
+      for (int j = 0; j < s.n; j++)
+        if (s.edge[j] < s.edge[i]) own += s.mass[j];
+      if (own <= limit) best = max(best, s.edge[i] + 1);
+    }
+    best = maxBlock(best, s);
+    if (threadIdx.x == 0) s.key = best > 0 ? best - 1 : last;
   }
-  best = blockMax(best, s.keys);
-  return best > 0 ? best - 1 : last;
+  sync<S>();
+  return lead(s).key;
 }
 
-__device__ int drawToken(float* l, int n, const SampleRow& r, Shared& s) {
-  u64 best = bestRank(l, n, s.keys);
-  if (best == 0) return -1;
-  if (r.greedy) return (int)~(u32)best;
+// pick draws one of a part's tokens in a run from to to (of the part), target of the
+// mass of which lies before it; with one warp. -1: no token has mass.
+template <class W> __device__ int pick(int from, int to, int first, double target, W weigh) {
+  int lane = threadIdx.x % 32, found = -1;
+  for (int i = from; i < to; i += 128) { // four consecutive tokens a lane
+    int id = i + 4 * lane;
+    double w[4], sum = 0;
+#pragma unroll
+    for (int j = 0; j < 4; j++) sum += w[j] = id + j < to ? weigh(id + j) : 0.0;
+    double upTo = sum;
+    for (int o = 1; o < 32; o <<= 1) {
+      double below = __shfl_up_sync(~0u, upTo, o);
+      if (lane >= o) upTo += below;
+    }
+    // The lane's token in whose share the target falls, or its last with mass.
+    double rest = target - (upTo - sum);
+    int mine = -1;
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+      if (w[j] == 0) continue;
+      if (mine < 0 || rest >= 0) mine = first + id + j;
+      rest -= w[j];
+    }
+    u32 massive = __ballot_sync(~0u, sum > 0), past = __ballot_sync(~0u, sum > 0 && target < upTo);
+    u32 at = past ? __ffs(past) - 1 : 31 - __clz(massive);
+    int token = __shfl_sync(~0u, mine, at & 31);
+    if (massive) found = token;
+    if (past) break;
+    target -= __shfl_sync(~0u, upTo, 31);
+  }
+  return found;
+}
+
+// choose finds the one of n consecutive sums in which target falls and takes the sums
+// before it off; -1: all are 0.
+template <class F> __device__ __forceinline__ int choose(int n, double& target, F sum) {
+  int at = -1;
+  double before = 0, taken = 0;
+  for (int i = 0; i < n; i++) {
+    double v = sum(i);
+    if (v == 0) continue;
+    at = i;
+    taken = before;
+    if (target < before + v) break;
+    before += v;
+  }
+  target -= taken;
+  return at;
+}
+
+// drawToken draws after penalties and the like. It returns the token in the threads of
+// one block, or -1 in the lead's; -2 in those of the other blocks.
+template <class S> __device__ int drawToken(Part& p, const SampleRow& r, u64 best, S& s) {
+  int none = leads<S>() ? -1 : -2;
+  if (best == 0) return none;
+  if (r.greedy) {
+    int id = (int)~(u32)best;
+    return id >= p.first && id < p.first + p.n ? id : -2;
+  }
   float top = rankLogit(best);
   if (top == INFINITY) { // all of them share the mass
-    for (int i = threadIdx.x; i < n; i += THREADS) l[i] = l[i] == INFINITY ? 0.f : -INFINITY;
+    for (int i = threadIdx.x; i < p.n; i += S::THREADS) p.l[i] = p.l[i] == INFINITY ? 0.f : -INFINITY;
     top = 0;
     __syncthreads();
   }
-  u64 last = order(DEEPEST, n);
-  bool k = r.topK > 0 && r.topK < n, p = r.topP > 0 && r.topP < 1;
-  if (k || p) {
-    for (int i = threadIdx.x; i < BINS; i += THREADS) s.hist[i] = 0;
-    __syncthreads();
-    each(l, n, [&](int, float v) {
-      float x = scaled(v, top, r.inverse);
-      if (x >= DEEPEST) atomicAdd(&s.hist[(int)(x * BINNER)], 1);
-    });
-    __syncthreads();
-  }
-  if (k) last = cutCount(l, n, top, r.inverse, last, r.topK, s);
+  Scale at{top, r.inverse};
+  u64 last = order(DEEPEST, p.vocab);
+  bool k = r.topK > 0 && r.topK < p.vocab, mass = r.topP > 0 && r.topP < 1;
+  if (k || mass) countBins(p, at, s);
+  if (k) last = cutCount(p, at, last, r.topK, s);
   __syncthreads();
-  if (p) last = cutMass(l, n, top, r.inverse, last, r.topP, s);
-  if (r.minX <= 0) last = min(last, order(r.minX, n));
+  if (mass) last = cutMass(p, at, last, r.topP, s);
+  if (r.minX <= 0) last = min(last, order(r.minX, p.vocab));
 
   // Each warp weighs a run of consecutive tokens.
+  constexpr int WARPS = S::THREADS / 32;
   int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  int run = ((n + THREADS / 32 - 1) / (THREADS / 32) + 127) / 128 * 128, from = min(n, warp * run), to = min(n, from + run);
+  int run = ((p.n + WARPS - 1) / WARPS + 127) / 128 * 128, from = min(p.n, warp * run), to = min(p.n, from + run);
   float lastX = -__uint_as_float((u32)(last >> 32));
   int lastID = (int)(u32)last;
-  auto weigh = [&](float v, int id) {
-    float x = scaled(v, top, r.inverse);
+  auto weight = [&](float v, int id) {
+    float x = at(v);
     return x > lastX || x == lastX && id <= lastID ? expNeg((double)x, s.powers) : 0.0;
   };
-  auto weight = [&](int id) { return id < to ? weigh(l[id], id) : 0.0; };
   double own = 0;
-  if (n % 4) {
-    for (int i = from + lane; i < to; i += 32) own += weight(i);
+  if (p.n % 4 || p.vocab % 4) {
+    for (int i = from + lane; i < to; i += 32) own += weight(p.l[i], p.first + i);
   } else {
 #pragma unroll 4
     for (int i = from + lane * 4; i < to; i += 128) {
-      float4 v = *(const float4*)(l + i);
-      own += weigh(v.x, i) + weigh(v.y, i + 1) + weigh(v.z, i + 2) + weigh(v.w, i + 3);
+      float4 v = *(const float4*)(p.l + i);
+      int id = p.first + i;
+      own += weight(v.x, id) + weight(v.y, id + 1) + weight(v.z, id + 2) + weight(v.w, id + 3);
     }
   }
   for (int o = 16; o > 0; o >>= 1) own += __shfl_xor_sync(~0u, own, o);
   __syncthreads();
   if (lane == 0) s.sums[warp] = own;
-  if (threadIdx.x == 0) s.n = -1;
+  if (threadIdx.x == 0) s.n = none;
   __syncthreads();
   double total = 0;
-  for (int i = 0; i < THREADS / 32; i++) total += s.sums[i];
-  double target = uniform(r) * total;
-  int at = -1;
-  for (int i = 0; i < THREADS / 32; i++) {
-    if (s.sums[i] == 0) continue;
-    at = i;
-    if (target < s.sums[i]) break;
-    target -= s.sums[i];
+  for (int i = 0; i < WARPS; i++) total += s.sums[i];
+  double target;
+  if constexpr (S::CLUSTER) {
+    u32 turn = s.turn;
+    __syncthreads();
+    if (threadIdx.x == 0) s.crossSum[turn] = total, s.turn = turn ^ 1;
+    clusterSync();
+    total = 0;
+    for (int i = 0; i < RANKS; i++) total += *of(&s.crossSum[turn], i);
+    target = uniform(r) * total;
+    int block = choose(RANKS, target, [&](int i) { return *of(&s.crossSum[turn], i); });
+    if (block != clusterRank()) return block < 0 ? none : -2;
+  } else {
+    target = uniform(r) * total;
   }
-  if (warp == at) {
-    int found = -1;
-    for (int i = from; i < to; i += 128) { // four consecutive tokens a lane
-      int id = i + 4 * lane;
-      double w[4], sum = 0;
-#pragma unroll
-      for (int j = 0; j < 4; j++) sum += w[j] = weight(id + j);
-      double upTo = sum;
-      for (int o = 1; o < 32; o <<= 1) {
-        double below = __shfl_up_sync(~0u, upTo, o);
-        if (lane >= o) upTo += below;
-      }
-      // The lane's token in whose share the target falls, or its last with mass.
-      double rest = target - (upTo - sum);
-      int mine = -1;
-#pragma unroll
-      for (int j = 0; j < 4; j++) {
-        if (w[j] == 0) continue;
-        if (mine < 0 || rest >= 0) mine = id + j;
-        rest -= w[j];
-      }
-      u32 massive = __ballot_sync(~0u, sum > 0), past = __ballot_sync(~0u, sum > 0 && target < upTo);
-      u32 at = past ? __ffs(past) - 1 : 31 - __clz(massive);
-      int token = __shfl_sync(~0u, mine, at & 31);
-      if (massive) found = token;
-      if (past) break;
-      target -= __shfl_sync(~0u, upTo, 31);
-    }
+  int chosen = choose(WARPS, target, [&](int i) { return s.sums[i]; });
+  if (warp == chosen) {
+    int found = pick(from, to, p.first, target, [&](int i) { return weight(p.l[i], p.first + i); });
     if (lane == 0) s.n = found;
   }
   __syncthreads();
   return s.n;
 }
 
-// process applies penalties, bans, mask and bias, and keeps the raw logits of the
-// tokens that penalties and bias change.
-__device__ void process(float* l, int n, const SampleRow& r, const int* lists, float* saved) {
-  if (r.nCounts + r.nBias + r.nBanned == 0 && r.nMask < 0) return;
-  auto valid = [&](int id) { return id >= 0 && id < n; };
-  for (int i = threadIdx.x; i < r.nCounts + r.nBias; i += THREADS) {
-    int id = i < r.nCounts ? lists[r.counts + 3 * i] : lists[r.bias + 2 * (i - r.nCounts)];
-    if (valid(id)) saved[r.saved + i] = l[id];
+// process applies penalties, bans, mask and bias to a part. A block alone, which
+// changes the logits in device memory, keeps the raw ones that penalties and bias
+// change.
+template <class S> __device__ __noinline__ void process(Part& p, const SampleRow& r, const int* lists, float* saved) {
+  constexpr int T = S::THREADS;
+  auto at = [&](int id) { return id >= p.first && id < p.first + p.n ? p.l + (id - p.first) : nullptr; };
+  if constexpr (!S::CLUSTER) {
+    for (int i = threadIdx.x; i < r.nCounts + r.nBias; i += T) {
+      const float* v = at(i < r.nCounts ? lists[r.counts + 3 * i] : lists[r.bias + 2 * (i - r.nCounts)]);
+      if (v) saved[r.saved + i] = *v;
+    }
+    __syncthreads();
   }
-  __syncthreads();
-  for (int i = threadIdx.x; i < r.nCounts; i += THREADS) {
+  for (int i = threadIdx.x; i < r.nCounts; i += T) {
     const int* c = lists + r.counts + 3 * i;
-    if (!valid(c[0])) continue;
-    float v = l[c[0]];
+    float* to = at(c[0]);
+    if (!to) continue;
+    float v = *to;
     if (r.repetition != 1.f && (c[1] > 0 || c[2])) v = v > 0 ? __fdiv_rn(v, r.repetition) : __fmul_rn(v, r.repetition);
     if (c[1] > 0) v = __fsub_rn(v, __fadd_rn(__fmul_rn(r.frequency, (float)c[1]), r.presence));
-    l[c[0]] = v;
+    *to = v;
   }
   __syncthreads();
-  for (int i = threadIdx.x; i < r.nBanned; i += THREADS) {
-    int id = lists[r.banned + i];
-    if (valid(id)) l[id] = -INFINITY;
-  }
+  for (int i = threadIdx.x; i < r.nBanned; i += T)
+    if (float* to = at(lists[r.banned + i])) *to = -INFINITY;
   if (r.nMask >= 0)
-    for (int i = threadIdx.x; i < n; i += THREADS)
-      if (i / 32 >= r.nMask || !((u32)lists[r.mask + i / 32] >> (i % 32) & 1)) l[i] = -INFINITY;
+    for (int i = threadIdx.x; i < p.n; i += T) {
+      int id = p.first + i;
+      if (id / 32 >= r.nMask || !((u32)lists[r.mask + id / 32] >> (id % 32) & 1)) p.l[i] = -INFINITY;
+    }
   __syncthreads();
-  for (int i = threadIdx.x; i < r.nBias; i += THREADS) {
-    int id = lists[r.bias + 2 * i];
-    if (valid(id)) atomicAdd(l + id, __int_as_float(lists[r.bias + 2 * i + 1]));
-  }
+  for (int i = threadIdx.x; i < r.nBias; i += T)
+    if (float* to = at(lists[r.bias + 2 * i])) atomicAdd(to, __int_as_float(lists[r.bias + 2 * i + 1]));
   __syncthreads();
 }
 
-// rawLogit is the logit of a token before process changed it.
+// rawLogit is the logit of a token before process changed it in device memory.
 __device__ float rawLogit(const float* l, int id, const SampleRow& r, const int* lists, const float* saved) {
   for (int i = 0; i < r.nCounts; i++)
     if (lists[r.counts + 3 * i] == id) return saved[r.saved + i];
@@ -385,48 +546,92 @@ __device__ float rawLogit(const float* l, int id, const SampleRow& r, const int*
   return l[id];
 }
 
+template <class S> __device__ __forceinline__ void sampleBody(const SampleArgs& a, int row, Part p, S& s) {
+  const SampleRow& r = a.rows[row];
+  bool first = leads<S>() && threadIdx.x == 0;
+  if (!r.draw && !r.logprob) {
+    if (first) a.tokens[row] = r.target, a.logprobs[row] = 0;
+    return;
+  }
+  const float* raw = a.logits + (i64)row * a.vocab;
+  if constexpr (S::CLUSTER) {
+    // The part of the row comes to shared memory.
+    if (p.n % 4 || p.vocab % 4) {
+      for (int i = threadIdx.x; i < p.n; i += S::THREADS) p.l[i] = raw[p.first + i];
+    } else {
+      for (int i = threadIdx.x; i < p.n / 4; i += S::THREADS) copy16(smemAddress(p.l + 4 * i), raw + p.first + 4 * i, true);
+    }
+    copyCommit();
+  }
+  if (threadIdx.x < 256) s.powers[threadIdx.x] = exp2(threadIdx.x / 256.0);
+  if (threadIdx.x == 0) s.turn = 0;
+  if constexpr (S::CLUSTER) copyWait<0>();
+  __syncthreads();
+  u64 best = bestRank(p, s);
+  double top = -INFINITY, lse = -INFINITY;
+  if (r.logprob && best > 0) {
+    top = rankLogit(best);
+    double sum = 0;
+    if (top < INFINITY) {
+      each<S>(p, [&](int, float v) {
+        double d = (double)v - top;
+        if (d > -700) sum += expNeg(d, s.powers);
+      });
+      sum = sumAll(sum, s);
+    }
+    lse = top == INFINITY ? top : top + log(sum);
+  }
+  // lone is the logit of the token that is reported.
+  int token = leads<S>() ? r.target : -2;
+  float lone = -INFINITY;
+  if (!r.draw && token >= 0) lone = raw[token];
+  if (r.draw) {
+    if (r.nCounts + r.nBias + r.nBanned > 0 || r.nMask >= 0) {
+      __syncthreads();
+      process<S>(p, r, a.lists, a.saved);
+      best = bestRank(p, s);
+    }
+    // A +Inf that the draw rewrites stays what it was for the report.
+    token = drawToken(p, r, best, s);
+    if (token >= 0 && r.logprob) {
+      if constexpr (S::CLUSTER) lone = raw[token];
+      else lone = top == INFINITY ? INFINITY : rawLogit(raw, token, r, a.lists, a.saved);
+    }
+  }
+  if (threadIdx.x == 0 && token > -2) {
+    a.tokens[row] = token;
+    float report = 0;
+    if (r.logprob && token >= 0) {
+      if (lone != lone || lse == -INFINITY) report = -INFINITY;
+      else if (lse == INFINITY) report = lone == INFINITY ? 0.f : -INFINITY;
+      else report = (float)(lone - lse);
+    }
+    a.logprobs[row] = report;
+  }
+  if constexpr (S::CLUSTER) clusterSync(); // others may still read this block's memory
+}
+
 extern "C" __global__ void __launch_bounds__(1024) sample(const __grid_constant__ SampleArgs a) {
   extern __shared__ __align__(16) u8 dynamic[];
-  Shared& s = *(Shared*)dynamic;
   waitPrior();
   letNext();
-  const SampleRow r = a.rows[blockIdx.x];
-  if (threadIdx.x < 256) s.powers[threadIdx.x] = exp2(threadIdx.x / 256.0);
-  __syncthreads();
-  float* l = a.logits + (i64)blockIdx.x * a.vocab;
-  int n = a.vocab, token = r.target;
-  double top = -INFINITY, lse = -INFINITY, lone = -INFINITY; // lone: the target's, drawn ones follow
-  if (r.logprob) {
-    u64 best = bestRank(l, n, s.keys);
-    if (best > 0) {
-      top = rankLogit(best);
-      double sum = 0;
-      if (top < INFINITY) {
-        each(l, n, [&](int, float v) {
-          double d = (double)v - top;
-          if (d > -700) sum += expNeg(d, s.powers);
-        });
-        sum = blockSum64(sum, s.sums);
-      }
-      lse = top == INFINITY ? top : top + log(sum);
-    }
-    if (token >= 0) lone = l[token];
-  }
-  __syncthreads();
-  if (r.draw) {
-    // A -Inf or +Inf that the draw rewrites stays what it was for the report.
-    bool infinite = top == INFINITY;
-    process(l, n, r, a.lists, a.saved);
-    token = drawToken(l, n, r, s);
-    if (token >= 0 && r.logprob) lone = infinite ? INFINITY : rawLogit(l, token, r, a.lists, a.saved);
-  }
-  if (threadIdx.x > 0) return;
-  a.tokens[blockIdx.x] = token;
-  float report = 0;
-  if (r.logprob && token >= 0) {
-    if (lone != lone || lse == -INFINITY) report = -INFINITY;
-    else if (lse == INFINITY) report = lone == INFINITY ? 0.f : -INFINITY;
-    else report = (float)(lone - lse);
-  }
-  a.logprobs[blockIdx.x] = report;
+  int row = blockIdx.x;
+  sampleBody(a, row, Part{a.logits + (i64)row * a.vocab, 0, a.vocab, a.vocab}, *(Alone*)dynamic);
 }
+
+#if __CUDA_ARCH__ >= 900
+// The grid is (RANKS, rows). The logits stay as they are.
+extern "C" __global__ void __cluster_dims__(RANKS, 1, 1) __launch_bounds__(512, 2) sample_cluster(const __grid_constant__ SampleArgs a) {
+  extern __shared__ __align__(16) u8 dynamic[];
+  waitPrior();
+  letNext();
+  int rank = clusterRank(), per = ((a.vocab + RANKS - 1) / RANKS + 3) / 4 * 4, first = min(a.vocab, rank * per);
+  int n = min(a.vocab, first + per) - first;
+  sampleBody(a, blockIdx.y, Part{(float*)(dynamic + (sizeof(Together) + 15) / 16 * 16), first, n, a.vocab}, *(Together*)dynamic);
+}
+extern "C" __device__ const u32 sizeof_SampleTogether = (sizeof(Together) + 15) / 16 * 16;
+#else
+extern "C" __global__ void sample_cluster(const __grid_constant__ SampleArgs a) {}
+extern "C" __device__ const u32 sizeof_SampleTogether = (sizeof(Together) + 15) / 16 * 16;
+#endif
+extern "C" __device__ const u32 sizeof_SampleAlone = sizeof(Alone);
