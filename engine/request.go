@@ -18,8 +18,9 @@ type Request struct {
 	NoGenerationPrompt bool           // do not open an assistant turn
 	ChatTemplate       string         // replaces the model's; only trusted callers set it
 
-	Sampling Sampling
-	N        int // choices; 0 means 1
+	Sampling   Sampling
+	Constraint *Constraint // what language the answers must be in; nil: any
+	N          int         // choices; 0 means 1
 
 	Logprobs       bool // report the chosen token's log-probability
 	TopLogprobs    int  // and that many alternatives, 0..MaxTopLogprobs

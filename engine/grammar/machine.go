@@ -428,3 +428,16 @@ func (m *machine) forced(list []thread) (byte, bool) {
 	}
 	return b, n == 1
 }
+
+// goesOn reports whether some byte may come next.
+func (m *machine) goesOn(list []thread) bool {
+	ok := false
+	m.visit(list, func(t thread) {
+		for left := (byteSet{}).not(); !ok && !left.isEmpty(); {
+			c := left.first()
+			ok = m.g.next(t.state, c) != never
+			left = left.and(m.g.class(t.state, c).not())
+		}
+	})
+	return ok
+}

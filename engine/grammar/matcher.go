@@ -73,7 +73,12 @@ func (x *Matcher) AcceptBytes(text []byte) (err error) {
 }
 
 // Done reports whether the text may end here.
-func (x *Matcher) Done() bool {
+func (x *Matcher) Done() (done bool) {
+	defer func() {
+		if recover() != nil { // a limit, which the next Mask reports
+			done = false
+		}
+	}()
 	x.m.mu.Lock()
 	defer x.m.mu.Unlock()
 	return x.ended || x.m.complete(x.threads)
@@ -97,4 +102,24 @@ func (x *Matcher) Forced() (text []byte, err error) {
 		now = x.m.step(now, b, make([]thread, 0, 4))
 	}
 	return text, nil
+}
+
+// Final reports whether the text is complete and nothing can follow it but an end
+// token.
+func (x *Matcher) Final() (final bool) {
+	defer func() {
+		if recover() != nil {
+			final = false
+		}
+	}()
+	x.m.mu.Lock()
+	defer x.m.mu.Unlock()
+	return x.ended || x.m.complete(x.threads) && !x.m.goesOn(x.threads)
+}
+
+// EndsAfter reports whether text, which must be what Forced gave, brings the matcher
+// to where Final is true.
+func (x *Matcher) EndsAfter(text []byte) bool {
+	c := x.Clone()
+	return c.AcceptBytes(text) == nil && c.Final()
 }

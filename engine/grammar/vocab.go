@@ -172,3 +172,31 @@ func newTrie(tokens [][]byte, order []int32) *trie {
 	}
 	return t
 }
+
+// Continues reports whether some token begins with text and is longer.
+func (v *Vocabulary) Continues(text []byte) bool {
+	for _, t := range []*trie{v.short.full, v.long.full} {
+		at := int32(0)
+		ok := len(text) > 0
+		for _, b := range text {
+			if at = t.child(at, b); at < 0 {
+				ok = false
+				break
+			}
+		}
+		if ok && t.nodes[at].end > at+1 {
+			return true
+		}
+	}
+	return false
+}
+
+// child is the node below at by byte b, or -1.
+func (t *trie) child(at int32, b byte) int32 {
+	for i := at + 1; i < t.nodes[at].end; i = t.nodes[i].end {
+		if t.nodes[i].b == b {
+			return i
+		}
+	}
+	return -1
+}

@@ -46,6 +46,7 @@ type Engine struct {
 	context     int                  // tokens, prompt and answer together
 	stopIDs     []int32              // EOS ids of all sources
 	mask        []uint64             // rows of the head that are tokens; nil: all
+	constraints *constraints         // nil without a tokenizer
 	models      []engine.ModelInfo
 	defaults    *engine.Sampling // of generation_config.json; nil: none
 	seeds       atomic.Uint64    // requests without a seed, with RandomSeed
@@ -88,7 +89,14 @@ func (e *Engine) Generate(ctx context.Context, req *engine.Request) (*engine.Str
 	if err != nil {
 		return nil, err
 	}
+	gr, err := e.grammar(ctx, req.Constraint)
+	if err != nil {
+		return nil, err
+	}
 	j := e.newJob(ctx, req, ids, limit)
+	if gr != nil {
+		e.constrain(j, gr, req)
+	}
 	src := e.newSource(j, req, ids, patterns)
 	j.unwatch = context.AfterFunc(ctx, func() { e.loop.giveUp(j, -1) })
 	if err := e.loop.submit(j); err != nil {

@@ -51,6 +51,7 @@ const (
 	goesOn ending = iota
 	byLength
 	byToken
+	byGrammar // nothing can follow
 )
 
 // choice is one sequence of a job, owned by the loop.
@@ -66,6 +67,8 @@ type choice struct {
 	banned    []int32 // while fewer than minTokens are generated
 	stopIDs   []int32 // EOS and stop tokens; nil with ignore_eos
 
+	con *follower // keeps the answer inside a constraint; nil: any answer
+
 	at map[int32]int // index of each token in params.Counts; nil without penalties
 }
 
@@ -73,6 +76,10 @@ type choice struct {
 func (c *choice) prepare() *sample.Params {
 	c.params.Position = uint32(c.generated)
 	c.params.Banned = nil
+	if c.con != nil {
+		c.params.Mask = c.con.mask()
+		return &c.params
+	}
 	if c.generated < c.minTokens {
 		c.params.Banned = c.banned
 	}

@@ -302,6 +302,10 @@ func (l *loop) emit(c *choice, out *device.Output) bool {
 	if c.ended {
 		return false // its job failed in this very step
 	}
+	if c.con != nil && c.con.err != nil {
+		l.end(c.job, internal(c.con.err))
+		return false
+	}
 	if out.Token < 0 {
 		l.end(c.job, &engine.RequestError{Err: engine.ErrInternal, Message: fmt.Sprintf(
 			"No token can be drawn at position %d: every logit is banned, infinite or not a number.", len(c.seq.Tokens))})
@@ -310,6 +314,13 @@ func (l *loop) emit(c *choice, out *device.Output) bool {
 	first := c.generated == 0
 	p := newPiece(int32(c.params.Choice), out)
 	p.end = c.accept(out.Token)
+	if c.con != nil {
+		var err error
+		if p.end, err = c.follow(out.Token, p.end); err != nil {
+			l.end(c.job, internal(err))
+			return false
+		}
+	}
 	if first {
 		l.begin(c)
 	}
@@ -321,6 +332,9 @@ func (l *loop) emit(c *choice, out *device.Output) bool {
 	}
 	c.job.push(p)
 	l.sched.Append(&c.seq, out.Token)
+	if c.con != nil {
+		l.force(c)
+	}
 	return true
 }
 

@@ -134,6 +134,11 @@ func (s *source) event(p *piece) engine.Event {
 	case byLength:
 		ev.Text = out.rest(ev.Text)
 		ev.Finish = &engine.Finish{Reason: engine.FinishLength, MatchedToken: -1}
+	case byGrammar:
+		if ev.Text, matched = out.stop.Next(ev.Text, s.keep); matched == "" {
+			ev.Text += out.rest("")
+		}
+		ev.Finish = &engine.Finish{Reason: engine.FinishStop, MatchedToken: -1, MatchedStop: matched}
 	case byToken:
 		ev.Text = out.rest(ev.Text)
 		ev.Finish = &engine.Finish{Reason: engine.FinishStop, MatchedToken: p.token}

@@ -33,7 +33,13 @@ func (e *Engine) text() (err error) {
 	if e.tok == nil {
 		e.chooseParsers("")
 	}
-	return e.generation()
+	if err := e.generation(); err != nil {
+		return err
+	}
+	if e.tok != nil {
+		e.constraints = newConstraints(e.tok, e.program.Vocab, e.stopIDs)
+	}
+	return nil
 }
 
 // openTokenizer takes TokenizerPath or the model's own. Without any it is nil, and

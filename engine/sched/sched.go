@@ -164,7 +164,7 @@ func (s *Scheduler) Next() []Run {
 func (s *Scheduler) decodes() (preempted bool) {
 	for i := 0; i < len(s.running); i++ {
 		q := s.running[i]
-		if !q.decoding() {
+		if !q.decoding() && q.past < q.prompt {
 			continue
 		}
 		alive := true
@@ -177,7 +177,7 @@ func (s *Scheduler) decodes() (preempted bool) {
 			s.preempt(victim)
 			preempted, alive = true, victim != q
 		}
-		if alive {
+		if alive && q.decoding() {
 			q.planned = s.steps
 			s.step = append(s.step, Run{Seq: q, Past: q.past, Rows: 1, Emit: true})
 		}
@@ -387,6 +387,15 @@ func (s *Scheduler) Append(q *Sequence, token int32) {
 		broken("Append to a sequence in state %d with %d of %d tokens, limit %d", q.state, q.past, len(q.Tokens), q.Limit)
 	}
 	q.Tokens = append(q.Tokens, token)
+}
+
+// Extend adds tokens that nobody had to draw behind the one that Append added. They are
+// computed as a prompt is, within the budget of prompt rows.
+func (s *Scheduler) Extend(q *Sequence, tokens ...int32) {
+	if q.state != running || q.past >= len(q.Tokens) || len(q.Tokens)+len(tokens) > q.Limit {
+		broken("Extend of a sequence in state %d with %d of %d tokens by %d, limit %d", q.state, q.past, len(q.Tokens), len(tokens), q.Limit)
+	}
+	q.Tokens = append(q.Tokens, tokens...)
 }
 
 // Finish takes a sequence out, wherever it is, and gives back its pages. It must not
