@@ -87,6 +87,7 @@ type ModelInfo struct {
 	ID          string // served name, as a client writes it
 	Path        string // where it was loaded from; also accepted as a name
 	Parent      string // base model of an adapter, else ""
+	LoRA        bool   // adapters can be used with this model
 	ContextLen  int    // tokens, prompt and answer together
 	VocabSize   int    // rows of the output head
 	Arch        string // "llama", "qwen2", …
@@ -126,6 +127,7 @@ type Stats struct {
 type StepTimes struct {
 	Counts  [17]int64
 	Seconds float64 // of all steps together
+	Worked  float64 // seconds that the device worked in them; 0 where it does not measure that
 }
 
 // StepBound is the upper bound of a bucket of StepTimes: 0.1 ms and then twice the

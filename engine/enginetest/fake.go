@@ -46,6 +46,7 @@ type Fake struct {
 	closed  chan struct{} // closed by Close; made on first use
 	ended   bool
 	created int64
+	flushes int
 }
 
 // Failure makes requests fail whose rendered prompt contains a text.

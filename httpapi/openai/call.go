@@ -52,6 +52,9 @@ type Options struct {
 	IgnoreModelDefaults  bool   // --sampling-defaults openai: generation_config is not looked at
 	TrustRequestTemplate bool   // accept chat_template in a request
 	CacheReport          bool   // --enable-cache-report
+	StreamUsage          bool   // --stream-response-default-include-usage
+	IncrementalStream    bool   // --incremental-streaming-output: /generate streams pieces, not the text so far
+	RequestID            string // id of a request that brings no rid; "" makes one
 	WeightVersion        string // "" means "default"
 	Salt                 string // separates the prefix cache of this caller from others'
 
@@ -62,10 +65,11 @@ type Options struct {
 // Kind says which endpoint a call came through.
 type Kind int
 
-// The two generating endpoints.
+// The generating endpoints: OpenAI's two, and SGLang's /generate.
 const (
 	Chat Kind = iota
 	Completion
+	Native
 )
 
 // Call is one decoded API request: what to ask the engine for and how to answer.
@@ -88,9 +92,16 @@ type Call struct {
 	Logprobs    bool
 	TopLogprobs int
 
+	TokenIDs       bool // choices carry token_ids
+	PromptTokenIDs bool // choices carry prompt_token_ids
+	MetaInfo       bool // choices carry meta_info, as /generate's answers do
+
 	plan          parse.Plan // how answers are read
 	echoes        []string   // prompt texts, filled by Prepare
-	lengthParam   string     // the field that set the limit of tokens
+	promptIDs     [][]int32  // filled by Prepare with PromptTokenIDs
+	native        native     // what only /generate knows
+	started       time.Time
+	lengthParam   string // the field that set the limit of tokens
 	weightVersion string
 	cacheReport   bool
 }
@@ -102,8 +113,14 @@ func NewID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// Prepare fetches what only the engine knows: the text of echoed token-id prompts.
+// Prepare fetches what only the engine knows: the text of echoed token-id prompts and
+// the tokens of prompts.
 func (c *Call) Prepare(ctx context.Context, eng engine.Engine) error {
+	if c.PromptTokenIDs && c.promptIDs == nil {
+		if err := c.encodePrompts(ctx, eng); err != nil {
+			return err
+		}
+	}
 	if !c.Echo || c.echoes != nil {
 		return nil
 	}
@@ -118,6 +135,22 @@ func (c *Call) Prepare(ctx context.Context, eng engine.Engine) error {
 			return err
 		}
 		c.echoes[i] = text
+	}
+	return nil
+}
+
+func (c *Call) encodePrompts(ctx context.Context, eng engine.Engine) error {
+	enc, ok := eng.(engine.PromptEncoder)
+	if !ok {
+		return unsupported("return_prompt_token_ids", "return_prompt_token_ids", "this engine does not show a prompt's tokens")
+	}
+	c.promptIDs = make([][]int32, len(c.Requests))
+	for i, r := range c.Requests {
+		ids, err := enc.EncodePrompt(ctx, r)
+		if err != nil {
+			return c.promptError(i, err)
+		}
+		c.promptIDs[i] = ids
 	}
 	return nil
 }
@@ -147,6 +180,11 @@ func (c *Call) promptError(i int, err error) error {
 	switch {
 	case e.Param == "prompt" && c.Kind == Chat:
 		e.Param = "input_ids"
+	case e.Param == "prompt" && c.Kind == Native:
+		e.Param = c.native.input
+		if len(c.Requests) > 1 {
+			e.Param = elem(c.native.input, i)
+		}
 	case e.Param == "prompt" && len(c.Requests) > 1:
 		e.Param = elem("prompt", i)
 	case e.Param == "max_tokens" && c.lengthParam != "":

@@ -20,11 +20,7 @@ func DecodeChat(body []byte, opt Options) (*Call, error) { return decode(Chat, b
 func DecodeCompletion(body []byte, opt Options) (*Call, error) { return decode(Completion, body, opt) }
 
 func decode(kind Kind, body []byte, opt Options) (*Call, error) {
-	r := &request{
-		kind: kind, opt: opt, lim: opt.Limits.filled(), n: 1,
-		sampling: engine.DefaultSampling(), given: map[string]bool{},
-		skipSpecial: true, addGeneration: true, separateReasoning: true, streamReasoning: true, parallelCalls: true,
-	}
+	r := newRequest(kind, opt)
 	if err := checkSyntax(body); err != nil {
 		return nil, err
 	}
@@ -38,7 +34,7 @@ func decode(kind Kind, body []byte, opt Options) (*Call, error) {
 			return unknownField(name)
 		}
 		r.given[name] = true
-		return f.read(r, name, v)
+		return f.read(&r, name, v)
 	})
 	if err != nil {
 		return nil, err
@@ -46,10 +42,22 @@ func decode(kind Kind, body []byte, opt Options) (*Call, error) {
 	return r.finish()
 }
 
+// newRequest is what a body without fields asks for.
+func newRequest(kind Kind, opt Options) request {
+	return request{
+		kind: kind, opt: opt, lim: opt.Limits.filled(), n: 1,
+		sampling: engine.DefaultSampling(), given: map[string]bool{},
+		skipSpecial: true, addGeneration: true, separateReasoning: true, streamReasoning: true, parallelCalls: true,
+	}
+}
+
 // finish checks what needs more than one field or the model, and builds the call.
 func (r *request) finish() (*Call, error) {
 	model, err := ResolveModel(r.opt.Models, r.model, r.opt.AnyModel)
 	if err != nil {
+		return nil, err
+	}
+	if r.adapterModels, err = r.resolveAdapters(model); err != nil {
 		return nil, err
 	}
 	for _, check := range []func(engine.ModelInfo) error{r.checkInput, r.checkLength, r.applyBias, r.checkIDs, r.checkAnswer} {
@@ -64,6 +72,9 @@ func (r *request) finish() (*Call, error) {
 }
 
 func (r *request) checkInput(engine.ModelInfo) error {
+	if r.kind == Native {
+		return nil
+	}
 	if r.kind == Completion {
 		if !r.given["prompt"] {
 			return newError(CodeMissing, "prompt", "prompt is missing")
@@ -97,8 +108,13 @@ func (r *request) checkLength(m engine.ModelInfo) error {
 	if r.maxCompletionTokens > 0 {
 		limit, param = r.maxCompletionTokens, "max_completion_tokens"
 	}
-	if limit == 0 && r.kind == Completion {
+	switch {
+	case limit == 0 && r.kind == Completion:
 		limit = completionMaxTokens
+	case r.kind == Native:
+		if param = "max_new_tokens"; limit == 0 {
+			limit = nativeMaxTokens
+		}
 	}
 	if m.ContextLen > 0 && limit > m.ContextLen {
 		return invalid(param, "%s is too large: %d. The model's context length is %d tokens.", param, limit, m.ContextLen)
@@ -147,7 +163,7 @@ func (r *request) checkIDs(m engine.ModelInfo) error {
 		return nil
 	}
 	for _, p := range r.prompts {
-		if err := check(p.ids, "prompt"); err != nil {
+		if err := check(p.ids, r.idsParam()); err != nil {
 			return err
 		}
 	}
@@ -160,6 +176,13 @@ func (r *request) checkIDs(m engine.ModelInfo) error {
 func (r *request) checkAnswer(engine.ModelInfo) error {
 	if r.kind == Chat && r.topLogprobs > 0 && !r.logprobs {
 		return invalid("top_logprobs", "top_logprobs needs logprobs to be true")
+	}
+	if r.stream && (r.promptTokenIDs || r.metaInfo) {
+		name := "return_meta_info"
+		if r.promptTokenIDs {
+			name = "return_prompt_token_ids"
+		}
+		return invalid(name, "%s is for answers without stream", name)
 	}
 	inputs := max(1, len(r.prompts))
 	if r.ridIsList && len(r.ids) != inputs {
@@ -200,10 +223,11 @@ func (r *request) call() *Call {
 	c := &Call{
 		Kind: r.kind, Model: r.model, Created: now().Unix(), N: r.n,
 		Stream: r.stream, Echo: r.echo, Logprobs: r.logprobs, TopLogprobs: r.topLogprobs,
+		TokenIDs: r.tokenIDs, PromptTokenIDs: r.promptTokenIDs, MetaInfo: r.metaInfo, started: now(),
 		cacheReport: r.opt.CacheReport, weightVersion: r.opt.WeightVersion,
 	}
 	if r.stream {
-		c.IncludeUsage, c.ContinuousUsage = r.includeUsage, r.continuousUsage
+		c.IncludeUsage, c.ContinuousUsage = r.includeUsage || r.opt.StreamUsage && !r.given["stream_options"], r.continuousUsage
 	}
 	if c.Model == "" {
 		c.Model = DefaultModel
@@ -214,9 +238,12 @@ func (r *request) call() *Call {
 	if c.weightVersion == "" {
 		c.weightVersion = "default"
 	}
-	if len(r.ids) > 0 {
+	switch {
+	case len(r.ids) > 0:
 		c.ID = r.ids[0]
-	} else {
+	case r.opt.RequestID != "":
+		c.ID = r.opt.RequestID
+	default:
 		c.ID = NewID()
 	}
 	return c
@@ -225,12 +252,15 @@ func (r *request) call() *Call {
 func (r *request) addRequests(c *Call, m engine.ModelInfo) error {
 	base := engine.Request{
 		ID: c.ID, Model: m.ID, Sampling: r.sampling, N: r.n,
-		Logprobs: r.logprobs, TopLogprobs: r.topLogprobs, PromptLogprobs: r.echo && r.logprobs,
+		Logprobs: r.logprobs, TopLogprobs: r.topLogprobs, PromptLogprobs: r.promptLogprobs || r.echo && r.logprobs,
 		SkipSpecialTokens: r.skipSpecial, Priority: r.priority,
 		CacheSalt: saltOf(r.opt.Salt, r.cacheSalt, r.extraKey),
 	}
 	if r.kind == Chat {
 		base.KeepSpecial = c.plan.Markers()
+		if r.adapterModels != nil {
+			base.Model = r.adapterModels[0]
+		}
 		c.Requests = []*engine.Request{r.chatRequest(base)}
 		return nil
 	}
@@ -242,6 +272,9 @@ func (r *request) addRequests(c *Call, m engine.ModelInfo) error {
 		}
 		if r.ridIsList {
 			q.ID = r.ids[i]
+		}
+		if r.adapterModels != nil {
+			q.Model = r.adapterModels[i]
 		}
 		c.Requests = append(c.Requests, &q)
 	}
@@ -278,4 +311,12 @@ func (r *request) chatRequest(q engine.Request) *engine.Request {
 		q.Messages[last].Role = "user"
 	}
 	return &q
+}
+
+// idsParam is what the client calls token ids of a prompt.
+func (r *request) idsParam() string {
+	if r.kind == Native {
+		return "input_ids"
+	}
+	return "prompt"
 }

@@ -34,9 +34,14 @@ type request struct {
 	stream, includeUsage, continuousUsage bool
 	echo, logprobs                        bool
 	topLogprobs                           int
+	tokenIDs, promptTokenIDs, metaInfo    bool
+	promptLogprobs                        bool // without echo, as /generate has them
 	skipSpecial                           bool
 	priority                              int
 	cacheSalt, extraKey                   string
+	adapters                              []string // lora_path; "" is the base model
+	adaptersAreList                       bool
+	adapterModels                         []string // of adapters, per prompt; nil: the model's own name counts
 
 	prompts  []prompt
 	inputIDs []int32
@@ -87,6 +92,7 @@ var fields = map[string]field{
 	"messages":  {inChat, readMessages},
 	"input_ids": {inChat, readInputIDs},
 	"prompt":    {inCompletion, readPrompt},
+	"lora_path": {inBoth, readLoraPath},
 	"rid":       {inBoth, readRID},
 
 	// Sampling.
@@ -118,6 +124,9 @@ var fields = map[string]field{
 	"logprobs":                      {inBoth, readLogprobs},
 	"top_logprobs":                  {inChat, readInt(0, engine.MaxTopLogprobs, func(r *request) *int { return &r.topLogprobs })},
 	"echo":                          {inBoth, readEcho},
+	"return_token_ids":              {inBoth, readBool(func(r *request) *bool { return &r.tokenIDs })},
+	"return_prompt_token_ids":       {inBoth, readBool(func(r *request) *bool { return &r.promptTokenIDs })},
+	"return_meta_info":              {inBoth, readBool(func(r *request) *bool { return &r.metaInfo })},
 	"skip_special_tokens":           {inBoth, readBool(func(r *request) *bool { return &r.skipSpecial })},
 	"spaces_between_special_tokens": {inBoth, checkBool},
 	"priority":                      {inBoth, readInt(math.MinInt32, math.MaxInt32, func(r *request) *int { return &r.priority })},
@@ -164,7 +173,6 @@ var fields = map[string]field{
 	"regex":                        {inBoth, neutral("", `""`)},
 	"ebnf":                         {inBoth, neutral("", `""`)},
 	"json_schema":                  {inCompletion, neutral("", `""`)},
-	"lora_path":                    {inBoth, neutral("", `""`, "[]")},
 	"session_params":               {inBoth, neutral("", "{}")},
 	"session_id":                   {inBoth, neutral("")},
 	"custom_params":                {inBoth, neutral("", "{}")},
@@ -173,9 +181,6 @@ var fields = map[string]field{
 	"return_hidden_states":         {inBoth, neutral("", "false")},
 	"return_routed_experts":        {inBoth, neutral("", "false")},
 	"return_cached_tokens_details": {inBoth, neutral("", "false")},
-	"return_token_ids":             {inBoth, neutral("", "false")},
-	"return_prompt_token_ids":      {inBoth, neutral("", "false")},
-	"return_meta_info":             {inBoth, neutral("", "false")},
 	"return_tokens_as_token_ids":   {inBoth, neutral("", "false")},
 	"bootstrap_host":               {inBoth, neutral("godwit has no disaggregated mode")},
 	"bootstrap_port":               {inBoth, neutral("godwit has no disaggregated mode")},

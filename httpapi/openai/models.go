@@ -1,8 +1,10 @@
 package openai
 
 import (
+	"fmt"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/godwit-ai/godwit/engine"
 )
 
@@ -55,20 +57,88 @@ func resolveAdapter(models []engine.ModelInfo, name, base, adapter string, anyMo
 	if adapter == "" {
 		return b, err
 	}
+	m, why := findAdapter(models, adapter)
+	if why != "" {
+		return b, modelNotFound("%s", why)
+	}
+	return m, nil
+}
+
+// findAdapter finds a loaded adapter of any served base name, or says why there is none.
+func findAdapter(models []engine.ModelInfo, name string) (m engine.ModelInfo, why string) {
 	loaded := []string{}
+	enabled := false
 	for _, m := range models {
+		enabled = enabled || m.LoRA
 		if m.Parent == "" {
 			continue
 		}
-		if strings.EqualFold(m.Parent, b.ID) && strings.EqualFold(m.ID, adapter) {
-			return m, nil
+		if strings.EqualFold(m.ID, name) {
+			return m, ""
 		}
 		loaded = append(loaded, m.ID)
 	}
-	if len(loaded) == 0 {
-		return b, modelNotFound("The adapter `%s` does not exist: LoRA is not enabled", clip(adapter, 200))
+	switch {
+	case !enabled && len(loaded) == 0:
+		return m, fmt.Sprintf("The adapter `%s` does not exist: LoRA is not enabled", clip(name, 200))
+	case len(loaded) == 0:
+		return m, fmt.Sprintf("The adapter `%s` does not exist; none is loaded", clip(name, 200))
 	}
-	return b, modelNotFound("The adapter `%s` does not exist; loaded: %s", clip(adapter, 200), strings.Join(loaded, ", "))
+	return m, fmt.Sprintf("The adapter `%s` does not exist; loaded: %s", clip(name, 200), strings.Join(loaded, ", "))
+}
+
+// readLoraPath reads the name of an adapter, or one per prompt; null in a list is the base.
+func readLoraPath(r *request, name string, v jsontext.Value) error {
+	r.adapters = nil
+	one := func(e jsontext.Value, path string) (string, error) {
+		if e.Kind() == 'n' {
+			return "", nil
+		}
+		s, err := stringOf(e, path)
+		if err == nil && len(s) > r.lim.NameBytes {
+			err = invalid(path, "%s is longer than %d bytes", path, r.lim.NameBytes)
+		}
+		return s, err
+	}
+	if v.Kind() != '[' {
+		s, err := one(v, name)
+		r.adapters = []string{s}
+		return err
+	}
+	r.adaptersAreList = true
+	return array(v, name, func(i int, e jsontext.Value) error {
+		if i == r.lim.Prompts {
+			return invalid(name, "%s holds more than %d names", name, r.lim.Prompts)
+		}
+		s, err := one(e, elem(name, i))
+		r.adapters = append(r.adapters, s)
+		return err
+	})
+}
+
+// resolveAdapters gives the model of each prompt as lora_path names it. An adapter in the
+// model's name wins over lora_path.
+func (r *request) resolveAdapters(model engine.ModelInfo) ([]string, error) {
+	if len(r.adapters) == 0 || model.Parent != "" {
+		return nil, nil
+	}
+	n := max(1, len(r.prompts))
+	if r.adaptersAreList && len(r.adapters) != n {
+		return nil, invalid("lora_path", "lora_path holds %d names for %d prompts", len(r.adapters), n)
+	}
+	list := make([]string, n)
+	for i := range list {
+		name := at(r.adapters, i, "")
+		if list[i] = model.ID; name == "" {
+			continue
+		}
+		m, why := findAdapter(r.opt.Models, name)
+		if why != "" {
+			return nil, invalid("lora_path", "%s", why)
+		}
+		list[i] = m.ID
+	}
+	return list, nil
 }
 
 // AppendModel appends one model card.
@@ -78,7 +148,11 @@ func AppendModel(dst []byte, m engine.ModelInfo) []byte {
 	dst = append(dst, `,"object":"model","created":`...)
 	dst = appendInt(dst, int(m.Created))
 	dst = append(dst, `,"owned_by":"godwit","root":`...)
-	dst = appendString(dst, m.ID)
+	if m.Parent != "" {
+		dst = appendString(dst, m.Path)
+	} else {
+		dst = appendString(dst, m.ID)
+	}
 	dst = append(dst, `,"parent":`...)
 	dst = appendStringOrNull(dst, m.Parent)
 	dst = append(dst, `,"max_model_len":`...)

@@ -9,6 +9,9 @@ import (
 // AppendResponse appends the body of a non-streamed answer. outs has one entry per
 // prompt, in order. Fields without a value are sent as null.
 func (c *Call) AppendResponse(dst []byte, outs []Output) []byte {
+	if c.Kind == Native {
+		return c.appendNative(dst, outs)
+	}
 	dst = append(dst, `{"id":`...)
 	dst = appendString(dst, c.ID)
 	dst = append(dst, `,"object":"`...)
@@ -62,8 +65,7 @@ func (c *Call) appendChoice(dst []byte, prompt int, out Output, r engine.Result)
 		} else {
 			dst = append(dst, "null"...)
 		}
-		dst = appendFinish(dst, &r.Finish)
-		return append(dst, '}')
+		return c.endChoice(dst, prompt, out, r)
 	}
 	text := c.echo(prompt) + r.Text
 	dst = append(dst, `,"text":`...)
@@ -74,8 +76,39 @@ func (c *Call) appendChoice(dst []byte, prompt int, out Output, r engine.Result)
 	} else {
 		dst = append(dst, "null"...)
 	}
+	return c.endChoice(dst, prompt, out, r)
+}
+
+// endChoice appends how a choice ended and what was asked for besides.
+func (c *Call) endChoice(dst []byte, prompt int, out Output, r engine.Result) []byte {
 	dst = appendFinish(dst, &r.Finish)
+	if c.TokenIDs {
+		dst = appendTokenIDs(append(dst, `,"token_ids":`...), r.Tokens)
+	}
+	if c.PromptTokenIDs {
+		dst = appendIDs(append(dst, `,"prompt_token_ids":`...), c.promptIDs[prompt])
+	}
+	if c.MetaInfo {
+		dst = append(dst, `,"meta_info":`...)
+		dst = append(c.appendMeta(dst, prompt, out.Usage, len(r.Tokens), &r.Finish), '}')
+	}
 	return append(dst, '}')
+}
+
+func appendTokenIDs(dst []byte, tokens []engine.Token) []byte {
+	dst = append(dst, '[')
+	for i := range tokens {
+		dst = appendInt(comma(dst, i), int(tokens[i].ID))
+	}
+	return append(dst, ']')
+}
+
+func appendIDs(dst []byte, ids []int32) []byte {
+	dst = append(dst, '[')
+	for i, id := range ids {
+		dst = appendInt(comma(dst, i), int(id))
+	}
+	return append(dst, ']')
 }
 
 // appendToolCalls appends the calls of an answer, or null.

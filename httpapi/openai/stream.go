@@ -28,6 +28,8 @@ type choiceState struct {
 	offsets   offsets
 	tokens    []engine.Token
 	atPrompt0 bool // tokens begins with the prompt's first token
+
+	told engine.Result // /generate: what was sent, or is to be sent again
 }
 
 // promptState holds events back until the prompt's tokens are known: they come with
@@ -70,6 +72,9 @@ func (e *Encoder) appendEnvelope(dst []byte) []byte {
 // count so far. It may append nothing: an event can carry tokens without text.
 func (e *Encoder) AppendEvent(dst []byte, prompt int, ev engine.Event, usage engine.Usage) []byte {
 	e.usages[prompt] = usage
+	if e.call.Kind == Native {
+		return e.appendNative(dst, prompt, ev)
+	}
 	if e.call.Kind == Chat {
 		return e.appendChat(dst, prompt, ev)
 	}
@@ -100,10 +105,10 @@ func (e *Encoder) appendChat(dst []byte, prompt int, ev engine.Event) []byte {
 		state.started = true
 		dst = e.appendIndex(dst, index)
 		dst = append(dst, `,"delta":{"role":"assistant","content":"","reasoning_content":null,"tool_calls":null},"logprobs":null`...)
-		dst = e.appendTail(dst, nil)
+		dst = e.appendTail(dst, nil, nil)
 	}
 	tokens := ev.Tokens
-	if !e.call.Logprobs {
+	if !e.call.Logprobs && !e.call.TokenIDs {
 		tokens = nil
 	}
 	if ev.Reasoning != "" {
@@ -133,19 +138,19 @@ func (e *Encoder) appendChat(dst []byte, prompt int, ev engine.Event) []byte {
 	if ev.Finish != nil {
 		dst = e.appendIndex(dst, index)
 		dst = append(dst, `,"delta":{"role":null,"content":null,"reasoning_content":null,"tool_calls":null},"logprobs":null`...)
-		dst = e.appendTail(dst, ev.Finish)
+		dst = e.appendTail(dst, ev.Finish, nil)
 	}
 	return dst
 }
 
 // appendDeltaEnd appends the log-probabilities of tokens, or null, and ends the chunk.
 func (e *Encoder) appendDeltaEnd(dst []byte, tokens []engine.Token) []byte {
-	if len(tokens) > 0 {
+	if len(tokens) > 0 && e.call.Logprobs {
 		dst = appendChatLogprobs(dst, tokens)
 	} else {
 		dst = append(dst, "null"...)
 	}
-	return e.appendTail(dst, nil)
+	return e.appendTail(dst, nil, tokens)
 }
 
 // appendToolCallDelta appends a piece of a call: the first one has id and name, later
@@ -179,7 +184,7 @@ func (e *Encoder) appendCompletion(dst []byte, prompt int, ev engine.Event) []by
 		state.offsets.add(text, ev.Finish != nil)
 		at = state.offsets.placeAll(state.tokens)
 	}
-	if text == "" && len(at) == 0 && ev.Finish == nil {
+	if text == "" && len(at) == 0 && ev.Finish == nil && !(c.TokenIDs && len(ev.Tokens) > 0) {
 		return dst
 	}
 	dst = e.appendIndex(dst, index)
@@ -193,16 +198,19 @@ func (e *Encoder) appendCompletion(dst []byte, prompt int, ev engine.Event) []by
 	} else {
 		dst = append(dst, "null"...)
 	}
-	return e.appendTail(dst, ev.Finish)
+	return e.appendTail(dst, ev.Finish, ev.Tokens)
 }
 
 func (e *Encoder) appendIndex(dst []byte, index int) []byte {
 	return appendInt(append(dst, e.head...), index)
 }
 
-// appendTail ends the choice and the chunk.
-func (e *Encoder) appendTail(dst []byte, f *engine.Finish) []byte {
+// appendTail ends the choice, which tells of tokens if ids were asked for, and the chunk.
+func (e *Encoder) appendTail(dst []byte, f *engine.Finish, tokens []engine.Token) []byte {
 	dst = appendFinish(dst, f)
+	if e.call.TokenIDs && len(tokens) > 0 {
+		dst = appendTokenIDs(append(dst, `,"token_ids":`...), tokens)
+	}
 	dst = append(dst, `}],"usage":`...)
 	if e.call.ContinuousUsage {
 		dst = e.call.appendUsage(dst, e.total())

@@ -1,0 +1,42 @@
+package enginetest
+
+import (
+	"context"
+
+	"github.com/godwit-ai/godwit/engine"
+)
+
+var (
+	_ engine.PromptEncoder = (*Fake)(nil)
+	_ engine.CacheFlusher  = (*Fake)(nil)
+)
+
+// EncodePrompt gives the bytes of a request's prompt as ids.
+func (f *Fake) EncodePrompt(_ context.Context, req *engine.Request) ([]int32, error) {
+	if err := f.known(req.Model); err != nil {
+		return nil, err
+	}
+	if err := req.Check(f.vocab()); err != nil {
+		return nil, err
+	}
+	_, ids := f.prompt(req)
+	return ids, nil
+}
+
+// FlushCache counts a flush; like a real cache it refuses while requests run.
+func (f *Fake) FlushCache(context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stats.Running > 0 {
+		return engine.Invalid("", "The cache cannot be flushed while %d requests run.", f.stats.Running)
+	}
+	f.flushes++
+	return nil
+}
+
+// Flushes is how often FlushCache succeeded.
+func (f *Fake) Flushes() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.flushes
+}
