@@ -121,11 +121,3 @@ func TestCurrentOutputInExports(t *testing.T) {
 		t.Errorf("got %v", rec.displays)
 	}
 }
-
-func TestDisplayMethodsOfACellsType(t *testing.T) {
-	s := newSession(t, "type Note struct{ s string }\nfunc (n *Note) HTML() string { return \"<i>\" + n.s + \"</i>\" }")
-	res, err := s.Exec(t.Context(), Cell{Code: "&Note{\"a\"}", Number: 2}, &recorder{})
-	if err != nil || res.Bundle.Data["text/html"] != "<i>a</i>" {
-		t.Errorf("got %+v, %v", res, err)
-	}
-}

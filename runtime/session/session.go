@@ -134,10 +134,12 @@ func (s *Session) Exec(ctx context.Context, cell Cell, out Output) (Result, erro
 	r := s.newRun(src, out)
 	s.setRunning(r)
 	defer s.setRunning(nil)
+	var res Result
+	programs = append(programs, func() { res = s.result(r) }) // methods of cells run like cells
 	if err := s.launch(ctx, r, programs); err != nil {
 		return Result{}, err
 	}
-	return s.result(r), nil
+	return res, nil
 }
 
 func (s *Session) setRunning(r *run) {
@@ -227,78 +229,6 @@ func compileError(src *source, errs []located) *Error {
 	e.Message = strings.Join(lines, "\n")
 	e.Traceback = lines
 	return e
-}
-
-// result renders what the cell's last expression gave.
-func (s *Session) result(r *run) Result {
-	r.mu.Lock()
-	values := r.values
-	r.mu.Unlock()
-	empty := true
-	for _, v := range values {
-		if v != nil && !nilValue(v) {
-			empty = false
-		}
-	}
-	if len(values) == 0 || empty {
-		return Result{}
-	}
-	if len(values) == 1 && s.opts.Render != nil {
-		v := values[0]
-		if b, ok := asBox(v); ok {
-			v = b
-		}
-		if b, ok := s.opts.Render(v); ok {
-			return Result{HasValue: true, Bundle: b}
-		}
-	}
-	if len(values) == 1 {
-		if b, ok := asBox(values[0]); ok {
-			if bundle, ok := b.display(); ok {
-				return Result{HasValue: true, Bundle: bundle}
-			}
-		}
-	}
-	parts := make([]string, len(values))
-	for i, v := range values {
-		parts[i] = safeText(func() string { return fmt.Sprint(v) })
-	}
-	return Result{HasValue: true, Bundle: Bundle{Data: map[string]any{"text/plain": strings.Join(parts, " ")}}}
-}
-
-// displayMethods are methods by which a type of a cell says how it is shown.
-var displayMethods = map[string]string{
-	"HTML": "text/html", "Markdown": "text/markdown", "SVG": "image/svg+xml", "PNG": "image/png", "JPEG": "image/jpeg",
-	"PDF": "application/pdf", "JSON": "application/json", "JavaScript": "application/javascript", "Latex": "text/latex",
-}
-
-// display collects what the display methods of a value give; false if it has none.
-func (b boxed) display() (Bundle, bool) {
-	data := map[string]any{}
-	for name, mime := range displayMethods {
-		m := b.t.method(name)
-		if m == nil || m.sig.Params().Len() != 0 || m.sig.Results().Len() != 1 {
-			continue
-		}
-		func() {
-			defer func() { _ = recover() }() // a method that panics shows nothing
-			x := m.invoke(reflect.ValueOf(b.v), nil)[0].Interface()
-			switch x.(type) {
-			case string, []byte, map[string]any:
-				data[mime] = x
-			}
-		}()
-	}
-	return Bundle{Data: data}, len(data) > 0
-}
-
-func nilValue(v any) bool {
-	r := reflect.ValueOf(v)
-	switch r.Kind() {
-	case reflect.Pointer, reflect.Func, reflect.Chan, reflect.UnsafePointer:
-		return r.IsNil()
-	}
-	return false
 }
 
 // compile checks and lowers a cell. On success the session's scope has the cell's
