@@ -132,6 +132,9 @@ type sampleArgs struct {
 	vocab, _                        int32
 }
 
+// clusterBlocks is the number of blocks that sample a row together.
+const clusterBlocks = 8
+
 type kernelInfo struct {
 	name   string
 	shared int // most dynamic shared memory that launches ask for
@@ -144,9 +147,10 @@ const (
 	wgmma128Shared = 3*(128+128)*128 + 1024
 	wgmma64Shared  = 4*(64+64)*128 + 1024
 	wgmma256Shared = 4*(256+128)*128 + 1024
-	allShared      = -1      // what the GPU has, less skinnyStatic
-	skinnyStatic   = 5 << 10 // shared memory of the skinny kernels beside their operand
-	sampleShared   = 32*8 + 32*8 + 256*8 + 2048*4 + 2048*8 + 2048*8 + 24 + 64
+	allShared      = -1                                                 // what the GPU has, less skinnyStatic
+	skinnyStatic   = 5 << 10                                            // shared memory of the skinny kernels beside their operand
+	aloneShared    = 32*8 + 32*8 + 2*16 + 256*8 + 2048*16 + 2048*4 + 24 // struct Alone of sample.cu
+	togetherShared = 16*8 + 16*8 + 2*16 + 256*8 + 1024*16 + 2048*4 + 24 // struct Together
 )
 
 var kernelTable = map[string][]kernelInfo{
@@ -164,7 +168,7 @@ var kernelTable = map[string][]kernelInfo{
 		{"decode_bf16_64", 0}, {"decode_bf16_128", 0}, {"decode_f16_64", 0}, {"decode_f16_128", 0},
 		{"prefill_bf16_64", prefillShared(64)}, {"prefill_bf16_128", prefillShared(128)},
 		{"prefill_f16_64", prefillShared(64)}, {"prefill_f16_128", prefillShared(128)}},
-	"sample": {{"sample", sampleShared}},
+	"sample": {{"sample", aloneShared}, {"sample_cluster", allShared}},
 }
 
 // prefillShared is two stages of 64 keys and 64 values.
@@ -185,7 +189,8 @@ var structTable = map[string][]structInfo{
 		sizeOf[copyArgs]("CopyArgs"), sizeOf[tableArgs]("TableArgs"), sizeOf[headsArgs]("HeadsArgs")},
 	"linear":    {sizeOf[linearArgs]("LinearArgs"), sizeOf[dequantArgs]("DequantArgs"), sizeOf[narrowArgs]("NarrowArgs")},
 	"attention": {sizeOf[attentionArgs]("AttentionArgs")},
-	"sample":    {sizeOf[sampleRow]("SampleRow"), sizeOf[sampleArgs]("SampleArgs")},
+	"sample": {sizeOf[sampleRow]("SampleRow"), sizeOf[sampleArgs]("SampleArgs"),
+		{"SampleAlone", aloneShared}, {"SampleTogether", togetherShared}},
 }
 
 var typeNames = [...]string{f32: "f32", f16: "f16", bf16: "bf16", q8_0: "q8_0", q4_0: "q4_0", q4_1: "q4_1"}

@@ -206,6 +206,7 @@ type code struct {
 	modules   []driver.Module
 	functions map[string]driver.Function
 	overlap   bool // programmatic dependent launch
+	clusters  bool // clusters of blocks
 	wgmma     bool // the kernels of wgmma.cu have a body
 	most      int  // shared memory that a block may have, bytes
 }
@@ -227,7 +228,7 @@ func (d *Device) loadCode() (*code, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &code{functions: map[string]driver.Function{}, overlap: d.d.Major >= 9 && target != kernels.PTX,
+	c := &code{functions: map[string]driver.Function{}, overlap: d.d.Major >= 9 && target != kernels.PTX, clusters: d.d.Major >= 9 && target != kernels.PTX,
 		wgmma: target == "sm_90a", most: d.d.Shared}
 	if err := c.load(d.ctx, images); err != nil {
 		return nil, errors.Join(fmt.Errorf("load kernels for %s: %w", target, err), c.unload())

@@ -17,13 +17,15 @@ import (
 // outputs draws tokens on the GPU and reports log-probabilities. Alternatives and raw
 // logits are made from a copy of the row on the host.
 type outputs struct {
-	c       *call[sampleArgs]
-	logits  view
-	results driver.Host // tokens of both slots, then log-probabilities, written by the kernel
-	tokens  []int32
-	probs   []float32
-	drawn   pointer // tokens of both slots, for the step that follows
-	before  int     // outputs of the step launched last
+	c        *call[sampleArgs]
+	together bool // c is a cluster of clusterBlocks for each row
+	shared   int  // memory of its blocks
+	logits   view
+	results  driver.Host // tokens of both slots, then log-probabilities, written by the kernel
+	tokens   []int32
+	probs    []float32
+	drawn    pointer // tokens of both slots, for the step that follows
+	before   int     // outputs of the step launched last
 
 	lists    []int32 // what rows list: counts, bans, biases, masks
 	saved    int
@@ -36,8 +38,12 @@ type outputs struct {
 const greedyMax = 1e-6 // as in package sample
 
 func (o *outputs) allocate(e *exec) error {
-	o.c = newCall[sampleArgs](e, "sample")
+	o.c, o.shared = newCall[sampleArgs](e, "sample"), aloneShared
 	o.logits = e.views[e.p.Instrs[len(e.p.Instrs)-1].Out]
+	part := ((o.logits.width+clusterBlocks-1)/clusterBlocks + 3) &^ 3 // tokens of a block
+	if shared := (togetherShared+15)&^15 + 4*part; e.code.clusters && shared <= e.code.most-skinnyStatic {
+		o.c, o.shared, o.together = &call[sampleArgs]{o.c.a, e.launch("sample_cluster", unsafe.Pointer(o.c.a))}, shared, true
+	}
 	n := len(e.slots) * e.o.MaxOutputs
 	var err error
 	if o.results, err = e.allocHost(8 * int64(n)); err != nil {
@@ -216,7 +222,10 @@ func (o *outputs) sample(e *exec) error {
 	p := o.results.Pointer()
 	*o.c.a = sampleArgs{logits: o.logits.p, rows: e.meta + pointer(e.step.lay.samples), lists: o.listDev, saved: o.savedDev,
 		header: e.meta, tokens: p, logprobs: p + pointer(4*len(o.tokens)), drawn: o.drawn, vocab: int32(o.logits.width)}
-	return o.c.run(e, e.step.outs, 1, 1, 1024, sampleShared)
+	if o.together {
+		return o.c.run(e, clusterBlocks, e.step.outs, 1, 512, o.shared)
+	}
+	return o.c.run(e, e.step.outs, 1, 1, 1024, o.shared)
 }
 
 // pending is a step under way.

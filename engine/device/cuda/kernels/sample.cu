@@ -29,7 +29,7 @@ struct SampleRow {
 STRUCT(SampleRow)
 
 struct SampleArgs {
-  float* logits; // [rows, vocab]; changed in place
+  float* logits; // [rows, vocab]; sample changes them in place
   const SampleRow* rows;
   const int* lists;
   float* saved;
@@ -501,10 +501,17 @@ template <class S> __device__ int drawToken(Part& p, const SampleRow& r, u64 bes
   return s.n;
 }
 
-// process applies penalties, bans, mask and bias to a part. A block alone, which
-// changes the logits in device memory, keeps the raw ones that penalties and bias
-// change.
-template <class S> __device__ __noinline__ void process(Part& p, const SampleRow& r, const int* lists, float* saved) {
+// penalized is a logit after the penalties on a token that occurred.
+__device__ __forceinline__ float penalized(float v, const SampleRow& r, int output, bool inPrompt) {
+  if (r.repetition != 1.f && (output > 0 || inPrompt)) v = v > 0 ? __fdiv_rn(v, r.repetition) : __fmul_rn(v, r.repetition);
+  if (output > 0) v = __fsub_rn(v, __fadd_rn(__fmul_rn(r.frequency, (float)output), r.presence));
+  return v;
+}
+
+// process applies penalties, bans, mask and bias to a part; fed is a token that occurred
+// once more than counts say, or -1. A block alone, which changes the logits in device
+// memory, keeps the raw ones that penalties and bias change.
+template <class S> __device__ __noinline__ void process(Part& p, const SampleRow& r, const int* lists, int fed, float* saved) {
   constexpr int T = S::THREADS;
   auto at = [&](int id) { return id >= p.first && id < p.first + p.n ? p.l + (id - p.first) : nullptr; };
   if constexpr (!S::CLUSTER) {
@@ -512,17 +519,17 @@ template <class S> __device__ __noinline__ void process(Part& p, const SampleRow
       const float* v = at(i < r.nCounts ? lists[r.counts + 3 * i] : lists[r.bias + 2 * (i - r.nCounts)]);
       if (v) saved[r.saved + i] = *v;
     }
+    if (threadIdx.x == 0 && at(fed)) saved[r.saved + r.nCounts + r.nBias] = *at(fed);
     __syncthreads();
   }
+  bool counted = false;
   for (int i = threadIdx.x; i < r.nCounts; i += T) {
     const int* c = lists + r.counts + 3 * i;
-    float* to = at(c[0]);
-    if (!to) continue;
-    float v = *to;
-    if (r.repetition != 1.f && (c[1] > 0 || c[2])) v = v > 0 ? __fdiv_rn(v, r.repetition) : __fmul_rn(v, r.repetition);
-    if (c[1] > 0) v = __fsub_rn(v, __fadd_rn(__fmul_rn(r.frequency, (float)c[1]), r.presence));
-    *to = v;
+    counted |= c[0] == fed;
+    if (float* to = at(c[0])) *to = penalized(*to, r, c[1] + (c[0] == fed), c[2]);
   }
+  counted = __syncthreads_or(counted);
+  if (threadIdx.x == 0 && !counted && at(fed)) *at(fed) = penalized(*at(fed), r, 1, false);
   __syncthreads();
   for (int i = threadIdx.x; i < r.nBanned; i += T)
     if (float* to = at(lists[r.banned + i])) *to = -INFINITY;
@@ -538,7 +545,8 @@ template <class S> __device__ __noinline__ void process(Part& p, const SampleRow
 }
 
 // rawLogit is the logit of a token before process changed it in device memory.
-__device__ float rawLogit(const float* l, int id, const SampleRow& r, const int* lists, const float* saved) {
+__device__ float rawLogit(const float* l, int id, const SampleRow& r, const int* lists, int fed, const float* saved) {
+  if (id == fed) return saved[r.saved + r.nCounts + r.nBias];
   for (int i = 0; i < r.nCounts; i++)
     if (lists[r.counts + 3 * i] == id) return saved[r.saved + i];
   for (int i = 0; i < r.nBias; i++)
@@ -548,11 +556,12 @@ __device__ float rawLogit(const float* l, int id, const SampleRow& r, const int*
 
 template <class S> __device__ __forceinline__ void sampleBody(const SampleArgs& a, int row, Part p, S& s) {
   const SampleRow& r = a.rows[row];
-  bool first = leads<S>() && threadIdx.x == 0;
+  int to = a.header[1] + row;
   if (!r.draw && !r.logprob) {
-    if (first) a.tokens[row] = r.target, a.logprobs[row] = 0;
+    if (leads<S>() && threadIdx.x == 0) a.tokens[to] = a.drawn[to] = r.target, a.logprobs[to] = 0;
     return;
   }
+  int fed = r.fed >= 0 ? a.drawn[a.header[2] + r.fed] : -1;
   const float* raw = a.logits + (i64)row * a.vocab;
   if constexpr (S::CLUSTER) {
     // The part of the row comes to shared memory.
@@ -586,27 +595,27 @@ template <class S> __device__ __forceinline__ void sampleBody(const SampleArgs& 
   float lone = -INFINITY;
   if (!r.draw && token >= 0) lone = raw[token];
   if (r.draw) {
-    if (r.nCounts + r.nBias + r.nBanned > 0 || r.nMask >= 0) {
+    if (r.nCounts + r.nBias + r.nBanned > 0 || r.nMask >= 0 || fed >= 0) {
       __syncthreads();
-      process<S>(p, r, a.lists, a.saved);
+      process<S>(p, r, a.lists, fed, a.saved);
       best = bestRank(p, s);
     }
     // A +Inf that the draw rewrites stays what it was for the report.
     token = drawToken(p, r, best, s);
     if (token >= 0 && r.logprob) {
       if constexpr (S::CLUSTER) lone = raw[token];
-      else lone = top == INFINITY ? INFINITY : rawLogit(raw, token, r, a.lists, a.saved);
+      else lone = top == INFINITY ? INFINITY : rawLogit(raw, token, r, a.lists, fed, a.saved);
     }
   }
   if (threadIdx.x == 0 && token > -2) {
-    a.tokens[row] = token;
+    a.tokens[to] = a.drawn[to] = token;
     float report = 0;
     if (r.logprob && token >= 0) {
       if (lone != lone || lse == -INFINITY) report = -INFINITY;
       else if (lse == INFINITY) report = lone == INFINITY ? 0.f : -INFINITY;
       else report = (float)(lone - lse);
     }
-    a.logprobs[row] = report;
+    a.logprobs[to] = report;
   }
   if constexpr (S::CLUSTER) clusterSync(); // others may still read this block's memory
 }
@@ -629,9 +638,8 @@ extern "C" __global__ void __cluster_dims__(RANKS, 1, 1) __launch_bounds__(512, 
   int n = min(a.vocab, first + per) - first;
   sampleBody(a, blockIdx.y, Part{(float*)(dynamic + (sizeof(Together) + 15) / 16 * 16), first, n, a.vocab}, *(Together*)dynamic);
 }
-extern "C" __device__ const u32 sizeof_SampleTogether = (sizeof(Together) + 15) / 16 * 16;
 #else
 extern "C" __global__ void sample_cluster(const __grid_constant__ SampleArgs a) {}
-extern "C" __device__ const u32 sizeof_SampleTogether = (sizeof(Together) + 15) / 16 * 16;
 #endif
 extern "C" __device__ const u32 sizeof_SampleAlone = sizeof(Alone);
+extern "C" __device__ const u32 sizeof_SampleTogether = sizeof(Together);

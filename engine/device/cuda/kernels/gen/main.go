@@ -3,9 +3,11 @@
 // No toolkit, host compiler or GPU is needed: NVRTC comes from a PyPI wheel, fetched
 // by pip into the user's cache and checked against a pinned hash.
 //
-//	go run ./engine/device/cuda/kernels/gen [-arch sm_90a] [-out DIR]
+//	go run ./engine/device/cuda/kernels/gen [-arch sm_90a [-unit NAME]] [-out DIR]
 //
 // With -arch only that target is compiled, into -out, and kernels.lock stays as it is.
+// With -unit only one file is, into a bare image, and what its kernels take of a
+// multiprocessor is printed.
 package main
 
 import (
@@ -42,13 +44,14 @@ func main() {
 	log.SetFlags(0)
 	arch := flag.String("arch", "", "compile one target only")
 	out := flag.String("out", "", "folder for the result of -arch")
+	unit := flag.String("unit", "", "with -arch: compile one file only and print its registers")
 	flag.Parse()
-	if err := run(*arch, *out); err != nil {
+	if err := run(*arch, *out, *unit); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(arch, out string) error {
+func run(arch, out, unit string) error {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		return fmt.Errorf("the pinned NVRTC wheel is for linux/amd64, this is %s/%s", runtime.GOOS, runtime.GOARCH)
 	}
@@ -72,6 +75,9 @@ func run(arch, out string) error {
 	if out == "" {
 		out = filepath.Join("engine", "device", "cuda", "kernels")
 	}
+	if arch != "" && unit != "" {
+		return c.unit(unit, sources, arch, out)
+	}
 	for _, t := range targets {
 		if err := c.target(t, sources, out); err != nil {
 			return err
@@ -88,6 +94,21 @@ func run(arch, out string) error {
 		return data
 	})
 	return os.WriteFile(filepath.Join(out, "kernels.lock"), []byte(lock), 0o644)
+}
+
+// unit compiles one file into a bare image beside a report of registers and spills.
+func (c *compiler) unit(name string, sources []kernels.Source, target, out string) error {
+	for _, u := range kernels.Units(sources) {
+		if u.Name != name+".cu" {
+			continue
+		}
+		image, err := c.compile(u, sources, target, "--ptxas-options=-v")
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(out, name+"."+target), image, 0o644)
+	}
+	return fmt.Errorf("no file %s.cu", name)
 }
 
 // target compiles every file for one architecture, at most as many at a time as
@@ -270,12 +291,12 @@ func (c *compiler) cached(unit kernels.Source, sources []kernels.Source, target 
 }
 
 // compile turns one file into a cubin, or into PTX for the target "ptx".
-func (c *compiler) compile(unit kernels.Source, sources []kernels.Source, target string) ([]byte, error) {
+func (c *compiler) compile(unit kernels.Source, sources []kernels.Source, target string, more ...string) ([]byte, error) {
 	option := "--gpu-architecture=" + target
 	if target == kernels.PTX {
 		option = "--gpu-architecture=compute_80"
 	}
-	options := cStrings("--std=c++17", option)
+	options := cStrings(append([]string{"--std=c++17", option}, more...)...)
 	var bodies, names []string
 	for _, s := range sources {
 		if strings.HasSuffix(s.Name, ".cuh") {
