@@ -2,7 +2,10 @@ package kernel
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -25,7 +28,16 @@ import (
 type fake struct {
 	mu     sync.Mutex
 	closed bool
+	gates  sync.Map // name -> chan struct{}, closed by open
 }
+
+// gate is what cells wait for with "wait NAME".
+func (f *fake) gate(name string) chan struct{} {
+	g, _ := f.gates.LoadOrStore(name, make(chan struct{}))
+	return g.(chan struct{})
+}
+
+func (f *fake) open(name string) { close(f.gate(name)) }
 
 func (f *fake) Exec(ctx context.Context, c session.Cell, out session.Output) (result session.Result, err error) {
 	for _, line := range strings.Split(c.Code, "\n") {
@@ -54,13 +66,14 @@ func (f *fake) Exec(ctx context.Context, c session.Cell, out session.Output) (re
 			result = session.Result{HasValue: true, Bundle: session.Bundle{Data: map[string]any{"text/plain": make(chan int)}}}
 		case "fail":
 			return result, &session.Error{Name: "Failure", Message: arg, Traceback: []string{"cell " + strconv.Itoa(c.Number) + ":1"}}
-		case "sleep":
-			d, _ := time.ParseDuration(arg)
+		case "wait":
 			select {
-			case <-time.After(d):
+			case <-f.gate(arg):
 			case <-ctx.Done():
 				return result, ctx.Err()
 			}
+		case "open":
+			f.open(arg)
 		case "panic":
 			panic(arg)
 		case "show":
@@ -70,8 +83,10 @@ func (f *fake) Exec(ctx context.Context, c session.Cell, out session.Output) (re
 		case "clear":
 			out.ClearOutput(true)
 		case "late":
-			d, _ := time.ParseDuration(arg)
-			time.AfterFunc(d, func() { out.Stdout([]byte("late\n")) })
+			go func() { // ends with the gate, which the test opens
+				<-f.gate(arg)
+				out.Stdout([]byte("late\n"))
+			}()
 		case "ask":
 			answer, err := out.Input(arg, false)
 			if err != nil {
@@ -171,7 +186,7 @@ func (h *harness) end() {
 		if err != nil {
 			h.t.Errorf("kernel ended with %v", err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		h.t.Error("kernel does not end")
 	}
 }
@@ -186,7 +201,7 @@ func (h *harness) dial(port int, kind string) *dealer {
 	h.t.Helper()
 	var conn net.Conn
 	var err error
-	for range 200 {
+	for range 12_000 {
 		if conn, err = net.Dial("unix", h.conn.address(port)); err == nil {
 			break
 		}
@@ -196,7 +211,7 @@ func (h *harness) dial(port int, kind string) *dealer {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	greeting := make([]byte, 64)
 	greeting[0], greeting[9], greeting[10] = 0xff, 0x7f, 3
 	copy(greeting[12:], "NULL")
@@ -289,6 +304,25 @@ func contentOf(m wire.Message) map[string]any {
 	var c map[string]any
 	json.Unmarshal(m.Content.(jsontext.Value), &c)
 	return c
+}
+
+// sign makes the frames of a message out of its JSON.
+func (h *harness) sign(parts ...[]byte) [][]byte {
+	mac := hmac.New(sha256.New, []byte(testKey))
+	for _, p := range parts {
+		mac.Write(p)
+	}
+	return append([][]byte{[]byte("<IDS|MSG>"), hex.AppendEncode(nil, mac.Sum(nil))}, parts...)
+}
+
+// outputUntil skips iopub messages up to one of a type.
+func (h *harness) outputUntil(msgType string) wire.Message {
+	h.t.Helper()
+	for {
+		if m := h.iopub.next(); m.Header.Type == msgType {
+			return m
+		}
+	}
 }
 
 // ask sends a request and returns its reply's type and content.

@@ -82,49 +82,56 @@ func (a *abortRule) aborts(r request) bool {
 }
 
 // execute answers an execute_request.
-func (s *server) execute(r request) {
+func (sh *shell) execute(r request) {
+	s := sh.s
+	started := time.Now()
 	var req wire.ExecuteRequest
 	if err := r.Decode(&req); err != nil {
-		s.replyExecution(r.Message, &session.Error{Name: "BadRequest", Message: err.Error()}, nil)
+		s.replyExecution(r.Message, sh.count, &session.Error{Name: "BadRequest", Message: err.Error()}, nil, started)
 		return
 	}
-	if s.abort.aborts(r) {
-		s.reply(s.shell, r.Message, wire.ExecuteReply{Status: "aborted", Count: s.count})
+	if sh.abort.aborts(r) {
+		s.reply(s.shell, r.Message, wire.ExecuteReply{Status: "aborted", Count: sh.count})
 		return
 	}
 	if req.Stores() {
-		s.count++
+		sh.count++
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(context.Canceled)
 	out := newOutput(ctx, s, r.Message, &req)
 	if !req.Silent {
-		s.publish("execute_input", r.RawHeader, wire.ExecuteInput{Code: req.Code, Count: s.count})
+		s.publish("execute_input", r.RawHeader, wire.ExecuteInput{Code: req.Code, Count: sh.count})
 	}
-	s.running.set(cancel, out)
-	if s.ctx.Err() != nil { // finish may have looked for a running cell before
-		cancel(context.Cause(s.ctx))
+	sh.running.set(cancel, out)
+	if sh.ctx.Err() != nil { // whoever ended the shell may have looked for a running cell before
+		cancel(context.Cause(sh.ctx))
 	}
-	result, failure := s.evaluate(ctx, s.cell(&req), out)
+	result, failure := s.evaluate(ctx, sh.cell(&req), out)
 	var expressions map[string]any
 	if failure == nil {
-		expressions = s.userExpressions(ctx, &req, out)
+		expressions = sh.userExpressions(ctx, &req, out)
 	}
-	s.running.set(nil, nil)
+	sh.running.set(nil, nil)
 	out.finish()
-	s.conclude(r, &req, result, failure, expressions)
+	sh.conclude(r, &req, result, failure)
+	s.replyExecution(r.Message, sh.count, failure, expressions, started)
 }
 
-func (s *server) cell(req *wire.ExecuteRequest) session.Cell {
-	c := session.Cell{Code: req.Code, Number: s.count}
+func (sh *shell) cell(req *wire.ExecuteRequest) session.Cell {
+	c := session.Cell{Code: req.Code, Number: sh.count, Beside: sh.id != ""}
 	if !req.Stores() {
 		c.Name = "uncounted cell"
+	}
+	if sh.id != "" {
+		c.Name = fmt.Sprintf("subshell %s cell %d", sh.id[:4], sh.count)
 	}
 	return c
 }
 
-// conclude publishes the value or the failure and replies.
-func (s *server) conclude(r request, req *wire.ExecuteRequest, result session.Result, failure *session.Error, expressions map[string]any) {
+// conclude publishes the value or the failure and keeps the cell in the history.
+func (sh *shell) conclude(r request, req *wire.ExecuteRequest, result session.Result, failure *session.Error) {
+	s := sh.s
 	if failure != nil {
 		if !req.Silent {
 			s.publish("error", r.RawHeader, wire.Error{Name: failure.Name, Value: failure.Message, Traceback: traceback(failure)})
@@ -132,54 +139,66 @@ func (s *server) conclude(r request, req *wire.ExecuteRequest, result session.Re
 		if req.Stops() {
 			// What arrives before the reply is sent was composed without knowing it.
 			time.Sleep(abortGrace)
-			s.abort = abortRule{number: s.received.Load(), session: r.Header.Session, at: time.Now()}
+			sh.abort = abortRule{number: s.received.Load(), session: r.Header.Session, at: time.Now()}
 		}
 	} else if result.HasValue && !req.Silent {
-		s.publishValue(r.Message, result.Bundle)
+		s.publishValue(r.Message, sh.count, result.Bundle)
 	}
 	if req.Stores() {
-		s.history.add(s.count, req.Code, result)
+		sh.history.add(sh.count, req.Code, result)
 	}
-	s.replyExecution(r.Message, failure, expressions)
 }
 
-func (s *server) publishValue(parent wire.Message, b session.Bundle) {
+func (s *server) publishValue(parent wire.Message, count int, b session.Bundle) {
 	d := displayContent(b)
-	d.Count = &s.count
+	d.Count = &count
 	if err := s.publish("execute_result", parent.RawHeader, d); err != nil {
 		s.publish("stream", parent.RawHeader, wire.Stream{Name: "stderr", Text: fmt.Sprintf("the cell's value cannot be shown: %v\n", err)})
 	}
 }
 
-func (s *server) replyExecution(to wire.Message, failure *session.Error, expressions map[string]any) {
-	reply := wire.ExecuteReply{Status: "ok", Count: s.count, UserExpressions: expressions}
+// replyExecution ends an execution. The time it started goes into the metadata, where
+// front ends that record timing look for it.
+func (s *server) replyExecution(to wire.Message, count int, failure *session.Error, expressions map[string]any, started time.Time) {
+	reply := wire.ExecuteReply{Status: "ok", Count: count, UserExpressions: expressions}
 	if failure != nil {
 		lines := traceback(failure)
 		reply.Status, reply.Name, reply.Value, reply.Traceback = "error", failure.Name, &failure.Message, &lines
 	}
-	s.reply(s.shell, to, reply)
+	s.replyWith(s.shell, to, reply, map[string]any{"started": started.UTC().Format(wire.TimeFormat), "status": reply.Status})
 }
 
-// evaluate runs a cell. Whatever goes wrong, also inside the session itself, comes
-// back as an error of the cell.
+// evaluate runs a cell.
 func (s *server) evaluate(ctx context.Context, c session.Cell, out session.Output) (result session.Result, failure *session.Error) {
+	failure = s.guard(ctx, func() (err error) {
+		result, err = s.opts.Session.Exec(ctx, c, out)
+		return err
+	})
+	if failure != nil {
+		return session.Result{}, failure
+	}
+	return result, nil
+}
+
+// guard calls f. Whatever goes wrong, also inside the session itself, comes back as an
+// error of the cell.
+func (s *server) guard(ctx context.Context, f func() error) (failure *session.Error) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.log.Error("session panicked", "panic", v, "stack", string(debug.Stack()))
 			failure = &session.Error{Name: "InternalError", Message: fmt.Sprint(v)}
 		}
 	}()
-	result, err := s.opts.Session.Exec(ctx, c, out)
-	if err == nil {
-		return result, nil
+	err := f()
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &failure):
+		return failure
+	case isInterrupt(ctx, err):
+		return &session.Error{Name: "Interrupted", Message: "the cell was interrupted"}
 	}
-	if errors.As(err, &failure) {
-		return session.Result{}, failure
-	}
-	if isInterrupt(ctx, err) {
-		return session.Result{}, &session.Error{Name: "Interrupted", Message: "the cell was interrupted"}
-	}
-	return session.Result{}, &session.Error{Name: "Error", Message: err.Error()}
+	return &session.Error{Name: "Error", Message: err.Error()}
 }
 
 // traceback returns what front ends show of a failure; they show nothing else, so
@@ -193,11 +212,11 @@ func traceback(e *session.Error) []string {
 
 // userExpressions evaluates further expressions behind a successful cell. Each has a
 // result or an error of its own.
-func (s *server) userExpressions(ctx context.Context, req *wire.ExecuteRequest, out *output) map[string]any {
+func (sh *shell) userExpressions(ctx context.Context, req *wire.ExecuteRequest, out *output) map[string]any {
 	values := map[string]any{}
 	for name, code := range req.UserExpressions {
-		c := session.Cell{Code: code, Number: s.count, Name: "user expression " + name}
-		result, failure := s.evaluate(ctx, c, out)
+		c := session.Cell{Code: code, Number: sh.count, Name: "user expression " + name, Beside: sh.id != ""}
+		result, failure := sh.s.evaluate(ctx, c, out)
 		if failure != nil {
 			values[name] = wire.Error{Status: "error", Name: failure.Name, Value: failure.Message, Traceback: traceback(failure)}
 			continue

@@ -2,33 +2,46 @@ package kernel
 
 import (
 	"fmt"
+	"os"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/godwit-ai/godwit/kernel/wire"
 	"github.com/godwit-ai/godwit/runtime/session"
 )
 
-// history is this start's input, in memory.
+// history is the input of one shell: its own lines in memory, and those of other
+// sessions in the store. Only its shell adds; other shells may read.
 type history struct {
+	store *historyStore
+	file  *os.File // nil before the first entry, and when there is no folder
+
+	mu      sync.Mutex
+	number  int // of the session
 	entries []historyEntry
+	failed  bool // the file cannot be written: said once
 }
 
 type historyEntry struct {
-	line   int
-	input  string
-	output any // string, or nil when the cell had no value
+	session int
+	line    int
+	input   string
+	output  any // string, or nil when the cell had no value
 }
 
-// maxHistory bounds the entries; the oldest go first. A line's text is bounded too.
+// maxHistory bounds the entries in memory; the oldest go first. A line's text is
+// bounded too.
 const (
 	maxHistory     = 10_000
 	maxHistoryText = 1 << 20
 )
 
-// thisSession is the number of the current start: earlier ones are not kept.
-const thisSession = 1
+// newSession returns a history that has a number of its own in the store from its
+// first entry on.
+func (st *historyStore) newSession() *history { return &history{store: st, number: 1} }
 
 func (h *history) add(line int, input string, result session.Result) {
 	if strings.TrimSpace(input) == "" || len(input) > maxHistoryText {
@@ -36,16 +49,34 @@ func (h *history) add(line int, input string, result session.Result) {
 	}
 	e := historyEntry{line: line, input: input}
 	if text, ok := result.Bundle.Data["text/plain"]; ok && result.HasValue {
-		e.output = fmt.Sprint(text)
+		if e.output = fmt.Sprint(text); len(e.output.(string)) > maxHistoryText {
+			e.output = nil
+		}
 	}
+	if h.store.dir != "" && !h.failed {
+		if err := h.write(e); err != nil {
+			h.failed = true
+			h.store.log.Warn("history is not kept beyond this kernel", "err", err)
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e.session = h.number
 	h.entries = append(h.entries, e)
 	if len(h.entries) > maxHistory {
-		h.entries = append(h.entries[:0], h.entries[len(h.entries)-maxHistory:]...)
+		h.entries = append(h.entries[:0:0], h.entries[len(h.entries)-maxHistory:]...)
 	}
 }
 
-func (s *server) answerHistory(r *wire.HistoryRequest) any {
-	found, err := s.history.find(r)
+// snapshot returns the session's entries, which are not changed afterwards.
+func (h *history) snapshot() []historyEntry {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.entries[:len(h.entries):len(h.entries)]
+}
+
+func (sh *shell) answerHistory(r *wire.HistoryRequest) any {
+	found, err := sh.history.find(r)
 	if err != nil {
 		return wire.Error{Status: "error", Name: "BadRequest", Value: err.Error(), Traceback: []string{}}
 	}
@@ -55,7 +86,7 @@ func (s *server) answerHistory(r *wire.HistoryRequest) any {
 		if r.Output {
 			item = []any{e.input, e.output}
 		}
-		rows = append(rows, []any{thisSession, e.line, item})
+		rows = append(rows, []any{e.session, e.line, item})
 	}
 	return wire.HistoryReply{Status: "ok", History: rows}
 }
@@ -63,7 +94,7 @@ func (s *server) answerHistory(r *wire.HistoryRequest) any {
 func (h *history) find(r *wire.HistoryRequest) ([]historyEntry, error) {
 	switch r.Access {
 	case "tail":
-		return last(h.entries, r.N), nil
+		return h.newest(r.N, func(historyEntry) bool { return true }), nil
 	case "range":
 		return h.between(r), nil
 	case "search":
@@ -72,27 +103,79 @@ func (h *history) find(r *wire.HistoryRequest) ([]historyEntry, error) {
 	return nil, fmt.Errorf("hist_access_type %q is not tail, range or search", r.Access)
 }
 
-// last returns the newest n entries; nil means all.
-func last(entries []historyEntry, n *int) []historyEntry {
-	if n == nil || *n >= len(entries) {
-		return entries
+// sessions yields the entries of all sessions, the newest session first: this one and
+// then what is stored.
+func (h *history) sessions(yield func([]historyEntry) bool) {
+	if !yield(h.snapshot()) {
+		return
 	}
-	return entries[len(entries)-max(*n, 0):]
+	numbers, err := h.store.numbers()
+	if err != nil {
+		h.store.log.Debug("history cannot be read", "err", err)
+	}
+	for i := len(numbers) - 1; i >= 0; i-- {
+		if numbers[i] != h.number || h.file == nil {
+			if !yield(h.store.read(numbers[i])) {
+				return
+			}
+		}
+	}
 }
 
-// between returns lines from start up to but without stop. Session 0 is this one;
-// negative numbers and others name sessions that are not kept.
-func (h *history) between(r *wire.HistoryRequest) []historyEntry {
-	if r.Session != 0 && r.Session != thisSession {
-		return nil
+// newest returns the newest n entries that keep wants, oldest first; nil means all.
+func (h *history) newest(n *int, keep func(historyEntry) bool) []historyEntry {
+	limit := maxHistory
+	if n != nil {
+		limit = min(max(*n, 0), maxHistory)
 	}
 	var found []historyEntry
-	for _, e := range h.entries {
+	for entries := range h.sessions {
+		for i := len(entries) - 1; i >= 0 && len(found) < limit; i-- {
+			if keep(entries[i]) {
+				found = append(found, entries[i])
+			}
+		}
+		if len(found) >= limit {
+			break
+		}
+	}
+	slices.Reverse(found)
+	return found
+}
+
+// between returns lines from start up to but without stop. Session 0 is this one,
+// a positive number names one, and -1 is the newest before this one.
+func (h *history) between(r *wire.HistoryRequest) []historyEntry {
+	var found []historyEntry
+	for _, e := range h.session(r.Session) {
 		if e.line >= r.Start && (r.Stop == nil || e.line < *r.Stop) {
 			found = append(found, e)
 		}
 	}
 	return found
+}
+
+func (h *history) session(number int) []historyEntry {
+	if number == 0 || number == h.number && (h.file != nil || h.store.dir == "") {
+		return h.snapshot()
+	}
+	numbers, err := h.store.numbers()
+	if err != nil {
+		h.store.log.Debug("history cannot be read", "err", err)
+	}
+	if number > 0 {
+		if !slices.Contains(numbers, number) {
+			return nil
+		}
+		return h.store.read(number)
+	}
+	if h.file != nil {
+		numbers = slices.DeleteFunc(numbers, func(n int) bool { return n >= h.number })
+	}
+	if at := len(numbers) + number; at >= 0 {
+		return h.store.read(numbers[at])
+	}
+	return nil
 }
 
 // search returns entries whose input matches a glob pattern. Unique keeps only the
@@ -106,23 +189,14 @@ func (h *history) search(r *wire.HistoryRequest) ([]historyEntry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pattern: %w", err)
 	}
-	var found []historyEntry
 	seen := map[string]bool{}
-	for i := len(h.entries) - 1; i >= 0; i-- {
-		e := h.entries[i]
+	return h.newest(r.N, func(e historyEntry) bool {
 		if !matches.MatchString(e.input) || r.Unique && seen[e.input] {
-			continue
+			return false
 		}
 		seen[e.input] = true
-		found = append(found, e)
-		if r.N != nil && len(found) >= *r.N {
-			break
-		}
-	}
-	for i, j := 0, len(found)-1; i < j; i, j = i+1, j-1 {
-		found[i], found[j] = found[j], found[i]
-	}
-	return found, nil
+		return true
+	}), nil
 }
 
 // glob compiles a pattern of *, ?, [classes] and literal text.

@@ -2,10 +2,11 @@
 // connection file names, checks every message, and runs cells in a Session.
 //
 // Goroutines: one receives shell requests into a queue, so that a failed cell can
-// abort what waits behind it; one takes them out of it, one at a time, and is the
-// only one that calls the Session; one serves control, so that interrupt, shutdown
-// and kernel_info are answered while a cell runs; one receives input replies. Output
-// may come from any goroutine: it is published under the header of the cell that
+// abort what waits behind it; one takes them out of it, one at a time; each subshell
+// (JEP 91) has one of its own, whose cells run beside the others'; one answers
+// completion, inspection and the like while cells run; one serves control, so that
+// interrupt, shutdown and kernel_info are answered meanwhile; one receives input
+// replies. Output may come from any goroutine: it is published under the header of the cell that
 // made it, also after that cell has ended.
 //
 // One cell's way: shell socket → wire.Codec.Decode (HMAC, replay) → queue → busy,
@@ -22,11 +23,13 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/godwit-ai/godwit/kernel/comm"
 	"github.com/godwit-ai/godwit/runtime/session"
 )
 
-// Session evaluates cells. All calls come from one goroutine, except that the
-// Output of a cell may be used by others.
+// Session evaluates cells. Cells of one shell come one at a time; a cell with Beside
+// set runs beside those of other shells. Complete, Inspect and IsComplete are called
+// while cells run.
 type Session interface {
 	// Exec runs a cell until it ends or ctx is done. A failure inside the cell is a
 	// *session.Error.
@@ -60,6 +63,18 @@ type Options struct {
 	// MaxCellOutput bounds the bytes of text that one cell may print; what is beyond
 	// is replaced by one notice. 0 means 256 MiB.
 	MaxCellOutput int64
+
+	// HistoryDir is the folder that keeps the input of all sessions, shared by all
+	// kernels of a user; "" keeps history in memory only.
+	HistoryDir string
+
+	// Comms are the comms that cells open and handle; nil: every comm that the front
+	// end opens is closed at once.
+	Comms *comm.Hub
+
+	// GPUs says what GPUs there are and how much of their memory is in use, for
+	// usage_request; nil asks the NVIDIA management library if there is one.
+	GPUs func() []GPU
 
 	Version string       // of the implementation, shown in kernel_info; "" means "0"
 	Logger  *slog.Logger // nil: nothing is logged

@@ -32,12 +32,12 @@ type output struct {
 	cellCtx context.Context // the cell's; an output lives as long as its request
 
 	mu        sync.Mutex
-	name      string // stream of text
-	text      []byte // gathered, not yet published
-	scheduled bool   // a timer will publish text
-	held      bool   // text is the beginning of a code point that waited once already
-	total     int64  // bytes of text so far
-	finished  bool   // the cell has ended
+	name      string    // stream of text
+	text      []byte    // gathered, not yet published
+	scheduled bool      // a timer will publish text
+	held      time.Time // since when text is only the beginning of a code point; zero: it is more
+	total     int64     // bytes of text so far
+	finished  bool      // the cell has ended
 }
 
 func newOutput(ctx context.Context, s *server, request wire.Message, req *wire.ExecuteRequest) *output {
@@ -89,10 +89,15 @@ func (o *output) tick() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.scheduled = false
-	o.publishText(o.held)
-	o.held = len(o.text) > 0
+	o.publishText(!o.held.IsZero() && time.Since(o.held) > holdTime)
+	if len(o.text) > 0 && o.held.IsZero() {
+		o.held = time.Now()
+	}
 	o.schedule()
 }
+
+// holdTime is how long the beginning of a code point waits for its end.
+const holdTime = 2 * time.Second
 
 // publishText sends what is gathered. Unless all is wanted, a code point that is
 // not complete yet stays for the next time. A slow front end makes it wait, and with
@@ -111,7 +116,7 @@ func (o *output) publishText(all bool) {
 	if cap(o.text) > 4*gatherBytes {
 		o.text = append([]byte(nil), o.text...)
 	}
-	o.held = false
+	o.held = time.Time{}
 }
 
 // throttle waits while a front end that reads is far behind.
@@ -144,6 +149,13 @@ func (o *output) finish() {
 	defer o.mu.Unlock()
 	o.publishText(true)
 	o.finished = true
+}
+
+// flush publishes what is gathered, for a message that has to come behind it.
+func (o *output) flush() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.publishText(true)
 }
 
 func (o *output) Display(b session.Bundle) {

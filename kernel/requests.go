@@ -14,11 +14,13 @@ func replyType(request string) string {
 	return strings.TrimSuffix(request, "_request") + "_reply"
 }
 
-// shellRequest answers one message of the shell channel.
-func (s *server) shellRequest(r request) {
+// request answers one message of the shell channel. Those of answeredAside do not
+// touch what serve owns.
+func (sh *shell) request(r request) {
+	s := sh.s
 	switch r.Header.Type {
 	case "execute_request":
-		s.execute(r)
+		sh.execute(r)
 	case "complete_request":
 		answer(s, r.Message, s.complete)
 	case "inspect_request":
@@ -26,14 +28,11 @@ func (s *server) shellRequest(r request) {
 	case "is_complete_request":
 		answer(s, r.Message, s.isComplete)
 	case "history_request":
-		answer(s, r.Message, s.answerHistory)
+		answer(s, r.Message, sh.answerHistory)
 	case "comm_info_request":
-		s.reply(s.shell, r.Message, wire.CommInfoReply{Status: "ok", Comms: map[string]any{}})
-	case "comm_open":
-		s.refuseComm(r.Message)
-	case "comm_msg", "comm_close":
-		// The front end's side of a comm that this kernel never had.
-		s.log.Debug("message for an unknown comm", "type", r.Header.Type)
+		answer(s, r.Message, s.commInfo)
+	case "comm_open", "comm_msg", "comm_close":
+		sh.comm(r.Message)
 	default:
 		s.anywhere(s.shell, r.Message)
 	}
@@ -47,8 +46,12 @@ func (s *server) controlRequest(m wire.Message) {
 		s.reply(s.control, m, map[string]string{"status": "ok"})
 	case "debug_request":
 		s.refuseDebug(m)
+	case "usage_request":
+		s.reply(s.control, m, s.usage.read(s.opts.GPUs))
 	default:
-		s.anywhere(s.control, m)
+		if !s.subshellRequest(m) {
+			s.anywhere(s.control, m)
+		}
 	}
 }
 
@@ -116,18 +119,6 @@ func (s *server) isComplete(r *wire.CodeRequest) any {
 	return reply
 }
 
-// refuseComm closes a comm at once: this kernel has no comm targets, and the front
-// end must not wait for one.
-func (s *server) refuseComm(m wire.Message) {
-	var c wire.Comm
-	if err := m.Decode(&c); err != nil || c.ID == "" {
-		s.dropped.Add(1)
-		s.log.Warn("comm_open without a comm_id dropped", "err", err)
-		return
-	}
-	s.publish("comm_close", m.RawHeader, wire.Comm{ID: c.ID, Data: []byte("{}")})
-}
-
 func (s *server) refuseDebug(m wire.Message) {
 	var r struct {
 		Seq     int    `json:"seq"`
@@ -157,7 +148,7 @@ func (s *server) kernelInfo() wire.KernelInfoReply {
 			{Text: "Go documentation", URL: "https://go.dev/doc/"},
 			{Text: "Go standard library", URL: "https://pkg.go.dev/std"},
 		},
-		SupportedFeatures: []string{},
+		SupportedFeatures: []string{"kernel subshells"},
 	}
 }
 
@@ -176,8 +167,13 @@ func (s *server) shutdown(socket *zmtp.Router, m wire.Message) {
 
 var errInterrupted = errors.New("interrupted")
 
-// interrupt cancels the running cell, if there is one.
-func (s *server) interrupt() { s.running.interrupt(errInterrupted) }
+// interrupt cancels the running cells of all shells, if there are any (JEP 91: an
+// interrupt is for the whole kernel).
+func (s *server) interrupt() {
+	for _, sh := range append(s.subshells.all(), s.main) {
+		sh.running.interrupt(errInterrupted)
+	}
+}
 
 // isInterrupt reports whether err is no failure of the cell's own.
 func isInterrupt(ctx context.Context, err error) bool {

@@ -33,32 +33,20 @@ type server struct {
 	iopub                 *zmtp.XPub
 	heartbeat             *zmtp.Rep
 
-	requests chan request // from the shell's receiver to its loop
-	received atomic.Uint64
-	dropped  atomic.Uint64 // messages that were not accepted
-	input    inputs
-	running  running
-
-	// owned by the shell loop
-	count   int
-	history history
-	abort   abortRule
+	main      *shell
+	subshells subshells
+	aside     chan func() // requests that are answered while cells run
+	received  atomic.Uint64
+	dropped   atomic.Uint64 // messages that were not accepted
+	input     inputs
+	status    statuses
+	history   *historyStore
+	usage     usageMeter
 
 	ctx  context.Context // done when the kernel ends: no further request is taken
 	stop context.CancelCauseFunc
 	wg   sync.WaitGroup // receivers, control, signals, parent watch; run waits
 }
-
-// request is a shell message and its place in the order of arrival.
-type request struct {
-	wire.Message
-	number  uint64
-	arrived time.Time
-}
-
-// queuedRequests bounds the requests that wait for the running cell; beyond it the
-// shell socket is not read.
-const queuedRequests = 4096
 
 // ending is the cause of s.ctx's end.
 type ending struct{ restart bool }
@@ -76,10 +64,14 @@ func start(opts Options) (*server, error) {
 		return nil, err
 	}
 	s := &server{opts: opts, log: opts.Logger, session: id, conn: conn,
-		codec:    wire.NewCodec([]byte(conn.Key), id, time.Now),
-		requests: make(chan request, queuedRequests)}
-	s.input.replies = make(chan wire.Message, 16)
+		codec: wire.NewCodec([]byte(conn.Key), id, time.Now),
+		aside: make(chan func(), queuedRequests)}
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
+	s.history = openHistory(opts.HistoryDir, s.log)
+	s.main = s.newShell("")
+	if opts.Comms != nil {
+		opts.Comms.Attach(s.sendComm)
+	}
 	if err := s.bind(); err != nil {
 		return nil, errors.Join(err, s.closeSockets())
 	}
@@ -150,11 +142,9 @@ func (s *server) run(ctx context.Context) error {
 	go s.receiveShell()   // ends with the shell socket; close waits
 	go s.receiveControl() // ends with the control socket; close waits
 	go s.receiveStdin()   // ends with the stdin socket; close waits
-	shellDone := make(chan struct{})
-	go func() { // ends with s.ctx and the running cell; finish waits
-		defer close(shellDone)
-		s.serveShell()
-	}()
+	s.wg.Add(1)
+	go s.serveAside() // ends with s.ctx; finish waits
+	go s.main.serve() // ends with s.ctx and the running cell; finish waits
 	unwatch := s.watchSignals()
 	defer unwatch()
 	s.watchParent()
@@ -163,7 +153,7 @@ func (s *server) run(ctx context.Context) error {
 		s.stop(ending{})
 	case <-s.ctx.Done():
 	}
-	return s.finish(shellDone)
+	return s.finish()
 }
 
 // Limits of an orderly end. Front ends kill a kernel some seconds after they asked.
@@ -173,12 +163,19 @@ const (
 )
 
 // finish ends the running cell, closes the session and the sockets.
-func (s *server) finish(shellDone <-chan struct{}) error {
-	s.running.interrupt(context.Cause(s.ctx))
-	select {
-	case <-shellDone:
-	case <-time.After(lastCellTime):
-		s.log.Warn("the running cell did not end; its goroutine is left behind")
+func (s *server) finish() error {
+	shells := append(s.subshells.all(), s.main)
+	for _, sh := range shells {
+		sh.running.interrupt(context.Cause(s.ctx))
+	}
+	patience := time.After(lastCellTime)
+	for _, sh := range shells {
+		select {
+		case <-sh.done:
+		case <-patience:
+			s.log.Warn("a running cell did not end; its goroutine is left behind")
+			patience = time.After(0)
+		}
 	}
 	var cause ending
 	errors.As(context.Cause(s.ctx), &cause)
@@ -191,7 +188,7 @@ func (s *server) finish(shellDone <-chan struct{}) error {
 	s.iopub.Flush(ctx)
 	s.shell.Flush(ctx)
 	s.control.Flush(ctx)
-	err = errors.Join(err, s.closeSockets())
+	err = errors.Join(err, s.closeSockets(), s.history.close())
 	s.wg.Wait()
 	return err
 }
@@ -276,28 +273,14 @@ func (s *server) receive(r *zmtp.Router, handle func(wire.Message)) {
 	}
 }
 
-func (s *server) receiveShell() {
-	s.receive(s.shell, func(m wire.Message) {
-		select {
-		case s.requests <- request{m, s.received.Add(1), time.Now()}:
-		case <-s.ctx.Done():
-		}
-	})
-}
-
-// serveShell handles requests one by one.
-func (s *server) serveShell() {
-	for s.ctx.Err() == nil {
-		select {
-		case <-s.ctx.Done():
-		case r := <-s.requests:
-			s.handle(s.shell, r.Message, func() { s.shellRequest(r) })
-		}
-	}
-}
+func (s *server) receiveShell() { s.receive(s.shell, s.route) }
 
 func (s *server) receiveControl() {
 	s.receive(s.control, func(m wire.Message) {
+		if m.Header.Type == "usage_request" { // adds up pages, which takes a while when there are many
+			s.queueAside(func() { s.handle(s.control, m, func() { s.controlRequest(m) }) })
+			return
+		}
 		s.handle(s.control, m, func() { s.controlRequest(m) })
 	})
 }
@@ -305,8 +288,8 @@ func (s *server) receiveControl() {
 // handle brackets a request with busy and idle. A panic of a handler becomes an
 // error reply: one request never ends the kernel.
 func (s *server) handle(socket *zmtp.Router, m wire.Message, f func()) {
-	s.publish("status", m.RawHeader, wire.Status{State: "busy"})
-	defer s.publish("status", m.RawHeader, wire.Status{State: "idle"})
+	s.begin(m)
+	defer s.end(m)
 	defer func() {
 		if v := recover(); v != nil {
 			s.log.Error("request failed", "type", m.Header.Type, "panic", v, "stack", string(debug.Stack()))
@@ -343,7 +326,11 @@ func (s *server) welcome(x *zmtp.XPub, who zmtp.Subscriber, topic string) {
 
 // reply answers a request on the socket it came from.
 func (s *server) reply(socket *zmtp.Router, to wire.Message, content any) {
-	s.send(socket, to, wire.Message{Header: wire.Header{Type: replyType(to.Header.Type)}, Parent: to.RawHeader, Content: content})
+	s.replyWith(socket, to, content, nil)
+}
+
+func (s *server) replyWith(socket *zmtp.Router, to wire.Message, content, metadata any) {
+	s.send(socket, to, wire.Message{Header: wire.Header{Type: replyType(to.Header.Type)}, Parent: to.RawHeader, Content: content, Metadata: metadata})
 }
 
 // send addresses m to the sender of another message.

@@ -151,19 +151,35 @@ func userDataDir() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	switch runtime.GOOS {
-	case "darwin":
+	switch {
+	case runtime.GOOS == "darwin":
 		return filepath.Join(home, "Library", "Jupyter"), nil
-	case "windows":
-		if dir := os.Getenv("APPDATA"); dir != "" {
-			return filepath.Join(dir, "jupyter"), nil
-		}
+	case runtime.GOOS == "windows" && os.Getenv("APPDATA") == "":
 		return filepath.Join(home, ".jupyter", "data"), nil
 	}
-	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
-		return filepath.Join(dir, "jupyter"), nil
+	root, err := userDataRoot()
+	return filepath.Join(root, "jupyter"), err
+}
+
+// userDataRoot is where programs keep a user's data.
+func userDataRoot() (string, error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", err
 	}
-	return filepath.Join(home, ".local", "share", "jupyter"), nil
+	switch runtime.GOOS {
+	case "darwin":
+		return filepath.Join(home, "Library", "Application Support"), nil
+	case "windows":
+		if dir := os.Getenv("APPDATA"); dir != "" {
+			return dir, nil
+		}
+		return filepath.Join(home, "AppData", "Roaming"), nil
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return dir, nil
+	}
+	return filepath.Join(home, ".local", "share"), nil
 }
 
 // sysPrefix is the active Python environment's directory.

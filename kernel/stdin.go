@@ -12,10 +12,54 @@ import (
 	"github.com/godwit-ai/godwit/kernel/wire"
 )
 
-// inputs connects the receiver of the stdin channel with the cell that waits.
+// inputs are the questions that wait for an answer: one per shell at most, as a front
+// end shows one at a time.
 type inputs struct {
-	turn    sync.Mutex // held by the goroutine that asks
-	replies chan wire.Message
+	mu      sync.Mutex
+	waiting map[string]*question // by the id of the shell
+}
+
+// question is an input request whose cell waits.
+type question struct {
+	id     string // of the request's message
+	answer chan wire.Message
+}
+
+// answers returns the question that a reply belongs to: that of its parent, or for a
+// front end that names no parent the one of its shell.
+func (x *inputs) answers(m wire.Message) *question {
+	var parent wire.Header
+	if len(m.Parent) > 0 && json.Unmarshal(m.Parent, &parent) != nil {
+		parent.ID = ""
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if parent.ID == "" {
+		return x.waiting[m.Header.Subshell]
+	}
+	for _, q := range x.waiting {
+		if q.id == parent.ID {
+			return q
+		}
+	}
+	return nil
+}
+
+func (x *inputs) add(shell string, q *question) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.waiting == nil {
+		x.waiting = map[string]*question{}
+	}
+	x.waiting[shell] = q
+}
+
+func (x *inputs) remove(shell string, q *question) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.waiting[shell] == q {
+		delete(x.waiting, shell)
+	}
 }
 
 func (s *server) receiveStdin() {
@@ -24,16 +68,19 @@ func (s *server) receiveStdin() {
 			s.log.Warn("message of an unknown type dropped", "channel", "stdin", "type", m.Header.Type)
 			return
 		}
-		select {
-		case s.input.replies <- m:
-		default: // nobody asked
-			s.log.Warn("input reply without a request dropped")
+		if q := s.input.answers(m); q != nil {
+			select {
+			case q.answer <- m:
+				return
+			default: // answered already
+			}
 		}
+		s.log.Warn("input reply without a request dropped")
 	})
 }
 
 // stdinConnect is how long a front end may take to connect its stdin channel.
-const stdinConnect = 2 * time.Second
+const stdinConnect = 10 * time.Second
 
 // Input asks the front end that sent the cell for a line of text.
 func (o *output) Input(prompt string, password bool) (string, error) {
@@ -43,28 +90,38 @@ func (o *output) Input(prompt string, password bool) (string, error) {
 	if err := o.beforeInput(); err != nil {
 		return "", err
 	}
-	o.s.input.turn.Lock()
-	defer o.s.input.turn.Unlock()
-	o.s.forgetReplies()
-	id, err := o.ask(prompt, password)
-	if err != nil {
+	turn := o.s.turn(o.request.Header.Subshell)
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-o.cellCtx.Done():
+		return "", fmt.Errorf("input: %w", context.Cause(o.cellCtx))
+	}
+	q := &question{id: o.s.codec.NewID(), answer: make(chan wire.Message, 1)}
+	shell := o.request.Header.Subshell
+	o.s.input.add(shell, q)
+	defer o.s.input.remove(shell, q)
+	if err := o.ask(q.id, prompt, password); err != nil {
 		return "", fmt.Errorf("input: %w", err)
 	}
-	for {
-		select {
-		case m := <-o.s.input.replies:
-			if !answers(m, id) {
-				continue
-			}
-			var reply wire.InputReply
-			if err := m.Decode(&reply); err != nil {
-				return "", fmt.Errorf("input: %w", err)
-			}
-			return reply.Value, nil
-		case <-o.cellCtx.Done():
-			return "", fmt.Errorf("input: %w", context.Cause(o.cellCtx))
+	select {
+	case m := <-q.answer:
+		var reply wire.InputReply
+		if err := m.Decode(&reply); err != nil {
+			return "", fmt.Errorf("input: %w", err)
 		}
+		return reply.Value, nil
+	case <-o.cellCtx.Done():
+		return "", fmt.Errorf("input: %w", context.Cause(o.cellCtx))
 	}
+}
+
+// turn is a channel that holds a token while a goroutine of the shell's cells asks.
+func (s *server) turn(id string) chan struct{} {
+	if sh := s.subshells.get(id); sh != nil {
+		return sh.asking
+	}
+	return s.main.asking
 }
 
 // beforeInput publishes what was printed, as it may be part of the question.
@@ -78,46 +135,24 @@ func (o *output) beforeInput() error {
 	return nil
 }
 
-// ask sends the input request and returns its id.
-func (o *output) ask(prompt string, password bool) (string, error) {
+// ask sends the input request.
+func (o *output) ask(id, prompt string, password bool) error {
 	if len(o.request.Envelope) == 0 {
-		return "", errors.New("the request has no sender")
+		return errors.New("the request has no sender")
 	}
 	wait, cancel := context.WithTimeout(o.cellCtx, stdinConnect)
 	defer cancel()
 	identity := o.request.Envelope[0]
 	if err := o.s.stdin.AwaitPeer(wait, identity); err != nil {
-		return "", fmt.Errorf("the front end has no stdin channel: %w", err)
+		return fmt.Errorf("the front end has no stdin channel: %w", err)
 	}
-	id := o.s.codec.NewID()
 	frames, err := o.s.codec.Encode(wire.Message{
 		Header:  wire.Header{ID: id, Type: "input_request"},
 		Parent:  o.request.RawHeader,
 		Content: wire.InputRequest{Prompt: prompt, Password: password},
 	})
 	if err != nil {
-		return "", err
+		return err
 	}
-	return id, o.s.stdin.Send(identity, frames)
-}
-
-// forgetReplies drops answers to earlier questions, whose cells were interrupted.
-func (s *server) forgetReplies() {
-	for {
-		select {
-		case <-s.input.replies:
-		default:
-			return
-		}
-	}
-}
-
-// answers reports whether a reply belongs to the request with the given id. A front
-// end that names no parent is believed.
-func answers(m wire.Message, id string) bool {
-	var parent wire.Header
-	if len(m.Parent) == 0 || json.Unmarshal(m.Parent, &parent) != nil || parent.ID == "" {
-		return true
-	}
-	return parent.ID == id
+	return o.s.stdin.Send(identity, frames)
 }

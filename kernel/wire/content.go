@@ -75,6 +75,11 @@ type Comm struct {
 	Data   jsontext.Value `json:"data,omitzero"`
 }
 
+// CommInfoRequest asks for the open comms of a target, or of all.
+type CommInfoRequest struct {
+	Target string `json:"target_name"`
+}
+
 // Status is the content of a status message.
 type Status struct {
 	State string `json:"execution_state"` // busy, idle, starting

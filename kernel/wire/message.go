@@ -34,6 +34,9 @@ import (
 // Version is the protocol version of the messages that this package writes.
 const Version = "5.5"
 
+// TimeFormat is how dates are written, in UTC.
+const TimeFormat = "2006-01-02T15:04:05.000000Z"
+
 const delimiter = "<IDS|MSG>"
 
 var (
@@ -53,6 +56,7 @@ type Header struct {
 	Date     string `json:"date"`
 	Type     string `json:"msg_type"`
 	Version  string `json:"version"`
+	Subshell string `json:"subshell_id,omitzero"` // incoming, of shell and stdin: "" is the main shell
 }
 
 // Message is a decoded message, or one to encode.
@@ -228,7 +232,7 @@ func (c *Codec) header(id, msgType string) Header {
 		ID:       id,
 		Session:  c.session,
 		Username: "kernel",
-		Date:     c.now().UTC().Format("2006-01-02T15:04:05.000000Z"),
+		Date:     c.now().UTC().Format(TimeFormat),
 		Type:     msgType,
 		Version:  Version,
 	}

@@ -28,7 +28,7 @@ func python(t *testing.T) string {
 // the script fails.
 func runPython(t *testing.T, path, addr, script string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "-c", "import zmq, sys, time\nADDR = sys.argv[1]\nctx = zmq.Context()\n"+script, addr)
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -95,7 +95,7 @@ func TestPyzmqReconnects200Times(t *testing.T) {
 		r := echoRouter(t, network, address, Options{})
 		runPython(t, py, endpoint(r.Addr().String()), `
 for i in range(200):
-    s = ctx.socket(zmq.DEALER); s.identity = b'same'; s.linger = 0; s.rcvtimeo = 10000
+    s = ctx.socket(zmq.DEALER); s.identity = b'same'; s.linger = 0; s.rcvtimeo = 60000
     s.connect(ADDR); s.send(b'%d' % i); assert s.recv() == b'%d' % i; s.close()
 `)
 	})
@@ -123,7 +123,7 @@ func TestPyzmqSubscriberIsWelcomedAndGetsAll(t *testing.T) {
 	py := python(t)
 	transports(t, func(t *testing.T, network, address string, endpoint func(string) string) {
 		started := make(chan struct{}, 1)
-		x, err := NewXPub(network, address, Options{Patience: 300 * time.Millisecond}, func(x *XPub, who Subscriber, topic string) {
+		x, err := NewXPub(network, address, Options{SoftLimit: 8 << 20}, func(x *XPub, who Subscriber, topic string) {
 			x.SendTo(who, [][]byte{[]byte(topic), []byte("welcome")})
 			if topic == "go" {
 				started <- struct{}{}
@@ -146,7 +146,7 @@ func TestPyzmqSubscriberIsWelcomedAndGetsAll(t *testing.T) {
 		runPython(t, py, endpoint(x.Addr().String()), `
 stalled = ctx.socket(zmq.SUB); stalled.rcvhwm = 1; stalled.rcvbuf = 4096; stalled.connect(ADDR); stalled.subscribe(b'')
 assert stalled.recv_multipart() == [b'', b'welcome']
-s = ctx.socket(zmq.SUB); s.rcvtimeo = 20000; s.connect(ADDR)
+s = ctx.socket(zmq.SUB); s.rcvtimeo = 60000; s.connect(ADDR)
 s.subscribe(b'go')
 assert s.recv_multipart() == [b'go', b'welcome']
 for i in range(100000):
@@ -212,7 +212,7 @@ for bad in (plain, stranger):
 	}()
 	defer func() { close(stop); <-done }()
 	runPython(t, py, "tcp://"+x.Addr().String(), `
-s = ctx.socket(zmq.SUB); s.rcvtimeo = 10000
+s = ctx.socket(zmq.SUB); s.rcvtimeo = 60000
 s.curve_publickey, s.curve_secretkey = zmq.curve_keypair()
 s.curve_serverkey = b'`+public+`'
 s.connect(ADDR); s.subscribe(b'top')

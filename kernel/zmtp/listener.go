@@ -5,7 +5,7 @@
 // Each peer has two goroutines, a reader and a writer, and a send queue of its own,
 // so a peer that does not read never delays another. A queue above HardLimit ends
 // its peer's connection; XPub.Throttle lets a publisher wait for slow but living
-// readers before that happens, so that nothing is dropped for them. A peer's frames
+// readers long before that, so that nothing is dropped for them. A peer's frames
 // are checked against MaxFrame before their memory is allocated. Close ends all
 // connections and returns when every goroutine of the socket is gone.
 //
@@ -40,6 +40,7 @@ type Options struct {
 	SoftLimit  int64         // queued bytes of one peer from which XPub.Throttle waits; 0: 32 MiB
 	HardLimit  int64         // queued bytes from which a peer is disconnected; 0: 512 MiB
 	Patience   time.Duration // how long Throttle waits for a peer that takes nothing; 0: 1 s
+	GiveUp     time.Duration // how long such a peer is kept when its queue is near HardLimit; 0: 15 s
 	Handshake  time.Duration // limit for a new peer's handshake; 0: 10 s
 	MaxPeers   int           // connections at a time; 0: 1024
 	Keys       *Keys         // server keys: CURVE is then required of every peer
@@ -53,6 +54,7 @@ func (o Options) withDefaults() Options {
 	o.SoftLimit = orDefault(o.SoftLimit, 32<<20)
 	o.HardLimit = orDefault(o.HardLimit, 512<<20)
 	o.Patience = orDefault(o.Patience, time.Second)
+	o.GiveUp = orDefault(o.GiveUp, 15*time.Second)
 	o.Handshake = orDefault(o.Handshake, 10*time.Second)
 	o.MaxPeers = orDefault(o.MaxPeers, 1024)
 	if o.Logger == nil {

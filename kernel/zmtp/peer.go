@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // peer is one connection after its handshake.
@@ -21,9 +22,9 @@ type peer struct {
 	topics *topicSet // subscriptions; owned by XPub
 
 	mu      sync.Mutex
-	queue   []item // waiting for the writer
-	bytes   int64  // of queue and of what is being written
-	written uint64 // counts completed writes: progress
+	queue   []item    // waiting for the writer
+	bytes   int64     // of queue and of what is being written
+	took    time.Time // when the peer last took something, or when its queue began
 	dead    bool
 	wake    chan struct{} // capacity 1: the queue is not empty, or the peer is dead
 	drained chan struct{} // closed and replaced after every write
@@ -60,6 +61,9 @@ func (p *peer) enqueue(it item) bool {
 		p.s.opts.Logger.Warn("peer disconnected: it does not read", "socket", p.s.kind, "queued_bytes", p.bytes)
 		p.die()
 		return false
+	}
+	if p.bytes == 0 {
+		p.took = time.Now()
 	}
 	p.queue = append(p.queue, it)
 	p.bytes += it.size
@@ -114,6 +118,22 @@ func (p *peer) awaitBelow(ctx context.Context, limit int64) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// awaitRoom waits until fewer than limit bytes are queued, the peer is gone, or the
+// time is up. Its error is ctx's.
+func (p *peer) awaitRoom(ctx context.Context, limit int64, atMost time.Duration) error {
+	timed, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	p.awaitBelow(timed, limit) //nolint:errcheck // whether the time is up is looked at again
+	return ctx.Err()
+}
+
+// backlog returns the queued bytes and for how long the peer has taken nothing.
+func (p *peer) backlog(now time.Time) (queued int64, idle time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bytes, now.Sub(p.took)
 }
 
 // batchBytes bounds what one vectored write carries, so that progress is seen.
@@ -210,14 +230,7 @@ func (p *peer) wrote(size int64) {
 	p.drained = make(chan struct{})
 }
 
-// progress returns a number that changes while the peer takes data.
-func (p *peer) progress() uint64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.written
-}
-
-// progressWriter writes in pieces of at most progressBytes and counts them: a
+// progressWriter writes in pieces of at most progressBytes and notes the time: a
 // single large message is progress too.
 type progressWriter struct{ p *peer }
 
@@ -232,7 +245,7 @@ func (w progressWriter) Write(b []byte) (int, error) {
 			return total, err
 		}
 		w.p.mu.Lock()
-		w.p.written++
+		w.p.took = time.Now()
 		w.p.mu.Unlock()
 		if b = b[n:]; len(b) == 0 {
 			return total, nil

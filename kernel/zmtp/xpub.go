@@ -103,39 +103,46 @@ func (x *XPub) SendTo(who Subscriber, frames [][]byte) error {
 	return nil
 }
 
-// Throttle waits while a peer has more than SoftLimit bytes queued, so that a
-// publisher of much output runs at the pace of its slowest living reader and
-// nothing is lost. A peer that takes nothing for Patience is disconnected: others
-// wait for it once at most.
+// Throttle waits while a living peer has more than SoftLimit bytes queued, so that a
+// publisher of much output runs at the pace of its slowest reader and nothing is
+// lost. A peer that takes nothing for Patience is not waited for until it reads
+// again; its queue grows meanwhile. When that nears HardLimit the peer gets until
+// GiveUp, and is then disconnected.
 func (x *XPub) Throttle(ctx context.Context) error {
 	for {
-		p := x.overSoftLimit()
+		p, wait := x.slowest()
 		if p == nil {
 			return nil
 		}
-		before := p.progress()
-		wait, cancel := context.WithTimeout(ctx, x.opts.Patience)
-		err := p.awaitBelow(wait, x.opts.SoftLimit)
-		cancel()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil && p.progress() == before {
-			x.opts.Logger.Warn("subscriber disconnected: it does not read", "queued_bytes", p.queued(), "patience", x.opts.Patience.Round(time.Millisecond))
+		if wait <= 0 {
+			x.opts.Logger.Warn("subscriber disconnected: it does not read", "queued_bytes", p.queued(), "patience", x.opts.GiveUp)
 			p.stop()
+			continue
+		}
+		if err := p.awaitRoom(ctx, x.opts.SoftLimit, wait); err != nil {
+			return err
 		}
 	}
 }
 
-func (x *XPub) overSoftLimit() *peer {
+// slowest returns a peer that the publisher has to wait for, and for how long at
+// most: 0 means that it has to be disconnected. nil: there is none.
+func (x *XPub) slowest() (p *peer, wait time.Duration) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	now := time.Now()
 	for p := range x.peers {
-		if p.queued() >= x.opts.SoftLimit {
-			return p
+		queued, idle := p.backlog(now)
+		nearHard := queued >= x.opts.HardLimit-x.opts.HardLimit/4
+		switch {
+		case queued < x.opts.SoftLimit:
+		case idle < x.opts.Patience:
+			return p, x.opts.Patience - idle
+		case nearHard:
+			return p, max(0, x.opts.GiveUp-idle)
 		}
 	}
-	return nil
+	return nil, 0
 }
 
 // topicSet counts one peer's subscriptions; the same topic may be added repeatedly.

@@ -46,6 +46,7 @@ type Cell struct {
 	Code   string
 	Number int    // execution count, shown as "cell N" in errors
 	Name   string // "cell 3" or a file name; made from Number when empty
+	Beside bool   // run beside a cell that runs already, instead of behind it
 }
 
 // Result is what a cell evaluated to.
