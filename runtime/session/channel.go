@@ -8,22 +8,22 @@ import (
 )
 
 // wait is the channel that interrupts the calling goroutine; never nil.
-func (s *Session) wait() (*run, <-chan struct{}) {
+func (s *Session) wait() <-chan struct{} {
 	r := s.current()
 	if r == nil {
-		return nil, make(chan struct{})
+		return make(chan struct{})
 	}
-	return r, r.done
+	return r.done
 }
 
 func (s *Session) sendOn(ch, v reflect.Value) {
 	if !ch.IsNil() && ch.TrySend(v) {
 		return
 	}
-	r, done := s.wait()
+	done := s.wait()
 	cases := []reflect.SelectCase{{Dir: reflect.SelectSend, Chan: ch, Send: v}, {Dir: reflect.SelectRecv, Chan: reflect.ValueOf(done)}}
 	if i, _, _ := reflect.Select(cases); i == 1 {
-		panic(stopSignal{r})
+		halt()
 	}
 }
 
@@ -33,11 +33,11 @@ func (s *Session) receiveFrom(ch reflect.Value) (reflect.Value, bool) {
 			return v, ok
 		}
 	}
-	r, done := s.wait()
+	done := s.wait()
 	cases := []reflect.SelectCase{{Dir: reflect.SelectRecv, Chan: ch}, {Dir: reflect.SelectRecv, Chan: reflect.ValueOf(done)}}
 	i, v, ok := reflect.Select(cases)
 	if i == 1 {
-		panic(stopSignal{r})
+		halt()
 	}
 	return v, ok
 }
@@ -46,7 +46,7 @@ func (s *Session) receiveFrom(ch reflect.Value) (reflect.Value, bool) {
 // the results are the chosen clause, whether a receive got a sent value, and the
 // received value of each receive clause.
 func (s *Session) selectFrom(dirs []reflect.SelectDir, args []reflect.Value, out []reflect.Type) []reflect.Value {
-	r, done := s.wait()
+	done := s.wait()
 	cases := make([]reflect.SelectCase, 0, len(dirs)+1)
 	slot := make([]int, len(dirs))
 	next, waits := 2, true
@@ -70,7 +70,7 @@ func (s *Session) selectFrom(dirs []reflect.SelectDir, args []reflect.Value, out
 	}
 	i, v, ok := reflect.Select(cases)
 	if i == len(dirs) {
-		panic(stopSignal{r})
+		halt()
 	}
 	results := make([]reflect.Value, len(out))
 	for k, t := range out {
@@ -90,14 +90,14 @@ func (s *Session) sleep(d time.Duration) {
 		s.checkpoint()
 		return
 	}
-	r, done := s.wait()
+	done := s.wait()
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
 		s.checkpoint()
 	case <-done:
-		panic(stopSignal{r})
+		halt()
 	}
 }
 
@@ -116,7 +116,7 @@ func (s *Session) acquire(try func() bool) {
 
 // await runs a blocking wait elsewhere; an interrupt leaves it behind.
 func (s *Session) await(f func()) {
-	r, done := s.wait()
+	done := s.wait()
 	ended := make(chan any, 1)
 	go func() { // ends with f; the channel is buffered, so an interrupt does not leak it
 		defer func() { ended <- recover() }()
@@ -128,7 +128,7 @@ func (s *Session) await(f func()) {
 			panic(v)
 		}
 	case <-done:
-		panic(stopSignal{r})
+		halt()
 	}
 }
 

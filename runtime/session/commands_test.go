@@ -68,10 +68,9 @@ func TestAnInterruptEndsACommand(t *testing.T) {
 	s := newSession(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
-	start := time.Now()
-	_, err := s.Exec(ctx, Cell{Code: "!sleep 20 | sleep 20", Number: 1}, &recorder{})
+	_, err := s.Exec(ctx, Cell{Code: "!sleep 600 | sleep 600", Number: 1}, &recorder{})
 	var e *Error
-	if !errors.As(err, &e) || e.Name != "Interrupted" || time.Since(start) > 5*time.Second {
-		t.Errorf("error %v after %v", err, time.Since(start))
+	if !errors.As(err, &e) || e.Name != "Interrupted" {
+		t.Errorf("error %v", err)
 	}
 }

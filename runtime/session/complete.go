@@ -490,7 +490,9 @@ func (s *Session) declaration(obj types.Object, detail int) string {
 		return s.describePackage(obj.Imported(), detail)
 	case *types.Var:
 		if p, ok := s.storage(obj); ok {
-			fmt.Fprintf(&b, " = %s", s.valueText(obj.Type(), p))
+			if text, ok := s.valueText(obj.Type(), p); ok {
+				fmt.Fprintf(&b, " = %s", text)
+			}
 		}
 	case *types.Const:
 		if !strings.Contains(b.String(), "=") {

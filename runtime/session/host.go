@@ -44,7 +44,10 @@ func (w stream) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	if r.reason.Load() != nil {
-		panic(stopSignal{r})
+		if w.s.ownRun() == r {
+			halt()
+		}
+		return len(p), nil
 	}
 	if w.stderr {
 		r.out.Stderr(bytes.Clone(p))

@@ -508,11 +508,22 @@ func (f *body) returnsFromYield(block *ast.BlockStmt) bool {
 	return found && f.captures(block)
 }
 
-// check is the interrupt test at function entries and loop back-edges.
+// check is the interrupt test at loop back-edges and labels. It goes through a
+// pointer: the interpreter takes variables of packages in conditions for constants.
 func (f *body) check() string {
-	stop := f.once("stop", "S", func() reflect.Value { return reflect.ValueOf(&f.s.stop).Elem() })
-	check := f.once("check", "N", func() reflect.Value { return reflect.ValueOf(f.s.checkpoint) })
-	return fmt.Sprintf("if len(%s) > 0 { %s() }\n", stop, check)
+	stop := f.once("stop", "S", func() reflect.Value { return reflect.ValueOf(f.s.brake.stop) })
+	return fmt.Sprintf("if *%s { %s() }\n", stop, f.checkpoint())
+}
+
+// entryCheck is the test at function entries: interrupts and the depth of the stack.
+func (f *body) entryCheck() string {
+	count := f.once("count", "S", func() reflect.Value { return reflect.ValueOf(f.s.brake.count).Elem() })
+	full := f.once("full", "S", func() reflect.Value { return reflect.ValueOf(f.s.brake.full) })
+	return fmt.Sprintf("%s++; if *%s { %s() }\n", count, full, f.checkpoint())
+}
+
+func (f *body) checkpoint() string {
+	return f.once("check", "N", func() reflect.Value { return reflect.ValueOf(f.s.checkpoint) })
 }
 
 func (f *body) protect() string {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 )
 
 // snippets are notebook habits beyond the shared cases: cells separated by ---, then
@@ -36,7 +35,7 @@ var snippets = []struct{ name, cells, want string }{
 	{"a generic stack", "type Stack[T any] struct{ items []T }\nfunc (s *Stack[T]) Push(v T) { s.items = append(s.items, v) }\nfunc (s *Stack[T]) Pop() (T, bool) { var zero T; if len(s.items) == 0 { return zero, false }; v := s.items[len(s.items)-1]; s.items = s.items[:len(s.items)-1]; return v, true }\n---\ns := &Stack[string]{}\ns.Push(\"a\")\ns.Push(\"b\")\nv, ok := s.Pop()\nfmt.Println(v, ok, len(s.items))", "b true 1\n"},
 	{"a pointer constraint", "type Set interface{ Set(string) }\ntype V struct{ s string }\nfunc (v *V) Set(s string) { v.s = s }\nfunc Make[T any, P interface { *T; Set }](s string) T { var t T; P(&t).Set(s); return t }\n---\nfmt.Println(Make[V](\"x\").s)", "x\n"},
 	{"generics with channels", "func Gen[T any](xs ...T) <-chan T { c := make(chan T); go func() { defer close(c); for _, x := range xs { c <- x } }(); return c }\n---\nfor v := range Gen(1, 2, 3) { fmt.Print(v, \" \") }", "1 2 3 "},
-	{"context cancels a wait", "ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)\ndefer cancel()\nselect { case <-ctx.Done(): fmt.Println(ctx.Err()); case <-time.After(5 * time.Second): fmt.Println(\"late\") }", "context deadline exceeded\n"},
+	{"context cancels a wait", "ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)\ndefer cancel()\nselect { case <-ctx.Done(): fmt.Println(ctx.Err()); case <-time.After(time.Hour): fmt.Println(\"late\") }", "context deadline exceeded\n"},
 	{"WaitGroup.Go and a mutex", "var wg sync.WaitGroup\nvar mu sync.Mutex\ntotal := 0\nfor i := range 10 { wg.Go(func() { mu.Lock(); defer mu.Unlock(); total += i }) }\nwg.Wait()\nfmt.Println(total)", "45\n"},
 	{"an arrays copy is a copy", "a := [3]int{1, 2, 3}\nb := a\nb[0] = 9\nfor i, v := range a { a[2] = 7; _ = i; _ = v }\np := &a\np[1] = 8\nfmt.Println(a, b, a != b, len(p))", "[1 8 7] [9 2 3] true 3\n"},
 	{"nested closures keep their variables", "var fs []func() int\nfor i := range 3 { func() { x := i * 10; fs = append(fs, func() int { x++; return x + i }) }() }\nfor _, f := range fs { fmt.Print(f(), f(), \" \") }", "1 2 12 13 23 24 "},
@@ -94,7 +93,7 @@ func TestNotebookHabits(t *testing.T) {
 			defer s.Close()
 			rec := &recorder{}
 			for i, code := range strings.Split(c.cells, "\n---\n") {
-				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				_, err := s.Exec(ctx, Cell{Code: code, Number: i + 1}, rec)
 				cancel()
 				if err != nil {

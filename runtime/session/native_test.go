@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 var update = flag.Bool("update", false, "record testdata/native anew with the Go toolchain")
@@ -78,7 +77,7 @@ func runInCells(t *testing.T, code string) string {
 	}
 	rec := &recorder{}
 	for i, cell := range cells {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		_, err := s.Exec(ctx, Cell{Code: cell, Number: i + 1}, rec)
 		cancel()
 		var e *Error

@@ -39,7 +39,7 @@ func (f *body) enterPlace(file, fn string) {
 	f.lowerer.placed = append(f.lowerer.placed, id)
 	f.where = f.symbol("P", reflect.ValueOf(p.at))
 	f.whereFn = fn
-	f.printf("/*line %s%d%s:1:1*/%s", placeMark, id, loweredFile, f.check())
+	f.printf("/*line %s%d%s:1:1*/%s", placeMark, id, loweredFile, f.entryCheck())
 }
 
 // keepPlace writes where a statement stands if it may panic.

@@ -157,7 +157,7 @@ func (p *printer) call(m *boundMethod, v reflect.Value) {
 		switch r.(type) {
 		case nil:
 			return
-		case stopSignal, exitSignal:
+		case exitSignal:
 			panic(r)
 		}
 		if v.Kind() == reflect.Pointer && v.IsNil() {

@@ -3,10 +3,10 @@ package session
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"reflect"
 	"runtime"
-	"runtime/metrics"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -33,16 +33,15 @@ type run struct {
 	ended  chan struct{} // closed when the cell's own goroutine has ended
 	reason atomic.Pointer[Error]
 	alive  atomic.Int64 // goroutines of the run
+	once   sync.Once    // releases the brake that cancelling pulled
 	start  time.Time
 
 	mu     sync.Mutex
 	values []any
+	result Result
 	trace  []string
 	input  []byte
 }
-
-// stopSignal unwinds a goroutine of a cancelled run; user code cannot recover it.
-type stopSignal struct{ r *run }
 
 // exitSignal is os.Exit in a cell.
 type exitSignal struct{ code int }
@@ -74,6 +73,14 @@ func (s *Session) remember(r *run) {
 	}
 }
 
+// ownRun returns the run that the calling goroutine belongs to; nil if it was not
+// started by a cell.
+func (s *Session) ownRun() *run {
+	s.runsMu.RLock()
+	defer s.runsMu.RUnlock()
+	return s.runs[goroutineLabels()]
+}
+
 // current returns the run that the calling goroutine belongs to, else the running cell's.
 func (s *Session) current() *run {
 	s.runsMu.RLock()
@@ -83,6 +90,45 @@ func (s *Session) current() *run {
 	}
 	return s.running
 }
+
+// aside calls f, which may run code of cells, outside any cell: its output is dropped
+// and it is cut off after asideLimit.
+func (s *Session) aside(f func() string) string {
+	r := s.newRun(&source{name: "inspection"}, discard{})
+	text := make(chan string, 1)
+	r.begin()
+	go func() { // ends with f; a cut off one at its next check
+		defer r.end()
+		defer close(r.ended)
+		r.enter()
+		text <- safeText(f)
+	}()
+	select {
+	case t := <-text:
+		return t
+	case <-r.ended:
+	case <-time.After(asideLimit):
+		r.cancel(&Error{Name: "Interrupted", Message: "it takes too long"})
+	}
+	select {
+	case t := <-text:
+		return t
+	default:
+		return "…"
+	}
+}
+
+// asideLimit is how long showing a value on the side may take.
+const asideLimit = time.Second
+
+// discard is an Output that drops everything.
+type discard struct{}
+
+func (discard) Stdout([]byte)                      {}
+func (discard) Stderr([]byte)                      {}
+func (discard) Display(Bundle)                     {}
+func (discard) ClearOutput(bool)                   {}
+func (discard) Input(string, bool) (string, error) { return "", io.EOF }
 
 // Current returns the output of the cell that the calling goroutine belongs to, or
 // of the running cell; nil when there is none. Exports use it to print and display.
@@ -102,39 +148,15 @@ func (s *Session) Done() <-chan struct{} {
 	return nil
 }
 
-// Checkpoint ends the calling goroutine's cell if it was interrupted. Exports that
-// wait call it after waiting.
-func (s *Session) Checkpoint() { s.checkpoint() }
-
-func (s *Session) checkpoint() {
-	r := s.current()
-	if r == nil {
-		return
-	}
-	switch reason := r.reason.Load(); {
-	case reason == nil:
-	case reason.Name == stackOverflow:
-		// The interpreter panics again in every frame, which takes forever when there
-		// are a million of them; Goexit runs the deferred calls once.
-		runtime.Goexit()
-	default:
-		panic(stopSignal{r})
-	}
-}
-
 // cancel stops the run: every goroutine of it ends at its next check.
 func (r *run) cancel(reason *Error) {
 	if !r.reason.CompareAndSwap(nil, reason) {
 		return
 	}
 	close(r.done)
-	r.s.cancelled.Add(1)
-	select {
-	case r.s.stop <- struct{}{}:
-	default:
-	}
+	r.s.brake.pull()
 	if r.alive.Load() == 0 {
-		r.s.release()
+		r.release()
 	}
 }
 
@@ -143,26 +165,12 @@ func (r *run) begin() { r.alive.Add(1) }
 
 func (r *run) end() {
 	if r.alive.Add(-1) == 0 && r.reason.Load() != nil {
-		r.s.release()
+		r.release()
 	}
 }
 
-// release ends the checks of running code when no cancelled run is left.
-func (s *Session) release() {
-	if s.cancelled.Add(-1) > 0 {
-		return
-	}
-	select {
-	case <-s.stop:
-	default:
-	}
-	if s.cancelled.Load() > 0 {
-		select {
-		case s.stop <- struct{}{}:
-		default:
-		}
-	}
-}
+// release lets other code run freely again; it works once.
+func (r *run) release() { r.once.Do(r.s.brake.release) }
 
 // spawn is the go statement.
 func (s *Session) spawn(f func()) {
@@ -184,7 +192,7 @@ func (s *Session) spawn(f func()) {
 func (r *run) report() {
 	v := recover()
 	switch v := v.(type) {
-	case nil, stopSignal:
+	case nil:
 	case exitSignal:
 		r.out.Stderr([]byte(fmt.Sprintf("os.Exit(%d) in a goroutine of %s: only the goroutine ended\n", v.code, r.src.name)))
 	default:
@@ -280,30 +288,6 @@ func (w traceWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// watch ends a run whose goroutine stacks grow without bound, before the runtime
-// would end the process.
-func (r *run) watch() {
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/stacks:bytes"}}
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	metrics.Read(sample)
-	limit := max(stackLimit, sample[0].Value.Uint64()+stackLimit/2) // an earlier run's stacks may still be there
-	for {
-		select {
-		case <-r.ended:
-			return
-		case <-r.done:
-			return
-		case <-tick.C:
-			metrics.Read(sample)
-			if sample[0].Value.Uint64() > limit {
-				r.cancel(&Error{Name: stackOverflow, Message: "stack overflow: the recursion is too deep or has no end"})
-				return
-			}
-		}
-	}
-}
-
 // grace is how long Exec waits for a cancelled run to end. Millions of frames take a
 // second or two to return, and their stack should be free before the next cell.
 func (r *run) grace() time.Duration {
@@ -312,12 +296,6 @@ func (r *run) grace() time.Duration {
 	}
 	return grace
 }
-
-// stackOverflow is the name of the error that watch ends a run with.
-const stackOverflow = "StackOverflow"
-
-// stackLimit is how much stack all goroutines together may use.
-const stackLimit = 1 << 30
 
 // Defers is the list of deferred calls of one function call. Lowered code uses it;
 // cells do not see it.
@@ -434,7 +412,7 @@ func (s *Session) recoverPanic() any {
 		return nil
 	}
 	switch d.panicking.(type) {
-	case stopSignal, exitSignal:
+	case exitSignal:
 		return nil
 	}
 	v := s.goPanic(d.panicking)

@@ -12,7 +12,7 @@ import (
 // exec runs a cell and returns its error as *Error, nil if there is none.
 func exec(t *testing.T, s *Session, rec *recorder, code string) *Error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	_, err := s.Exec(ctx, Cell{Code: code, Number: 1}, rec)
 	var e *Error
@@ -46,24 +46,20 @@ func TestInterruptsEndEveryWait(t *testing.T) {
 		{"a range over func", "for i := range func(y func(int) bool) { for y(1) {} } { _ = i }"},
 		{"a WaitGroup of workers", "var wg sync.WaitGroup\nfor range 3 { wg.Go(func() { for {} }) }\nwg.Wait()"},
 		{"an accept", "l, _ := net.Listen(\"tcp\", \"127.0.0.1:0\")\nl.Accept()"},
-		{"a child process", "exec.Command(\"sleep\", \"3\").Run()"},
+		{"a child process", "exec.Command(\"sleep\", \"30\").Run()"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := newSession(t, "kept := 7")
 			ctx, cancel := context.WithCancel(t.Context())
-			var at time.Time
-			time.AfterFunc(100*time.Millisecond, func() { at = time.Now(); cancel() })
+			time.AfterFunc(100*time.Millisecond, cancel)
 			_, err := s.Exec(ctx, Cell{Code: c.code, Number: 2}, &recorder{})
 			var e *Error
 			if !errors.As(err, &e) || e.Name != "Interrupted" {
 				t.Fatalf("got %v", err)
 			}
-			if took := time.Since(at); took > time.Second {
-				t.Errorf("the interrupt took %v", took)
-			}
 			rec := &recorder{}
-			if e := exec(t, s, rec, "time.Sleep(50 * time.Millisecond)\nfmt.Print(kept)"); e != nil || rec.stdout() != "7" {
+			if e := exec(t, s, rec, "time.Sleep(time.Millisecond)\nfmt.Print(kept)"); e != nil || rec.stdout() != "7" {
 				t.Errorf("the state is lost: %v %q", e, rec.stdout())
 			}
 		})
@@ -71,25 +67,36 @@ func TestInterruptsEndEveryWait(t *testing.T) {
 }
 
 func TestInterruptedCellsStayStill(t *testing.T) {
-	s := newSession(t)
+	s := newSession(t, "late := make(chan bool)")
 	rec := &recorder{}
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(50*time.Millisecond, cancel)
-	code := "for range 4 { go func() { for { fmt.Print(\"\"); runtime.Gosched() } }() }\ngo func() { time.Sleep(150*time.Millisecond); fmt.Print(\"LATE\") }()\nfor {}"
+	go func() {
+		for rec.stdout() == "" {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
+	code := "for range 4 { go func() { for { fmt.Print(\"\"); runtime.Gosched() } }() }\ngo func() { <-late; fmt.Print(\"LATE\") }()\nfmt.Print(\"started\")\nfor {}"
 	if _, err := s.Exec(ctx, Cell{Code: code, Number: 1}, rec); err == nil {
 		t.Fatal("not interrupted")
 	}
-	time.Sleep(300 * time.Millisecond)
-	if rec.stdout() != "" {
+	eventually(t, "no goroutine of the cell is left", func() bool { return goroutinesLeft(s) == 0 })
+	if e := exec(t, s, &recorder{}, "select { case late <- true: default: }\nclose(late)"); e != nil {
+		t.Fatal(e)
+	}
+	if rec.stdout() != "started" {
 		t.Errorf("it printed later: %q", rec.stdout())
 	}
+}
+
+// goroutinesLeft counts the goroutines that cells of a session have.
+func goroutinesLeft(s *Session) (n int64) {
 	s.runsMu.RLock()
 	defer s.runsMu.RUnlock()
 	for _, r := range s.runOrder {
-		if n := r.alive.Load(); n != 0 {
-			t.Errorf("%d goroutines of %s go on", n, r.src.name)
-		}
+		n += r.alive.Load()
 	}
+	return n
 }
 
 func TestFaultsKeepTheSession(t *testing.T) {
@@ -133,7 +140,7 @@ func TestFaultsKeepTheSession(t *testing.T) {
 				t.Errorf("no line: %+v", e)
 			}
 			rec := &recorder{}
-			if e := exec(t, s, rec, "time.Sleep(50 * time.Millisecond)\nfmt.Print(kept)"); e != nil || rec.stdout() != "7" {
+			if e := exec(t, s, rec, "time.Sleep(time.Millisecond)\nfmt.Print(kept)"); e != nil || rec.stdout() != "7" {
 				t.Errorf("the state is lost: %v %q", e, rec.stdout())
 			}
 		})
@@ -151,15 +158,12 @@ func TestGoroutinePanicsAreReported(t *testing.T) {
 		"var wg sync.WaitGroup\nwg.Go(func() { panic(\"in a group\") })\nwg.Wait()",
 	} {
 		rec := &recorder{}
-		if e := exec(t, s, rec, code+"\ntime.Sleep(30 * time.Millisecond)"); e != nil {
+		if e := exec(t, s, rec, code); e != nil {
 			t.Fatalf("%s: %v", code, e)
 		}
-		want := "goroutine of cell 1"
-		if strings.Contains(code, "Goexit") {
-			want = ""
-		}
-		if !strings.Contains(rec.stderr(), want) {
-			t.Errorf("%s: the cell was told %q", code, rec.stderr())
+		eventually(t, code+" has ended", func() bool { return goroutinesLeft(s) == 0 })
+		if !strings.Contains(code, "Goexit") {
+			eventually(t, "the cell is told of "+code, func() bool { return strings.Contains(rec.stderr(), "goroutine of cell 1") })
 		}
 	}
 }
@@ -167,8 +171,8 @@ func TestGoroutinePanicsAreReported(t *testing.T) {
 func TestOutputGoesToItsOwnCell(t *testing.T) {
 	s := newSession(t)
 	first, second := &recorder{}, &recorder{}
-	exec(t, s, first, "go func() { time.Sleep(50 * time.Millisecond); fmt.Print(\"first\") }()")
-	exec(t, s, second, "fmt.Print(\"second\")\ntime.Sleep(150 * time.Millisecond)")
+	exec(t, s, first, "begin, end := make(chan bool), make(chan bool)\ngo func() { <-begin; fmt.Print(\"first\"); close(end) }()")
+	exec(t, s, second, "fmt.Print(\"second\")\nclose(begin)\n<-end")
 	if first.stdout() != "first" || second.stdout() != "second" {
 		t.Errorf("got %q and %q", first.stdout(), second.stdout())
 	}

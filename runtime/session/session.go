@@ -13,7 +13,6 @@ import (
 	"sort"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -29,8 +28,9 @@ type Session struct {
 	types    *typeTable
 	mainPkg  *types.Package
 
-	execMu    sync.Mutex // one cell at a time
-	compileMu sync.Mutex // scope, types and functions
+	execMu    sync.Mutex   // one cell at a time, but for those that run beside it
+	quiet     sync.RWMutex // read-locked by what runs: see atRest
+	compileMu sync.Mutex   // scope, types and functions
 	scope     map[string]types.Object
 	imports   map[string]string
 	vars      sync.Map // types.Object -> reflect.Value (pointer)
@@ -51,14 +51,13 @@ type Session struct {
 	overrides map[string]reflect.Value
 	blocking  map[string]reflect.Value
 
-	stop      chan struct{} // holds a token while a cancelled run is alive
-	cancelled atomic.Int64
-	runsMu    sync.RWMutex
-	runs      map[unsafe.Pointer]*run
-	runOrder  []*run
-	places    sync.Map // number -> *place
-	running   *run
-	closed    bool
+	brake    *brake
+	runsMu   sync.RWMutex
+	runs     map[unsafe.Pointer]*run
+	runOrder []*run
+	places   sync.Map // number -> *place
+	running  *run
+	closed   bool
 }
 
 // New makes an empty session.
@@ -67,7 +66,7 @@ func New(opts Options) (*Session, error) {
 		opts: opts, foreign: newForeign(append([]map[string]map[string]reflect.Value{nativeExports()}, opts.Exports...)), mainPkg: types.NewPackage("main", "main"),
 		scope: map[string]types.Object{}, imports: map[string]string{}, funcs: map[*types.Func]*function{},
 		instances: map[string]*function{}, decls: map[string]*declared{}, broken: map[string]string{}, preludes: map[string]*unit{},
-		stop: make(chan struct{}, 1), runs: map[unsafe.Pointer]*run{},
+		brake: newBrake(), runs: map[unsafe.Pointer]*run{},
 	}
 	s.importer = &packages{s.foreign}
 	s.types = newTypeTable(s)
@@ -108,8 +107,12 @@ const grace = 80 * time.Millisecond
 // Exec evaluates one cell. It returns an *Error for everything that goes wrong in
 // the cell; cancelling ctx interrupts it and keeps the session's state.
 func (s *Session) Exec(ctx context.Context, cell Cell, out Output) (Result, error) {
-	s.execMu.Lock()
-	defer s.execMu.Unlock()
+	if !cell.Beside {
+		s.execMu.Lock()
+		defer s.execMu.Unlock()
+	}
+	s.quiet.RLock()
+	defer s.quiet.RUnlock()
 	if s.closed {
 		return Result{}, errors.New("the session is closed")
 	}
@@ -132,14 +135,14 @@ func (s *Session) Exec(ctx context.Context, cell Cell, out Output) (Result, erro
 		return Result{}, compileError(src, errs)
 	}
 	r := s.newRun(src, out)
-	s.setRunning(r)
-	defer s.setRunning(nil)
-	var res Result
-	programs = append(programs, func() { res = s.result(r) }) // methods of cells run like cells
+	if !cell.Beside {
+		s.setRunning(r)
+		defer s.setRunning(nil)
+	}
 	if err := s.launch(ctx, r, programs); err != nil {
 		return Result{}, err
 	}
-	return res, nil
+	return r.result, nil
 }
 
 func (s *Session) setRunning(r *run) {
@@ -168,9 +171,9 @@ func (s *Session) launch(ctx context.Context, r *run, programs []func()) error {
 		for _, p := range programs {
 			p()
 		}
+		r.result = s.result(r)
 		finished = true
 	}()
-	go r.watch()
 	select {
 	case err := <-failed:
 		return asError(err)
@@ -203,8 +206,6 @@ func (r *run) failure(v any) *Error {
 			return reason
 		}
 		return &Error{Name: "Panic", Message: "runtime.Goexit ended the cell"}
-	case stopSignal:
-		return r.reason.Load()
 	case exitSignal:
 		return &Error{Name: "ExitRequest", Status: v.code, Message: fmt.Sprintf("exit status %d: the cell asked the process to exit; the session goes on", v.code)}
 	default:
@@ -812,19 +813,20 @@ func (f *body) setValue(e ast.Expr) {
 	f.printf("%s(%s)\n", set, f.toAny(f.exprTo(e, t), t, e))
 }
 
-// valueText shows a variable's value, cut to a line.
-func (s *Session) valueText(t types.Type, p reflect.Value) string {
+// valueText shows a variable's value, cut to a line; false while cells run.
+func (s *Session) valueText(t types.Type, p reflect.Value) (text string, ok bool) {
 	rt := s.types.of(t)
-	text := ""
 	s.compileMu.Unlock()
 	defer s.compileMu.Lock()
-	var x any = p.Elem().Interface()
-	if rt.boxes {
-		x = box(rt, p.Elem())
-	}
-	text = safeText(func() string { return fmt.Sprintf("%+v", x) })
+	ok = s.atRest(func() {
+		var x any = p.Elem().Interface()
+		if rt.boxes {
+			x = box(rt, p.Elem())
+		}
+		text = s.aside(func() string { return fmt.Sprintf("%+v", x) })
+	})
 	if r := []rune(text); len(r) > 200 {
 		text = string(r[:200]) + "…"
 	}
-	return text
+	return text, ok
 }
