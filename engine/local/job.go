@@ -69,22 +69,33 @@ type choice struct {
 
 	con *follower // keeps the answer inside a constraint; nil: any answer
 
+	expects bool  // the last token of seq stands for one that a step is drawing
+	output  int32 // the output of that step
+
 	at map[int32]int // index of each token in params.Counts; nil without penalties
 }
 
 // prepare sets what changes from step to step before the sequence's next row.
 func (c *choice) prepare() *sample.Params {
-	c.params.Position = uint32(c.generated)
+	generated := c.generated
+	if c.expects {
+		generated++
+	}
+	c.params.Position = uint32(generated)
 	c.params.Banned = nil
 	if c.con != nil {
 		c.params.Mask = c.con.mask()
 		return &c.params
 	}
-	if c.generated < c.minTokens {
+	if generated < c.minTokens {
 		c.params.Banned = c.banned
 	}
 	return &c.params
 }
+
+// waits reports whether the row after the next token cannot be planned before the
+// token is on the host: a constraint's mask depends on it.
+func (c *choice) waits() bool { return c.con != nil }
 
 // accept counts a new token and says whether it ends the choice. The order is that of
 // openai-surface.md section 5.4: length before stop tokens.

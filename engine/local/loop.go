@@ -27,7 +27,10 @@ type loop struct {
 	page      int
 	sched     *sched.Scheduler
 	cache     *kvcache.Cache
-	batch     device.Batch
+	ahead     bool // the device feeds tokens from step to step
+	flights   [2]flight
+	turns     int     // steps launched
+	air       *flight // launched and not landed, between turns
 	pace      pacer
 	jobs      map[*job]struct{}
 	preempted int64         // by schedulers that were given up
@@ -58,6 +61,9 @@ type cancel struct {
 func newLoop(exec device.Exec, so sched.Options, pages, page, queued int, log *slog.Logger) *loop {
 	l := &loop{log: log, exec: exec, schedOpt: so, pages: pages, page: page,
 		jobs: map[*job]struct{}{}, done: make(chan struct{}), wake: make(chan struct{}, 1)}
+	if f, ok := exec.(device.Feeder); ok {
+		l.ahead = f.Feeds()
+	}
 	if queued > 0 {
 		l.most = so.MaxRunning + queued
 	}
@@ -145,6 +151,7 @@ func (l *loop) run() {
 		})
 		if err != nil {
 			l.log.Error("scheduler failed", "error", err)
+			l.drain()
 			l.failAll(internal(err))
 			l.reset()
 		}
@@ -153,6 +160,7 @@ func (l *loop) run() {
 			<-l.wake
 		}
 	}
+	l.drain()
 	l.failAll(engine.ErrClosed)
 	l.publish()
 }
@@ -203,74 +211,6 @@ func (l *loop) cancel(c cancel) {
 	l.end(c.job, err)
 }
 
-// turn runs one step, if there is something to run.
-func (l *loop) turn() (busy bool) {
-	runs := l.sched.Next()
-	if runs == nil {
-		return false
-	}
-	start := time.Now()
-	l.fill(runs)
-	outs, err := l.compute()
-	computed := time.Since(start)
-	if err != nil {
-		l.log.Error("step failed", "error", err, "sequences", len(runs))
-		l.sched.Abort()
-		for i := range runs {
-			l.end(runs[i].Seq.Owner.(*choice).job, internal(err))
-		}
-		return true
-	}
-	l.sched.Commit()
-	l.timed(computed)
-	l.deliver(runs, outs)
-	l.sched.LimitPrefill(l.pace.measure(len(l.batch.Tokens)-len(runs), computed))
-	if l.log.Enabled(context.Background(), slog.LevelDebug) {
-		l.log.Debug("step", "sequences", len(runs), "rows", len(l.batch.Tokens), "duration", time.Since(start))
-	}
-	return true
-}
-
-// compute runs the batch on the device; a panic there is an error of this step.
-func (l *loop) compute() (outs []device.Output, err error) {
-	err = safely(func() error {
-		p, err := l.exec.Launch(&l.batch)
-		if err != nil {
-			return err
-		}
-		outs, err = p.Wait()
-		return err
-	})
-	if err == nil && len(outs) != len(l.batch.Outputs) {
-		err = fmt.Errorf("the device gave %d outputs of %d", len(outs), len(l.batch.Outputs))
-	}
-	return outs, err
-}
-
-// fill describes the step to the device. Its slices are used again and again.
-func (l *loop) fill(runs []sched.Run) {
-	b := &l.batch
-	b.Tokens, b.Seqs, b.Outputs = b.Tokens[:0], b.Seqs[:0], b.Outputs[:0]
-	for i := range runs {
-		r := &runs[i]
-		c := r.Seq.Owner.(*choice)
-		first := len(b.Tokens)
-		b.Tokens = append(b.Tokens, r.Tokens()...)
-		b.Seqs = append(b.Seqs, device.Seq{Row: first, Rows: r.Rows, Past: r.Past, Pages: r.Pages()})
-		for p := r.TargetFrom; p < r.TargetTo; p++ {
-			b.Outputs = append(b.Outputs, device.OutputRow{Row: first + p - r.Past, Target: r.Seq.Tokens[p+1],
-				Logprob: true, Top: c.job.top})
-		}
-		if r.Emit {
-			out := device.OutputRow{Row: first + r.Rows - 1, Params: c.prepare()}
-			if c.job.logprobs {
-				out.Logprob, out.Top = true, c.job.top
-			}
-			b.Outputs = append(b.Outputs, out)
-		}
-	}
-}
-
 // deliver hands the step's results to the readers and ends what is finished.
 func (l *loop) deliver(runs []sched.Run, outs []device.Output) {
 	tokens, prompt := 0, 0
@@ -311,6 +251,11 @@ func (l *loop) emit(c *choice, out *device.Output) bool {
 			"No token can be drawn at position %d: every logit is banned, infinite or not a number.", len(c.seq.Tokens))})
 		return false
 	}
+	expected := c.expects
+	if expected {
+		c.expects = false
+		l.sched.Resolve(&c.seq, out.Token)
+	}
 	first := c.generated == 0
 	p := newPiece(int32(c.params.Choice), out)
 	p.end = c.accept(out.Token)
@@ -331,7 +276,9 @@ func (l *loop) emit(c *choice, out *device.Output) bool {
 		return true
 	}
 	c.job.push(p)
-	l.sched.Append(&c.seq, out.Token)
+	if !expected {
+		l.sched.Append(&c.seq, out.Token)
+	}
 	if c.con != nil {
 		l.force(c)
 	}

@@ -23,10 +23,11 @@ func (e *Engine) TokenBytes() int {
 // HasTokenizer reports whether text can be used; else token ids only.
 func (e *Engine) HasTokenizer() bool { return e.tok != nil }
 
-// timed counts a step's duration on the device.
-func (l *loop) timed(d time.Duration) {
+// timed counts a step: how long it took, and how long the device says that it worked.
+func (l *loop) timed(took, worked time.Duration) {
 	l.mu.Lock()
-	l.stats.StepTimes.Add(d)
+	l.stats.StepTimes.Add(took)
+	l.stats.StepTimes.Worked += worked.Seconds()
 	l.mu.Unlock()
 }
 

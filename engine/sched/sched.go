@@ -14,6 +14,10 @@
 //
 // A sequence's way: Add → Next (until its rows are in a step) → Commit → Append for
 // each new token → Finish.
+//
+// Whoever computes one step while the next is planned calls Commit when the step is
+// under way, appends Unknown for its tokens and resolves them later. A sequence whose
+// token is not appended at all stays as it is and has no row in the next step.
 package sched
 
 import (
@@ -150,13 +154,18 @@ func (s *Scheduler) Next() []Run {
 	}
 	s.prefills()
 	s.open = len(s.step) > 0
-	if !s.open && len(s.running)+s.Waiting() > 0 {
+	if !s.open && len(s.running)+s.Waiting() > 0 && !s.awaits() {
 		broken("%d running and %d waiting sequences, and nothing to do%s", len(s.running), s.Waiting(), s.describe())
 	}
 	if !s.open {
 		return nil
 	}
 	return s.step
+}
+
+// awaits reports whether a running sequence's token is still to be appended.
+func (s *Scheduler) awaits() bool {
+	return slices.ContainsFunc(s.running, func(q *Sequence) bool { return q.remaining() == 0 })
 }
 
 // decodes plans a row for each sequence that generates and reports whether somebody
@@ -205,8 +214,12 @@ func (s *Scheduler) leave(q *Sequence) {
 }
 
 func (s *Scheduler) remember(q *Sequence) {
+	known := q.past
+	if known > 0 && q.Tokens[known-1] == Unknown {
+		known--
+	}
 	if !s.o.NoPrefixCache {
-		s.cache.Insert(q.Key, q.Tokens[:q.past], q.pages)
+		s.cache.Insert(q.Key, q.Tokens[:known], q.pages)
 	}
 }
 
@@ -298,7 +311,7 @@ func (s *Scheduler) prefills() {
 	s.others = s.others[:0]
 	wanted := 0
 	for _, q := range s.running {
-		if q.planned == s.steps {
+		if q.planned == s.steps || q.remaining() == 0 {
 			continue
 		}
 		wanted += q.remaining()
@@ -370,6 +383,22 @@ func (s *Scheduler) Commit() {
 // Abort forgets the step of the last Next: it was not computed.
 func (s *Scheduler) Abort() { s.open = false }
 
+// Restart gives up all pages and all that the cache knows: what runs is queued again and
+// computed from its text. It is for a step that was committed and then failed, whose
+// pages may hold anything.
+func (s *Scheduler) Restart() {
+	s.open = false
+	for len(s.running) > 0 {
+		q := s.running[len(s.running)-1]
+		s.running = s.running[:len(s.running)-1]
+		s.cache.Release(q.pages)
+		q.pages, q.past = q.pages[:0], 0
+		s.enqueue(q)
+	}
+	s.cache.Clear()
+	s.blocked = false
+}
+
 // letGo queues the sequences that waited for q's prompt.
 func (s *Scheduler) letGo(q *Sequence) {
 	for _, f := range q.followers {
@@ -387,6 +416,15 @@ func (s *Scheduler) Append(q *Sequence, token int32) {
 		broken("Append to a sequence in state %d with %d of %d tokens, limit %d", q.state, q.past, len(q.Tokens), q.Limit)
 	}
 	q.Tokens = append(q.Tokens, token)
+}
+
+// Resolve puts the token in the place of the sequence's Unknown, which is its last one.
+func (s *Scheduler) Resolve(q *Sequence, token int32) {
+	last := len(q.Tokens) - 1
+	if q.Tokens[last] != Unknown || token < 0 {
+		broken("token %d resolves token %d of a sequence of %d", token, q.Tokens[last], last+1)
+	}
+	q.Tokens[last] = token
 }
 
 // Extend adds tokens that nobody had to draw behind the one that Append added. They are

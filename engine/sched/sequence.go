@@ -31,6 +31,10 @@ type Sequence struct {
 	followers []*Sequence // held back by this one
 }
 
+// Unknown stands for a token that is drawn but not known yet: Append it to plan the
+// sequence's next row, and Resolve it when the token is there.
+const Unknown int32 = -1
+
 type state uint8
 
 const (
@@ -50,7 +54,8 @@ func (q *Sequence) Cached() int { return q.cached }
 // Preempted is how often the sequence lost its pages.
 func (q *Sequence) Preempted() int { return q.preempted }
 
-// remaining is the number of tokens not in the cache yet; one when decoding.
+// remaining is the number of tokens not in the cache yet; one when decoding, none
+// while the caller has not appended the token that it drew.
 func (q *Sequence) remaining() int { return len(q.Tokens) - q.past }
 
 func (q *Sequence) decoding() bool { return q.remaining() == 1 && q.past > 0 }

@@ -65,6 +65,7 @@ type exec struct {
 	cache   cache
 	values  [][]float32 // of the step, [rows, width] each
 	sampler *sample.Sampler
+	drawn   []int32 // tokens of the step launched last
 	loaded  int64
 	closed  bool
 }
@@ -117,7 +118,7 @@ func (e *exec) Launch(b *device.Batch) (device.Pending, error) {
 	if e.closed {
 		return nil, errors.New("reference: launch on a closed exec")
 	}
-	if err := b.Check(e.p, &e.o); err != nil {
+	if err := b.CheckFed(e.p, &e.o, len(e.drawn)); err != nil {
 		return nil, err
 	}
 	for _, c := range b.Copies {
@@ -127,8 +128,16 @@ func (e *exec) Launch(b *device.Batch) (device.Pending, error) {
 	for i := range e.p.Instrs {
 		s.run(&e.p.Instrs[i])
 	}
-	return s.outputs(), nil
+	outs := s.outputs()
+	e.drawn = e.drawn[:0]
+	for i := range outs {
+		e.drawn = append(e.drawn, outs[i].Token)
+	}
+	return outs, nil
 }
+
+// Feeds says that a step may continue the one before it.
+func (e *exec) Feeds() bool { return true }
 
 // done is a finished step.
 type done []device.Output

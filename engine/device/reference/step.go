@@ -2,6 +2,7 @@ package reference
 
 import (
 	"math"
+	"slices"
 
 	"github.com/godwit-ai/godwit/engine/device"
 	"github.com/godwit-ai/godwit/engine/op"
@@ -14,6 +15,8 @@ type step struct {
 	b   *device.Batch
 	seq []int // row -> index of its sequence
 	pos []int // row -> position in the sequence
+
+	tokens []int32 // of the rows
 }
 
 func newStep(e *exec, b *device.Batch) *step {
@@ -24,6 +27,12 @@ func newStep(e *exec, b *device.Batch) *step {
 		}
 	}
 	e.values = make([][]float32, len(e.p.Values))
+	s.tokens = append(s.tokens, b.Tokens...)
+	for i, k := range b.From {
+		if k >= 0 {
+			s.tokens[i] = max(0, e.drawn[k]) // nothing may have been drawn: the row is of no use then
+		}
+	}
 	return s
 }
 
@@ -82,7 +91,7 @@ func (s *step) run(in *op.Instr) {
 
 func (s *step) embed(in *op.Instr, out matrix) {
 	table := matrix{s.weights[in.W[0]], out.width}
-	for r, t := range s.b.Tokens {
+	for r, t := range s.tokens {
 		copy(out.row(r), table.row(int(t)))
 	}
 }
@@ -198,13 +207,29 @@ func (s *step) output(want *device.OutputRow, logits []float32) device.Output {
 	}
 	if want.Params != nil {
 		raw := append([]float32(nil), logits...)
-		o.Token = s.sampler.Sample(logits, want.Params)
+		o.Token = s.sampler.Sample(logits, s.params(want))
 		logits = raw
 	}
 	if o.Token >= 0 && (want.Params == nil || want.Logprob || want.Top > 0) {
 		o.Logprob = sample.LogProbFrom(logits, o.Token, lse)
 	}
 	return o
+}
+
+// params are want's with the counts that they cannot know.
+func (s *step) params(want *device.OutputRow) *sample.Params {
+	if s.b.From == nil || s.b.From[want.Row] < 0 {
+		return want.Params
+	}
+	p, token := *want.Params, s.drawn[s.b.From[want.Row]]
+	p.Counts = slices.Clone(p.Counts)
+	at := slices.IndexFunc(p.Counts, func(c sample.Count) bool { return c.ID == token })
+	if at < 0 {
+		at = len(p.Counts)
+		p.Counts = append(p.Counts, sample.Count{ID: token})
+	}
+	p.Counts[at].Output++
+	return &p
 }
 
 // dot and addScaled are where the time goes. They touch memory that the exec owns,

@@ -1,0 +1,286 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/godwit-ai/godwit/engine"
+	"github.com/godwit-ai/godwit/engine/device"
+	"github.com/godwit-ai/godwit/engine/device/cpu"
+	"github.com/godwit-ai/godwit/engine/device/reference"
+	"github.com/godwit-ai/godwit/engine/op"
+	"github.com/godwit-ai/godwit/engine/sample"
+)
+
+// feeding is the CPU as a device that takes a step while the one before is under way:
+// results come when they are waited for, and not more than two steps may be waiting.
+type feeding struct {
+	device.Device
+	fed  int // rows that continued the step before
+	hurt func(step int) error
+}
+
+type feedingExec struct {
+	device.Exec
+	dev    *feeding
+	drawn  []int32
+	flying []*feedingPending
+	steps  int
+}
+
+type feedingPending struct {
+	e    *feedingExec
+	step int
+	outs []device.Output
+}
+
+func (d *feeding) Compile(ctx context.Context, p *op.Program, w device.Weights, o device.Options) (device.Exec, error) {
+	x, err := d.Device.Compile(ctx, p, w, o)
+	return &feedingExec{Exec: x, dev: d}, err
+}
+
+func (e *feedingExec) Feeds() bool { return true }
+
+func (e *feedingExec) HoldsWeights() bool {
+	h, ok := e.Exec.(device.WeightHolder)
+	return ok && h.HoldsWeights()
+}
+
+func (e *feedingExec) Launch(b *device.Batch) (device.Pending, error) {
+	if len(e.flying) == 2 {
+		return nil, errors.New("a third step is launched")
+	}
+	plain := *b
+	plain.From, plain.Tokens, plain.Outputs = nil, slices.Clone(b.Tokens), slices.Clone(b.Outputs)
+	for i, k := range b.From {
+		if k >= 0 {
+			e.dev.fed++
+			plain.Tokens[i] = max(0, e.drawn[k])
+		}
+	}
+	for i := range plain.Outputs {
+		o := &plain.Outputs[i]
+		if o.Params != nil && b.From != nil && b.From[o.Row] >= 0 {
+			o.Params = counted(o.Params, plain.Tokens[o.Row])
+		}
+	}
+	p, err := e.Exec.Launch(&plain)
+	if err != nil {
+		return nil, err
+	}
+	outs, err := p.Wait()
+	if err != nil {
+		return nil, err
+	}
+	e.steps++
+	q := &feedingPending{e: e, step: e.steps, outs: slices.Clone(outs)}
+	e.drawn = e.drawn[:0]
+	for _, o := range outs {
+		e.drawn = append(e.drawn, o.Token)
+	}
+	e.flying = append(e.flying, q)
+	return q, nil
+}
+
+// counted is p with one more token drawn.
+func counted(p *sample.Params, token int32) *sample.Params {
+	c := *p
+	c.Counts = slices.Clone(p.Counts)
+	for i := range c.Counts {
+		if c.Counts[i].ID == token {
+			c.Counts[i].Output++
+			return &c
+		}
+	}
+	c.Counts = append(c.Counts, sample.Count{ID: token, Output: 1})
+	return &c
+}
+
+func (q *feedingPending) Wait() ([]device.Output, error) {
+	if q.e.flying[0] != q {
+		return nil, errors.New("a later step is waited for first")
+	}
+	q.e.flying = q.e.flying[1:]
+	if q.e.dev.hurt != nil {
+		if err := q.e.dev.hurt(q.step); err != nil {
+			return nil, err
+		}
+	}
+	return q.outs, nil
+}
+
+// mixture are requests of all kinds whose answers do not depend on their company.
+func mixture(n int) []*engine.Request {
+	r := rand.New(rand.NewPCG(5, 6))
+	var all []*engine.Request
+	for i := range n {
+		q := prompt(strings.Repeat(fmt.Sprintf("story %d of the ", i%4), r.IntN(5))+fmt.Sprint("bird ", r.IntN(6)), 1+r.IntN(40))
+		s := &q.Sampling
+		q.N, s.Seed, s.HasSeed = 1+r.IntN(3), r.Uint64(), true
+		s.Temperature = []float32{0, 0.7, 1.5}[r.IntN(3)]
+		if r.IntN(2) == 0 {
+			s.TopP, s.TopK = 0.9, 40
+		}
+		if r.IntN(3) == 0 {
+			s.Frequency, s.Presence, s.Repetition = 0.7, 0.4, 1.2
+		}
+		if r.IntN(3) == 0 {
+			s.LogitBias = map[int32]float32{int32(r.IntN(200)): 5, int32(r.IntN(200)): -5}
+		}
+		if r.IntN(2) == 0 { // one of many tokens ends the text
+			s.IgnoreEOS = false
+			for id := range int32(60) {
+				s.StopTokenIDs = append(s.StopTokenIDs, 7*id)
+			}
+			s.MinTokens = r.IntN(min(4, s.MaxTokens))
+		}
+		if r.IntN(4) == 0 {
+			s.Stop = []string{"e", "o"}
+		}
+		q.Logprobs, q.TopLogprobs, q.PromptLogprobs = r.IntN(2) == 0, r.IntN(3), r.IntN(4) == 0
+		q.Priority = r.IntN(3)
+		all = append(all, q)
+	}
+	return all
+}
+
+// answers runs requests from several goroutines at once, some of them given up in the
+// middle, and returns what each of the others said.
+func answers(t *testing.T, e *Engine, all []*engine.Request) [][]engine.Result {
+	t.Helper()
+	results := make([][]engine.Result, len(all))
+	var wg sync.WaitGroup
+	for w := range 6 {
+		wg.Go(func() {
+			for i := w; i < len(all); i += 6 {
+				s, err := e.Generate(t.Context(), all[i])
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if i%7 == 3 {
+					for range i % 5 {
+						s.Next()
+					}
+					s.Close()
+					continue
+				}
+				if results[i], err = engine.Collect(s); err != nil {
+					t.Errorf("request %d: %v", i, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	settled(t, e)
+	if err := e.loop.sched.Check(); err != nil { // the loop is idle
+		t.Error(err)
+	}
+	return results
+}
+
+// TestAnswersAreTheSameAStepAheadAndInAnyRoom compares the loop that waits for each
+// step with the one that runs a step ahead, each with room for all and with so few pages
+// that sequences lose theirs and are computed again.
+func TestAnswersAreTheSameAStepAheadAndInAnyRoom(t *testing.T) {
+	dev, err := cpu.New(cpu.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead := &feeding{Device: dev}
+	n := 400
+	if testing.Short() {
+		n = 90
+	}
+	all := mixture(n)
+	var want [][]engine.Result
+	for _, c := range []struct {
+		name   string
+		dev    device.Device
+		tokens int
+		cache  bool
+	}{
+		{"each step waited for", dev, 8192, true},
+		{"each step waited for, few pages", dev, 280, true},
+		{"a step ahead", ahead, 8192, true},
+		{"a step ahead, few pages", ahead, 280, true},
+		{"a step ahead, few pages, no prefixes", ahead, 280, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ahead.fed = 0
+			e := open(t, func(o *Options) {
+				o.device, o.MaxTotalTokens, o.PageTokens, o.MaxRunningRequests, o.ContextLength = c.dev, c.tokens, 4, 10, 200
+				o.ChunkedPrefillSize, o.DisableRadixCache = 24, !c.cache
+			})
+			got := answers(t, e, all)
+			s := e.Stats()
+			if (c.tokens < 8192) != (s.Preemptions > 0) {
+				t.Errorf("%d preemptions in a cache of %d tokens", s.Preemptions, c.tokens)
+			}
+			if c.dev == ahead && ahead.fed == 0 {
+				t.Error("no step ran ahead")
+			}
+			if want == nil {
+				want = got
+				return
+			}
+			for i := range want {
+				if !reflect.DeepEqual(got[i], want[i]) {
+					t.Fatalf("request %d (%+v) says\n%+v\nand alone\n%+v", i, all[i].Sampling, got[i], want[i])
+				}
+			}
+		})
+	}
+}
+
+// TestAStepAheadThatFailsEndsItsRequestsOnly lets steps of a device that runs ahead fail
+// one after the other; others are computed again and say what they always say.
+func TestAStepAheadThatFailsEndsItsRequestsOnly(t *testing.T) {
+	f := &feeding{Device: reference.New()}
+	e := open(t, func(o *Options) { o.device, o.MaxRunningRequests = f, 2 })
+	want := ids(one(t, e, prompt("x", 12)).Tokens)
+	var first int
+	f.hurt = func(step int) error {
+		if first == 0 {
+			first = step
+		}
+		if step == first+3 {
+			return errors.New("device lost")
+		}
+		return nil
+	}
+	var streams []*engine.Stream
+	for range 6 {
+		s, err := e.Generate(t.Context(), prompt("x", 12))
+		if err != nil {
+			t.Fatal(err)
+		}
+		streams = append(streams, s)
+	}
+	failed := 0
+	for _, s := range streams {
+		rs, err := engine.Collect(s)
+		switch {
+		case errors.Is(err, engine.ErrInternal):
+			failed++
+		case err != nil:
+			t.Error(err)
+		case ids(rs[0].Tokens) != want:
+			t.Errorf("%s, want %s", ids(rs[0].Tokens), want)
+		}
+	}
+	if failed == 0 || failed > 3 {
+		t.Errorf("%d requests failed", failed)
+	}
+	settled(t, e)
+	if got := ids(one(t, e, prompt("x", 12)).Tokens); got != want {
+		t.Errorf("afterwards %s, want %s", got, want)
+	}
+}
