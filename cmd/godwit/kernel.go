@@ -16,6 +16,7 @@ import (
 
 	"github.com/godwit-ai/godwit/cmd/internal/cli"
 	"github.com/godwit-ai/godwit/kernel"
+	"github.com/godwit-ai/godwit/kernel/comm"
 	_ "github.com/godwit-ai/godwit/runtime/linked" // what cells can import
 	"github.com/godwit-ai/godwit/runtime/nb"
 	"github.com/godwit-ai/godwit/runtime/session"
@@ -38,28 +39,47 @@ func placeFlags(cmd *cobra.Command, o *kernel.InstallOptions) {
 
 func kernelInstall() *cobra.Command {
 	var o kernel.InstallOptions
+	var aliases []string
 	cmd := &cobra.Command{
 		Use:   "install",
 		Short: "Tell Jupyter about the kernel",
 		Example: `  godwit kernel install
   godwit kernel install --sys-prefix
-  godwit kernel install --name gophernotes`,
+  godwit kernel install --alias gophernotes`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if !o.SysPrefix && o.Prefix == "" {
 				o.User = true
 			}
-			dir, err := kernel.Install(o)
-			if err != nil {
-				return cli.Failed(err)
-			}
-			fmt.Printf("installed kernel %s in %s\nopen it with: jupyter lab\n", o.Name, dir)
-			return nil
+			return cli.Failed(install(o, aliases))
 		},
 	}
 	placeFlags(cmd, &o)
 	cmd.Flags().StringVar(&o.DisplayName, "display-name", "", `name shown to users (default "Go (godwit)")`)
+	cmd.Flags().StringSliceVar(&aliases, "alias", nil, "install it under this name too; gophernotes makes notebooks of that kernel open without a question")
 	return cmd
+}
+
+// install writes the kernelspec and one for each further name.
+func install(o kernel.InstallOptions, aliases []string) error {
+	for i, name := range append([]string{o.Name}, aliases...) {
+		spec := o
+		spec.Name = name
+		if i > 0 {
+			shown := o.DisplayName
+			if shown == "" {
+				shown = "Go (godwit)"
+			}
+			spec.DisplayName = fmt.Sprintf("%s, as %s", shown, name)
+		}
+		dir, err := kernel.Install(spec)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("installed kernel %s in %s\n", name, dir)
+	}
+	fmt.Println("open it with: jupyter lab")
+	return nil
 }
 
 func kernelRemove() *cobra.Command {
@@ -109,8 +129,7 @@ func kernelList() *cobra.Command {
 }
 
 func kernelRun() *cobra.Command {
-	var file string
-	var level string
+	var file, level, history string
 	var remote bool
 	cmd := &cobra.Command{
 		Use:    "run --connection-file FILE",
@@ -122,13 +141,17 @@ func kernelRun() *cobra.Command {
 			if level == "debug" {
 				lv = slog.LevelDebug
 			}
+			if history == "none" {
+				history = ""
+			}
 			return cli.Failed(runKernel(cmd.Context(), kernel.Options{
-				ConnectionFile: file, AllowRemote: remote, Version: cli.Version(), Logger: cli.Logger(os.Stderr, lv),
+				ConnectionFile: file, AllowRemote: remote, HistoryDir: history, Version: cli.Version(), Logger: cli.Logger(os.Stderr, lv),
 			}))
 		},
 	}
 	cmd.Flags().StringVar(&file, "connection-file", "", "Jupyter's connection file")
 	cmd.Flags().StringVar(&level, "log-level", "warning", "warning or debug")
+	cmd.Flags().StringVar(&history, "history", kernel.DefaultHistoryDir(), `folder for the input of all sessions; "none" keeps it in memory`)
 	cmd.Flags().BoolVar(&remote, "allow-remote", false, "accept an address beyond loopback without encryption")
 	_ = cmd.MarkFlagRequired("connection-file")
 	return cmd
@@ -139,7 +162,7 @@ func runKernel(ctx context.Context, o kernel.Options) error {
 	if err != nil {
 		return err
 	}
-	o.Session = w.session
+	o.Session, o.Comms = w.session, w.comms
 	o.OnShutdown = func(bool) { w.env.Close() } //nolint:errcheck // the process ends
 	return kernel.Run(ctx, o)
 }
@@ -148,17 +171,18 @@ func runKernel(ctx context.Context, o kernel.Options) error {
 type workstation struct {
 	session *session.Session
 	env     *nb.Env
+	comms   *comm.Hub
 	last    atomic.Pointer[cellOutput] // of the youngest cell; what servers log between cells goes there
 }
 
 // newWorkstation wires session and nb, which do not know each other. Servers log to
 // log, or to the running cell if it is nil.
 func newWorkstation(log io.Writer) (*workstation, error) {
-	w := &workstation{}
+	w := &workstation{comms: comm.NewHub()}
 	w.last.Store(&cellOutput{silent{}})
 	w.env = nb.New(nb.Options{Current: w.output, Context: w.context, Log: log})
 	s, err := session.New(session.Options{
-		Exports:    []map[string]map[string]reflect.Value{w.env.Symbols()},
+		Exports:    []map[string]map[string]reflect.Value{w.env.Symbols(), w.comms.Symbols()},
 		DotImports: []string{nb.Path},
 		Render: func(v any) (session.Bundle, bool) {
 			data, meta, ok := w.env.Render(v)
