@@ -52,7 +52,9 @@ var policy = map[string]string{
 	"runtime/symbols/generate":   "",
 	"runtime/linked":             "runtime/symbols",
 	"runtime/serve":              "engine engine/chat/parse engine/local httpapi",
-	"runtime/nb":                 "engine engine/chat/parse runtime/serve batchjobs viz",
+	"runtime/bench":              "engine engine/... httpapi",
+	"runtime/nb":                 "engine engine/chat/parse runtime/serve batchjobs viz runtime/display",
+	"runtime/display":            "",
 	"notebooks":                  "",
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -180,7 +181,8 @@ type workstation struct {
 func newWorkstation(log io.Writer) (*workstation, error) {
 	w := &workstation{comms: comm.NewHub()}
 	w.last.Store(&cellOutput{silent{}})
-	w.env = nb.New(nb.Options{Current: w.output, Context: w.context, Log: log})
+	w.env = nb.New(nb.Options{Current: w.output, Context: w.context, Log: log, Methods: session.CallMethod,
+		Image: func(v any) (image.Image, bool) { return session.As[image.Image](w.session, v) }})
 	s, err := session.New(session.Options{
 		Exports:    []map[string]map[string]reflect.Value{w.env.Symbols(), w.comms.Symbols()},
 		DotImports: []string{nb.Path},

@@ -10,6 +10,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -146,7 +147,7 @@ func (t *terminal) Display(b session.Bundle) {
 	}
 	text, ok := b.Data["text/plain"].(string)
 	if !ok {
-		return
+		text = fmt.Sprint(slices.Sorted(maps.Keys(b.Data))) // what a notebook would show
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,14 +1,12 @@
 package nb
 
 import (
-	"bytes"
 	"encoding/base64"
 	"fmt"
 	"html"
-	"image"
-	"image/png"
 	"strings"
 
+	"github.com/godwit-ai/godwit/runtime/display"
 	"github.com/godwit-ai/godwit/viz"
 )
 
@@ -25,8 +23,9 @@ type (
 )
 
 // Render gives the display formats of a value that is more than text: this
-// package's rich types, go-echarts charts, images, and values with a Chart method.
-// ok is false for everything else.
+// package's rich types, go-echarts charts, images, values with a Chart method, and what
+// package display knows: its Data and values with methods such as HTML or PNG. ok is
+// false for everything else.
 func (e *Env) Render(v any) (data, metadata map[string]any, ok bool) {
 	one := func(mime string, content any, text string) (map[string]any, map[string]any, bool) {
 		return map[string]any{mime: content, "text/plain": text}, nil, true
@@ -50,14 +49,15 @@ func (e *Env) Render(v any) (data, metadata map[string]any, ok bool) {
 		return one("image/png", base64.StdEncoding.EncodeToString(x), fmt.Sprintf("[PNG, %d bytes]", len(x)))
 	case JPEG:
 		return one("image/jpeg", base64.StdEncoding.EncodeToString(x), fmt.Sprintf("[JPEG, %d bytes]", len(x)))
-	case image.Image:
-		return renderImage(x)
 	case viz.Chart:
 		b, err := e.charts.Bundle(x)
 		if err != nil {
 			fail(err)
 		}
 		return b, nil, true
+	}
+	if d, shows := e.maker.Show(v); shows {
+		return d.Data, d.Metadata, true
 	}
 	return nil, nil, false
 }
@@ -66,23 +66,24 @@ func imgTag(mime string, content []byte) string {
 	return fmt.Sprintf(`<img alt="picture" style="max-width:100%%" src="data:%s;base64,%s">`, mime, base64.StdEncoding.EncodeToString(content))
 }
 
-func renderImage(m image.Image) (data, metadata map[string]any, ok bool) {
-	var buf bytes.Buffer
-	if err := png.Encode(&buf, m); err != nil {
-		failf("display image: %w", err)
-	}
-	size := m.Bounds().Size()
-	return map[string]any{"image/png": base64.StdEncoding.EncodeToString(buf.Bytes()), "text/plain": fmt.Sprintf("[image %d×%d]", size.X, size.Y)},
-		map[string]any{"image/png": map[string]any{"width": size.X, "height": size.Y}}, true
-}
-
 // Display shows a value in the running cell: rich types and charts in their own
-// form, everything else as fmt.Print shows it.
-func (e *Env) Display(values ...any) {
+// form, everything else as fmt.Print shows it. What goes wrong ends the cell; the error
+// is always nil and there for cells that look at it.
+func (e *Env) Display(values ...any) error {
 	for _, v := range values {
 		data, meta := e.bundle(v)
-		e.opt.Current().Display(data, meta, "", false)
+		e.opt.Current().Display(data, meta, displayID(v), false)
 	}
+	return nil
+}
+
+func (e *Env) show(v any) { _ = e.Display(v) }
+
+// displayID is the name that display.Data gives itself, "" for other values.
+func displayID(v any) string {
+	d, _ := v.(display.Data)
+	id, _ := d.Transient["display_id"].(string)
+	return id
 }
 
 // DisplayAs shows a value under a name of the caller's choice, so that UpdateDisplay
@@ -110,19 +111,19 @@ func (e *Env) bundle(v any) (data, metadata map[string]any) {
 }
 
 // DisplayHTML shows HTML. The text is not escaped: it is yours.
-func (e *Env) DisplayHTML(s string) { e.Display(HTML(s)) }
+func (e *Env) DisplayHTML(s string) { e.show(HTML(s)) }
 
 // DisplayMarkdown shows Markdown.
-func (e *Env) DisplayMarkdown(s string) { e.Display(Markdown(s)) }
+func (e *Env) DisplayMarkdown(s string) { e.show(Markdown(s)) }
 
 // DisplaySVG shows an SVG picture, also where scripts and inline SVG are removed.
-func (e *Env) DisplaySVG(s string) { e.Display(SVG(s)) }
+func (e *Env) DisplaySVG(s string) { e.show(SVG(s)) }
 
 // DisplayPNG shows an encoded PNG picture.
-func (e *Env) DisplayPNG(b []byte) { e.Display(PNG(b)) }
+func (e *Env) DisplayPNG(b []byte) { e.show(PNG(b)) }
 
 // DisplayJPEG shows an encoded JPEG picture.
-func (e *Env) DisplayJPEG(b []byte) { e.Display(JPEG(b)) }
+func (e *Env) DisplayJPEG(b []byte) { e.show(JPEG(b)) }
 
 // ClearOutput empties the running cell's output; with wait only when the next
 // output comes.

@@ -16,11 +16,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"io"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/godwit-ai/godwit/runtime/display"
 	"github.com/godwit-ai/godwit/viz"
 )
 
@@ -41,6 +44,11 @@ type Options struct {
 	// Log is where servers log and report the loading of weights; nil means the
 	// running cell's output.
 	Log io.Writer
+	// Methods finds display methods of values that cells declared; nil finds those of
+	// compiled types only.
+	Methods display.Methods
+	// Image gives a value as an image, also one of a cell's type; nil as Methods.
+	Image func(v any) (image.Image, bool)
 }
 
 // Env holds the servers and settings of one session. Its methods may be called
@@ -48,6 +56,7 @@ type Options struct {
 type Env struct {
 	opt    Options
 	charts *viz.Renderer
+	maker  display.Maker
 
 	mu      sync.Mutex
 	servers []*Process
@@ -63,11 +72,23 @@ func New(o Options) *Env {
 	if err != nil {
 		panic(err)
 	}
-	e := &Env{opt: o, charts: r}
+	if o.Methods == nil {
+		o.Methods = method
+	}
+	e := &Env{opt: o, charts: r, maker: display.Maker{Methods: o.Methods, Image: o.Image}}
 	if e.opt.Log == nil {
 		e.opt.Log = stdout{e}
 	}
 	return e
+}
+
+// method calls a method of a compiled type.
+func method(v any, name string) (any, bool) {
+	m := reflect.ValueOf(v).MethodByName(name)
+	if !m.IsValid() || m.Type().NumIn() != 0 || m.Type().NumOut() != 1 {
+		return nil, false
+	}
+	return m.Call(nil)[0].Interface(), true
 }
 
 // Failure ends a cell with a message that says what went wrong and what to do.

@@ -682,7 +682,7 @@ func TestRender(t *testing.T) {
 		"SVG":        {SVG("<svg/>"), map[string]string{"image/svg+xml": "<svg/>", "text/html": `<img alt="picture"`, "text/plain": "[SVG"}},
 		"PNG":        {PNG{1, 2, 3}, map[string]string{"image/png": "AQID", "text/plain": "[PNG, 3 bytes]"}},
 		"JPEG":       {JPEG{1, 2, 3}, map[string]string{"image/jpeg": "AQID"}},
-		"an image":   {img, map[string]string{"image/png": "iVBOR", "text/plain": "[image 3×2]"}},
+		"an image":   {img, map[string]string{"image/png": "[137 80 78 71"}},
 		"a chart": {bar, map[string]string{"text/html": `<div id="gw-chart-`, "image/svg+xml": "<svg", "text/plain": "[mine]",
 			"application/vnd.godwit.chart+json": "map["}},
 	} {

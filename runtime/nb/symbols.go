@@ -3,6 +3,7 @@ package nb
 import (
 	"reflect"
 
+	"github.com/godwit-ai/godwit/runtime/display"
 	"github.com/godwit-ai/godwit/viz"
 )
 
@@ -42,5 +43,10 @@ func (e *Env) Symbols() map[string]map[string]reflect.Value {
 		v := reflect.ValueOf(t) // a nil pointer to the type is how the interpreter takes types
 		table[v.Type().Elem().Name()] = v
 	}
-	return map[string]map[string]reflect.Value{Path + "/nb": table}
+	all := map[string]map[string]reflect.Value{Path + "/nb": table}
+	shows := e.maker.Symbols(fail)
+	for path, name := range display.Paths {
+		all[path+"/"+name] = shows
+	}
+	return all
 }
