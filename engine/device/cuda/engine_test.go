@@ -2,8 +2,10 @@ package cuda_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -168,47 +170,129 @@ func TestTheWorkloadIsThePublishedOne(t *testing.T) {
 	}
 }
 
-// BenchmarkOffline is the batch workload through the whole engine: 256 requests at
-// once, temperature 0.6, no end before the length, Qwen2.5-0.5B with random weights.
-func BenchmarkOffline(b *testing.B) {
+// openBench opens Qwen2.5-0.5B with random weights on the GPU.
+func openBench(b *testing.B, change func(o *local.Options)) *local.Engine {
+	b.Helper()
 	needGPU(b)
 	folder := b.TempDir()
 	if err := os.WriteFile(filepath.Join(folder, "config.json"), []byte(cuda.BenchConfig), 0o644); err != nil {
 		b.Fatal(err)
 	}
+	o := local.Options{ModelPath: folder, LoadFormat: "dummy", SkipTokenizer: true, Device: "cuda", MaxRunningRequests: 256,
+		ChunkedPrefillSize: 8192, MaxTotalTokens: 300000, ContextLength: 4096}
+	if change != nil {
+		change(&o)
+	}
 	start := time.Now()
-	e, err := local.Open(b.Context(), local.Options{ModelPath: folder, LoadFormat: "dummy", SkipTokenizer: true, Device: "cuda",
-		MaxRunningRequests: 256, ChunkedPrefillSize: 8192, MaxTotalTokens: 300000, ContextLength: 4096})
+	e, err := local.Open(b.Context(), o)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer e.Close()
 	b.Logf("open %v", time.Since(start))
+	b.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	return e
+}
+
+// idle reports the share of a time in which the GPU did not work.
+func idle(b *testing.B, before, after engine.Stats, wall time.Duration) {
+	steps := float64(after.Steps - before.Steps)
+	worked := after.StepTimes.Worked - before.StepTimes.Worked
+	b.ReportMetric(100*(1-worked/wall.Seconds()), "%idle")
+	b.ReportMetric(worked*1e3/steps, "GPU-ms/step")
+	b.ReportMetric(steps, "steps")
+}
+
+// together runs requests at once and returns the tokens that came.
+func together(b *testing.B, e *local.Engine, prompts [][]int32, lengths []int, temperature float32) int {
+	var wg sync.WaitGroup
+	counts := make([]int, len(prompts))
+	for i, p := range prompts {
+		s, err := e.Generate(b.Context(), &engine.Request{TokenIDs: p, Sampling: engine.Sampling{MaxTokens: lengths[i], IgnoreEOS: true,
+			Temperature: temperature, Seed: uint64(i), HasSeed: true}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		wg.Go(func() {
+			rs, err := engine.Collect(s)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			counts[i] = len(rs[0].Tokens)
+		})
+	}
+	wg.Wait()
+	tokens := 0
+	for _, n := range counts {
+		tokens += n
+	}
+	return tokens
+}
+
+// BenchmarkOffline is the batch workload through the whole engine: 256 requests at
+// once, temperature 0.6, no end before the length, Qwen2.5-0.5B with random weights.
+func BenchmarkOffline(b *testing.B) {
+	e := openBench(b, nil)
 	prompts, lengths := workload()
 	for range b.N {
-		tokens := 0
-		start := time.Now()
-		var wg sync.WaitGroup
-		counts := make([]int, len(prompts))
-		for i, p := range prompts {
-			s, err := e.Generate(b.Context(), &engine.Request{TokenIDs: p, Sampling: engine.Sampling{MaxTokens: lengths[i], IgnoreEOS: true, Temperature: 0.6, Seed: uint64(i), HasSeed: true}})
-			if err != nil {
-				b.Fatal(err)
+		before, start := e.Stats(), time.Now()
+		tokens := together(b, e, prompts, lengths, 0.6)
+		wall := time.Since(start)
+		b.Logf("%d tokens in %v: %.0f tok/s", tokens, wall, float64(tokens)/wall.Seconds())
+		b.ReportMetric(float64(tokens)/wall.Seconds(), "out-tok/s")
+		idle(b, before, e.Stats(), wall)
+	}
+}
+
+// BenchmarkTexts is decoding through the whole engine: some texts of 512 tokens.
+func BenchmarkTexts(b *testing.B) {
+	e := openBench(b, func(o *local.Options) { o.DisableRadixCache = true })
+	for _, n := range []int{1, 8, 64, 256} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			prompts, _ := workload()
+			lengths := make([]int, n)
+			for i := range lengths {
+				prompts[i], lengths[i] = prompts[i][:64], 512
 			}
-			wg.Go(func() {
-				rs, err := engine.Collect(s)
+			together(b, e, prompts[:n], lengths, 0.6)
+			b.ResetTimer()
+			for range b.N {
+				before, start := e.Stats(), time.Now()
+				tokens := together(b, e, prompts[:n], lengths, 0.6)
+				wall := time.Since(start)
+				b.ReportMetric(float64(tokens)/wall.Seconds(), "out-tok/s")
+				idle(b, before, e.Stats(), wall)
+			}
+		})
+	}
+}
+
+// BenchmarkFirstToken is the time from a request to its first token on an idle engine.
+func BenchmarkFirstToken(b *testing.B) {
+	e := openBench(b, func(o *local.Options) { o.DisableRadixCache = true })
+	prompts, _ := workload()
+	for _, n := range []int{16, 128, 512} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var times []time.Duration
+			for range b.N {
+				start := time.Now()
+				s, err := e.Generate(b.Context(), &engine.Request{TokenIDs: prompts[0][:n], Sampling: engine.Sampling{MaxTokens: 1, IgnoreEOS: true}})
 				if err != nil {
-					b.Error(err)
-					return
+					b.Fatal(err)
 				}
-				counts[i] = len(rs[0].Tokens)
-			})
-		}
-		wg.Wait()
-		for _, n := range counts {
-			tokens += n
-		}
-		b.Logf("%d tokens in %v: %.0f tok/s", tokens, time.Since(start), float64(tokens)/time.Since(start).Seconds())
-		b.ReportMetric(float64(tokens)/time.Since(start).Seconds(), "out-tok/s")
+				if !s.Next() {
+					b.Fatal(s.Err())
+				}
+				times = append(times, time.Since(start))
+				s.Close()
+			}
+			slices.Sort(times)
+			b.ReportMetric(float64(times[len(times)/2].Microseconds())/1e3, "ms-median")
+			b.ReportMetric(float64(times[len(times)*9/10].Microseconds())/1e3, "ms-p90")
+		})
 	}
 }
