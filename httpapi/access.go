@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/httpapi/openai"
 )
 
@@ -29,6 +30,7 @@ type exchange struct {
 	written int64
 	id      string // x-request-id: the response's id where there is one
 	tenant  string // prefix-cache salt of the key that was used
+	scope   scope
 	route   string // for metrics: the route's pattern
 	model   string
 	prompt  int // tokens
@@ -97,6 +99,11 @@ func (s *Server) layers(router http.Handler) (http.Handler, error) {
 			return
 		}
 		s.setCORS(x, r)
+		if s.eng.get() == nil && r.URL.Path != "/metrics" && r.URL.Path != "/" {
+			drainBody(r)
+			s.fail(x, r, loading())
+			return
+		}
 		router.ServeHTTP(x, r)
 	}), nil
 }
@@ -141,7 +148,7 @@ func (s *Server) recoverPanic(x *exchange, r *http.Request) {
 
 // authenticate looks at the headers and the path as sent, never at a rewritten one.
 func (s *Server) authenticate(x *exchange, r *http.Request) *openai.Error {
-	if len(s.keys) == 0 || slices.Contains(keyFree, r.URL.EscapedPath()) {
+	if len(s.keys) == 0 && !s.hasAdmin || slices.Contains(keyFree, r.URL.EscapedPath()) {
 		return nil
 	}
 	if s.opt.MetricsPublic && r.URL.EscapedPath() == "/metrics" {
@@ -152,11 +159,29 @@ func (s *Server) authenticate(x *exchange, r *http.Request) *openai.Error {
 	for i := range s.keys {
 		match |= subtle.ConstantTimeCompare(sum[:], s.keys[i][:])
 	}
-	if match == 1 {
-		x.tenant = hex.EncodeToString(sum[:16])
-		return nil
+	admin := subtle.ConstantTimeCompare(sum[:], s.admins[:])
+	switch {
+	case s.hasAdmin && admin == 1:
+		x.scope = adminKey
+	case match == 1:
+		x.scope = inferKey
+	case len(s.keys) == 0:
+		return nil // only an admin key: everything else is open
+	default:
+		return unauthorized()
 	}
+	x.tenant = hex.EncodeToString(sum[:16])
+	return nil
+}
+
+func unauthorized() *openai.Error {
 	return &openai.Error{Status: http.StatusUnauthorized, Type: openai.TypeAuthentication, Code: "invalid_api_key", Message: "Unauthorized"}
+}
+
+// loading is the answer until there is a model.
+func loading() *openai.Error {
+	return &openai.Error{Status: http.StatusServiceUnavailable, Type: openai.TypeServer, Code: "loading", RetryAfter: 1,
+		Message: "The model is being loaded", Err: engine.ErrClosed}
 }
 
 // presentedKey is the one key of a request, or "" (which matches no key) when there is

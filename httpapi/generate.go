@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -35,9 +36,15 @@ func (s *Server) generate(decode decoder) http.HandlerFunc {
 			return
 		}
 		x.id, x.model = call.ID, call.Model
-		ctx, cancel := context.WithCancel(r.Context())
-		streams, err := call.Start(ctx, s.eng)
-		defer cancel()
+		ctx, abort := context.WithCancelCause(r.Context())
+		defer abort(nil)
+		e := &entry{tenant: x.tenant, ids: idsOf(call), abort: abort}
+		if !s.running.enter(e, s.opt.MaxRequestsPerKey) {
+			s.fail(w, r, overQuota())
+			return
+		}
+		defer s.running.leave(e)
+		streams, err := s.start(ctx, call)
 		if err != nil {
 			s.fail(w, r, err)
 			return
@@ -45,14 +52,44 @@ func (s *Server) generate(decode decoder) http.HandlerFunc {
 		defer openai.CloseAll(streams)
 		clock := newTokenClock(s.metrics, start, len(call.Requests)*call.N)
 		if call.Stream {
-			next, wait := merged(ctx, streams)
+			reading, stop := context.WithCancel(r.Context())
+			next, wait := merged(reading, streams)
 			defer wait()
-			defer cancel() // readers stop, and close what they read
+			defer abort(nil)
+			defer stop() // readers stop, and close what they read
 			s.stream(w, r, x, call, next, clock)
 			return
 		}
 		s.answer(w, r, x, call, streams, clock)
 	}
+}
+
+func idsOf(call *openai.Call) []string {
+	ids := []string{call.ID}
+	for _, q := range call.Requests {
+		ids = append(ids, q.ID)
+	}
+	return ids
+}
+
+// start waits while generation is paused and submits a call. Its streams end as finished
+// ones when the call is aborted.
+func (s *Server) start(ctx context.Context, call *openai.Call) ([]*engine.Stream, error) {
+	err := s.running.wait(ctx)
+	var streams []*engine.Stream
+	if err == nil {
+		streams, err = call.Start(ctx, s.eng.get())
+	}
+	if err != nil && errors.Is(context.Cause(ctx), errAborted) {
+		err, streams = nil, make([]*engine.Stream, len(call.Requests)) // aborted before it began
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i, st := range streams {
+		streams[i] = newAbortable(ctx, st, call.N)
+	}
+	return streams, nil
 }
 
 func (s *Server) decode(w http.ResponseWriter, r *http.Request, x *exchange, decode decoder) (*openai.Call, error) {
@@ -63,7 +100,21 @@ func (s *Server) decode(w http.ResponseWriter, r *http.Request, x *exchange, dec
 	if err != nil {
 		return nil, err
 	}
-	return decode(body, s.decodeOptions(x))
+	opt := s.decodeOptions(x)
+	if id := r.Header.Get("X-Request-Id"); plainID(id) {
+		opt.RequestID = id
+	}
+	return decode(body, opt)
+}
+
+// plainID reports an id that can go into logs and headers.
+func plainID(id string) bool {
+	for _, c := range []byte(id) {
+		if c <= ' ' || c > '~' {
+			return false
+		}
+	}
+	return id != "" && len(id) <= 256
 }
 
 func (s *Server) decodeOptions(x *exchange) openai.Options {
@@ -73,6 +124,8 @@ func (s *Server) decodeOptions(x *exchange) openai.Options {
 		IgnoreModelDefaults:  s.opt.IgnoreModelDefaults,
 		TrustRequestTemplate: s.opt.TrustRequestTemplate,
 		CacheReport:          s.opt.EnableCacheReport,
+		StreamUsage:          s.opt.StreamUsage,
+		IncrementalStream:    s.opt.IncrementalStream,
 		WeightVersion:        s.opt.WeightVersion,
 		Salt:                 x.tenant,
 		Limits:               s.opt.Limits,

@@ -107,6 +107,10 @@ func (s *Server) tokenize(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
+	if q.Chat != nil {
+		s.tokenizeChat(w, r, q)
+		return
+	}
 	lists := make([][]int32, len(q.Prompts))
 	for i, p := range q.Prompts {
 		if lists[i], err = s.eng.Tokenize(r.Context(), q.Model.ID, p, q.AddSpecial); err != nil {
@@ -115,6 +119,21 @@ func (s *Server) tokenize(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.send(w, http.StatusOK, q.AppendResponse(nil, lists))
+}
+
+// tokenizeChat answers with the tokens of messages in the model's chat template.
+func (s *Server) tokenizeChat(w http.ResponseWriter, r *http.Request, q *openai.Tokenize) {
+	enc, ok := s.eng.get().(engine.PromptEncoder)
+	if !ok {
+		s.fail(w, r, refuse(http.StatusNotImplemented, "not_supported", "This engine does not show the tokens of messages"))
+		return
+	}
+	ids, err := enc.EncodePrompt(r.Context(), q.Chat)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.send(w, http.StatusOK, q.AppendResponse(nil, [][]int32{ids}))
 }
 
 func (s *Server) detokenize(w http.ResponseWriter, r *http.Request) {

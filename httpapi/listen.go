@@ -3,9 +3,13 @@ package httpapi
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -36,4 +40,119 @@ func Listen(host string, port int) (net.Listener, error) {
 		return nil, fmt.Errorf("%q is no host name that can be resolved; change --host: %w", host, err)
 	}
 	return nil, fmt.Errorf("listen on %s (--host, --port): %w", addr, err)
+}
+
+// ListenUnix opens a Unix socket that only this user can connect to. A socket that a dead
+// process left behind is replaced; anything else at the path is an error. Closing the
+// listener removes the socket.
+func ListenUnix(path string) (net.Listener, error) {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("--unix-socket %s: %w", path, err)
+	case info.Mode().Type() != fs.ModeSocket:
+		return nil, fmt.Errorf("--unix-socket %s: there is something that is no socket; choose another path", path)
+	default:
+		if c, err := net.Dial("unix", path); err == nil {
+			c.Close()
+			return nil, fmt.Errorf("--unix-socket %s: another server answers there; choose another path", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("--unix-socket %s: %w", path, err)
+		}
+	}
+	ln, err := listenPrivate(path)
+	if err != nil {
+		return nil, fmt.Errorf("--unix-socket %s: %w", path, err)
+	}
+	return ln, nil
+}
+
+// listenPrivate makes the socket inside a folder that nobody else can enter and moves it
+// to its place when its mode is set: there is no moment in which others could connect.
+func listenPrivate(path string) (net.Listener, error) {
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".sock")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	temp := filepath.Join(dir, "s")
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: temp, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	ln.SetUnlinkOnClose(false)
+	if err = os.Chmod(temp, 0o600); err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		ln.Close()
+		return nil, err
+	}
+	return &socket{Listener: ln, path: path}, nil
+}
+
+// socket removes its file when it is closed.
+type socket struct {
+	net.Listener
+	path string
+	once sync.Once
+}
+
+// Close ends the listener.
+func (s *socket) Close() error {
+	err := s.Listener.Close()
+	s.once.Do(func() { os.Remove(s.path) })
+	return err
+}
+
+// Addr is the address at which clients find it.
+func (s *socket) Addr() net.Addr { return &net.UnixAddr{Name: s.path, Net: "unix"} }
+
+// capped lets at most that many connections be open; more wait to be accepted.
+func capped(ln net.Listener, most int) net.Listener {
+	return &limited{Listener: ln, slots: make(chan struct{}, most), closed: make(chan struct{})}
+}
+
+type limited struct {
+	net.Listener
+	slots  chan struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+// Accept waits for a free slot first.
+func (c *limited) Accept() (net.Conn, error) {
+	select {
+	case c.slots <- struct{}{}:
+	case <-c.closed:
+		return nil, net.ErrClosed
+	}
+	conn, err := c.Listener.Accept()
+	if err != nil {
+		<-c.slots
+		return nil, err
+	}
+	return &counted{Conn: conn, release: func() { <-c.slots }}, nil
+}
+
+// Close ends the listener and an Accept that waits.
+func (c *limited) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Listener.Close()
+}
+
+// counted gives its slot back when it is closed.
+type counted struct {
+	net.Conn
+	once    sync.Once
+	release func()
+}
+
+// Close ends the connection.
+func (c *counted) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(c.release)
+	return err
 }

@@ -9,37 +9,51 @@ import (
 	"github.com/godwit-ai/godwit/httpapi/openai"
 )
 
-// route is one entry of the table that the router is built from and that the tests walk.
+// route is one entry of the table that the router is built from, that the tests walk and
+// that SURFACE.md shows.
 type route struct {
 	method, path string
+	what         string // for SURFACE.md: what it does, in a few words
 	handler      http.Handler
 }
 
 // routes lists everything that is offered. A route's pattern is its label in metrics.
 func (s *Server) routes() []route {
 	chat, completion := s.generate(openai.DecodeChat), s.generate(openai.DecodeCompletion)
+	native := s.generate(openai.DecodeGenerate)
 	table := []route{
-		{"GET", "/", http.HandlerFunc(s.root)},
-		{"GET", "/health", http.HandlerFunc(s.health)},
-		{"GET", "/healthz", http.HandlerFunc(s.health)},
-		{"GET", "/ready", http.HandlerFunc(s.health)},
-		{"GET", "/ping", http.HandlerFunc(s.health)},
-		{"GET", "/health_generate", http.HandlerFunc(s.healthGenerate)},
-		{"GET", "/metrics", s.metrics.handler()},
-		{"GET", "/v1/models", http.HandlerFunc(s.models)},
-		{"GET", "/v1/models/*id", http.HandlerFunc(s.model)},
-		{"GET", "/model_info", http.HandlerFunc(s.modelInfo)},
-		{"GET", "/get_model_info", http.HandlerFunc(s.modelInfo)},
-		{"GET", "/server_info", http.HandlerFunc(s.serverInfo)},
-		{"GET", "/get_server_info", http.HandlerFunc(s.serverInfo)},
-		{"POST", "/v1/chat/completions", chat},
-		{"POST", "/v1/completions", completion},
-		{"POST", "/v1/tokenize", http.HandlerFunc(s.tokenize)},
-		{"POST", "/tokenize", http.HandlerFunc(s.tokenize)},
-		{"POST", "/v1/detokenize", http.HandlerFunc(s.detokenize)},
-		{"POST", "/detokenize", http.HandlerFunc(s.detokenize)},
-		{"POST", "/separate_reasoning", s.textRoute(openai.SeparateReasoning)},
-		{"POST", "/parse_function_call", s.textRoute(openai.ParseFunctionCall)},
+		{"GET", "/", "one line of text", http.HandlerFunc(s.root)},
+		{"GET", "/health", "200 when the model answers requests, else 503; needs no key", http.HandlerFunc(s.health)},
+		{"GET", "/healthz", "the same as /health", http.HandlerFunc(s.health)},
+		{"GET", "/ready", "the same as /health", http.HandlerFunc(s.health)},
+		{"GET", "/ping", "the same as /health", http.HandlerFunc(s.health)},
+		{"GET", "/health_generate", "lets the model generate one token, within 20 s", http.HandlerFunc(s.healthGenerate)},
+		{"GET", "/metrics", "Prometheus metrics", s.metrics.handler()},
+		{"GET", "/version", "godwit's version", http.HandlerFunc(s.version)},
+		{"GET", "/v1/loads", "requests and tokens under way", http.HandlerFunc(s.loads)},
+		{"GET", "/get_load", "the same in the older form", http.HandlerFunc(s.loads)},
+		{"GET", "/v1/models", "the models, and a card per adapter", http.HandlerFunc(s.models)},
+		{"GET", "/v1/models/*id", "one of them; the id may contain slashes", http.HandlerFunc(s.model)},
+		{"GET", "/model_info", "what the model is", http.HandlerFunc(s.modelInfo)},
+		{"GET", "/get_model_info", "the same", http.HandlerFunc(s.modelInfo)},
+		{"GET", "/server_info", "flags and state of the server", http.HandlerFunc(s.serverInfo)},
+		{"GET", "/get_server_info", "the same", http.HandlerFunc(s.serverInfo)},
+		{"POST", "/v1/chat/completions", "an answer in a chat", chat},
+		{"POST", "/v1/completions", "a text that goes on", completion},
+		{"POST", "/generate", "SGLang's own form of generation", native},
+		{"PUT", "/generate", "the same", native},
+		{"POST", "/v1/tokenize", "text or messages to tokens", http.HandlerFunc(s.tokenize)},
+		{"POST", "/tokenize", "the same", http.HandlerFunc(s.tokenize)},
+		{"POST", "/v1/detokenize", "tokens to text", http.HandlerFunc(s.detokenize)},
+		{"POST", "/detokenize", "the same", http.HandlerFunc(s.detokenize)},
+		{"POST", "/separate_reasoning", "splits a text into thinking and answer", s.textRoute(openai.SeparateReasoning)},
+		{"POST", "/parse_function_call", "finds the tool calls in a text", s.textRoute(openai.ParseFunctionCall)},
+		{"POST", "/abort_request", "ends requests of the caller's key by rid, or all", http.HandlerFunc(s.abortRequest)},
+		{"POST", "/pause_generation", "admin: ends what runs and lets new requests wait", s.admin(s.pauseGeneration)},
+		{"POST", "/continue_generation", "admin: lets them go on", s.admin(s.continueGeneration)},
+		{"GET", "/flush_cache", "admin: forgets cached prefixes; 400 while requests run", s.admin(s.flushCache)},
+		{"POST", "/flush_cache", "the same", s.admin(s.flushCache)},
+		{"POST", "/update_weights_from_disk", "admin: refused with 501 and the reason", s.admin(s.updateWeights)},
 	}
 	for i := range table {
 		table[i].handler = named(table[i].path, table[i].handler)
@@ -75,23 +89,16 @@ var notOffered = map[string]string{
 	"/v1/batches/":                      "The Batches API is",
 	"/v1/messages":                      "The Anthropic Messages API is",
 	"/v1/messages/":                     "The Anthropic Messages API is",
-	"/v1/loads":                         "The load report is",
-	"/get_load":                         "The load report is",
 	"/v1/load_lora_adapter":             "Loading LoRA adapters is",
 	"/v1/unload_lora_adapter":           "Unloading LoRA adapters is",
 	"/load_lora_adapter":                "Loading LoRA adapters is",
 	"/load_lora_adapter_from_tensors":   "Loading LoRA adapters is",
 	"/unload_lora_adapter":              "Unloading LoRA adapters is",
-	"/generate":                         "The native generate route is",
 	"/generate_from_file":               "The native generate route is",
 	"/encode":                           "Encoding is",
 	"/classify":                         "Classification is",
 	"/open_session":                     "Sessions are",
 	"/close_session":                    "Sessions are",
-	"/abort_request":                    "Aborting by id is",
-	"/pause_generation":                 "Pausing is",
-	"/continue_generation":              "Pausing is",
-	"/flush_cache":                      "Flushing the cache is",
 	"/set_internal_state":               "Setting internal state is",
 	"/get_internal_state":               "Reading internal state is",
 	"/start_profile":                    "Profiling is",
@@ -103,7 +110,6 @@ var notOffered = map[string]string{
 	"/start_expert_distribution_record": "Recording expert use is",
 	"/stop_expert_distribution_record":  "Recording expert use is",
 	"/dump_expert_distribution_record":  "Recording expert use is",
-	"/update_weights_from_disk":         "Updating weights is",
 	"/update_weights_from_tensor":       "Updating weights is",
 	"/update_weights_from_distributed":  "Updating weights is",
 	"/update_weights_from_ipc":          "Updating weights is",
@@ -123,7 +129,6 @@ var notOffered = map[string]string{
 	"/vertex_generate":                             "The Vertex route is",
 	"/openapi.json":                                "The OpenAPI description is",
 	"/docs":                                        "The OpenAPI description is",
-	"/version":                                     "The version route is",
 	"/load":                                        "The load report is",
 	"/pooling":                                     "Pooling is",
 	"/props":                                       "The llama.cpp route is",
@@ -149,22 +154,28 @@ func (s *Server) textRoute(answer func([]byte, openai.Options) ([]byte, error)) 
 }
 
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
-	drainBody(r)
-	e := &openai.Error{Status: http.StatusNotFound, Type: openai.TypeInvalidRequest, Code: "not_found"}
-	path := r.URL.Path
-	what, known := notOffered[path]
+	if what, known := missing(r.URL.Path); known {
+		s.notOffered(w, r, "not_offered", what+" not offered")
+		return
+	}
+	s.notOffered(w, r, "not_found", "There is no such route")
+}
+
+// missing tells what a path of other servers would do.
+func missing(path string) (what string, known bool) {
+	what, known = notOffered[path]
 	for i := len(path) - 1; i > 0 && !known; i-- {
 		if path[i] == '/' {
 			what, known = notOffered[path[:i+1]]
 		}
 	}
-	if known {
-		e.Code = "not_offered"
-		e.Message = fmt.Sprintf("%s not offered yet: %s %s", what, clip(r.Method, 20), clip(path, 200))
-	} else {
-		e.Message = fmt.Sprintf("There is no route %s %s", clip(r.Method, 20), clip(path, 200))
-	}
-	s.fail(w, r, e)
+	return what, known
+}
+
+// notOffered answers 404 with a sentence.
+func (s *Server) notOffered(w http.ResponseWriter, r *http.Request, code, sentence string) {
+	drainBody(r)
+	s.fail(w, r, refuse(http.StatusNotFound, code, fmt.Sprintf("%s: %s %s", sentence, clip(r.Method, 20), clip(r.URL.Path, 200))))
 }
 
 func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {

@@ -25,8 +25,9 @@ type Options struct {
 	// APIKeys are accepted as "Authorization: Bearer KEY" or "x-api-key: KEY". Without
 	// any, every request is answered. Each key has its own prefix cache.
 	APIKeys       []string
-	RequireAuth   bool // refuse to serve a non-loopback address without APIKeys
-	MetricsPublic bool // /metrics needs no key
+	AdminKey      string // needed by the routes of administrators; also good for all others
+	RequireAuth   bool   // refuse to serve a non-loopback address without APIKeys
+	MetricsPublic bool   // /metrics needs no key
 
 	// AllowedHosts are further names that a Host header may have on connections to a
 	// loopback address; "*" switches the check off. localhost and IP addresses always pass.
@@ -35,10 +36,15 @@ type Options struct {
 
 	AnyModel             bool   // --strict-model=false: unknown model names mean the default model
 	EnableCacheReport    bool   // usage.prompt_tokens_details.cached_tokens
+	StreamUsage          bool   // streams end with a usage chunk unless they say otherwise
+	IncrementalStream    bool   // /generate streams pieces instead of the text so far
 	WeightVersion        string // metadata.weight_version; "" means "default"
 	IgnoreModelDefaults  bool   // --sampling-defaults openai
 	TrustRequestTemplate bool   // accept chat_template in requests
 	Limits               openai.Limits
+
+	MaxRequestsPerKey int // generating requests of one key at a time before 429; 0: no limit
+	MaxConnections    int // open connections per Serve; more wait. 0: 8192
 
 	MaxBodyBytes  int64         // 0: 8 MiB
 	BodyTimeout   time.Duration // to read a whole body; 0: 60 s
@@ -69,6 +75,9 @@ func (o Options) filled() Options {
 			*d.at = d.value
 		}
 	}
+	if o.MaxConnections == 0 {
+		o.MaxConnections = 8192
+	}
 	if o.WeightVersion == "" {
 		o.WeightVersion = "default"
 	}
@@ -81,14 +90,17 @@ func (o Options) filled() Options {
 // Server answers HTTP requests from an engine. It does not close the engine. All
 // methods may be called concurrently.
 type Server struct {
-	eng     engine.Engine
+	eng     *slot
 	opt     Options
 	log     *slog.Logger
 	keys    [][sha256.Size]byte
+	admins  [sha256.Size]byte // hash of the admin key, if hasAdmin
+	running *running
 	handler http.Handler
 	metrics *metrics
 	started time.Time
 
+	hasAdmin bool
 	draining atomic.Bool
 	ctx      context.Context // base of every request; ended when draining takes too long
 	cancel   context.CancelFunc
@@ -102,16 +114,33 @@ func New(eng engine.Engine, opt Options) (*Server, error) {
 	if eng == nil {
 		return nil, errors.New("httpapi: no engine")
 	}
+	s, err := NewLoading(opt)
+	if err != nil {
+		return nil, err
+	}
+	s.SetEngine(eng)
+	return s, nil
+}
+
+// SetEngine ends the time of loading. It is called once.
+func (s *Server) SetEngine(eng engine.Engine) { s.eng.set(eng) }
+
+// NewLoading makes a server whose model is still being loaded: until SetEngine it answers
+// 503 to everything but / and /metrics.
+func NewLoading(opt Options) (*Server, error) {
 	opt = opt.filled()
-	s := &Server{eng: eng, opt: opt, log: opt.Logger, started: time.Now()}
+	s := &Server{eng: &slot{}, opt: opt, log: opt.Logger, started: time.Now(), running: newRunning()}
 	for _, k := range opt.APIKeys {
 		if k == "" {
 			return nil, errors.New("httpapi: an API key must not be empty")
 		}
 		s.keys = append(s.keys, sha256.Sum256([]byte(k)))
 	}
+	if opt.AdminKey != "" {
+		s.hasAdmin, s.admins = true, sha256.Sum256([]byte(opt.AdminKey))
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.metrics = newMetrics(eng)
+	s.metrics = newMetrics(s.eng)
 	h, err := s.layers(s.router())
 	if err != nil {
 		return nil, err
@@ -156,6 +185,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	s.servers = append(s.servers, hs)
 	s.mu.Unlock()
+	ln = capped(ln, s.opt.MaxConnections)
 	if s.opt.TLS != nil {
 		ln = tls.NewListener(ln, s.opt.TLS)
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +17,8 @@ func serveCommand(notes []string, refused error) *cobra.Command {
 		Short: "Serve a model to OpenAI clients",
 		Example: `  godwit serve --model-path smollm2
   godwit serve --model models/qwen2.5-0.5b --port 8000 --api-key SECRET
-  godwit serve --model-path model.gguf --host 0.0.0.0 --api-key SECRET`,
+  godwit serve --model-path model.gguf --host 0.0.0.0 --api-key SECRET --ssl-certfile cert.pem --ssl-keyfile key.pem
+  godwit serve --model-path smollm2 --unix-socket /run/user/1000/godwit.sock`,
 		Args: cli.Args(0, 0, "the model goes behind --model-path"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if refused != nil {
@@ -58,5 +58,5 @@ func serveModel(cmd *cobra.Command, c serve.Config, notes []string) error {
 	case <-ctx.Done():
 	case <-s.Done():
 	}
-	return cli.Failed(s.Close(30 * time.Second))
+	return cli.Failed(s.Close(c.DrainTimeout))
 }

@@ -7,11 +7,12 @@ import (
 	"github.com/godwit-ai/godwit/engine"
 )
 
-// Tokenize is a /tokenize request.
+// Tokenize is a /tokenize request: prompts, or messages.
 type Tokenize struct {
 	Model      engine.ModelInfo
 	Prompts    []string
-	List       bool // a list was sent, so lists are answered
+	Chat       *engine.Request // what a chat request with these messages asks for
+	List       bool            // a list was sent, so lists are answered
 	AddSpecial bool
 }
 
@@ -19,6 +20,7 @@ type Tokenize struct {
 func DecodeTokenize(body []byte, opt Options) (*Tokenize, error) {
 	q := &Tokenize{AddSpecial: true}
 	name, given := "", false
+	chat := newRequest(Chat, opt)
 	if err := checkSyntax(body); err != nil {
 		return nil, err
 	}
@@ -31,20 +33,30 @@ func DecodeTokenize(body []byte, opt Options) (*Tokenize, error) {
 			err = q.prompt(v, opt.Limits.filled())
 		case "add_special_tokens":
 			q.AddSpecial, err = boolOf(v, key)
-		case "messages":
-			err = unsupported(key, "Tokenizing messages", "")
+		case "messages", "tools", "chat_template_kwargs", "continue_final_message", "add_generation_prompt", "reasoning_effort", "chat_template":
+			chat.given[key] = true
+			err = fields[key].read(&chat, key, v)
 		default:
 			err = unknownField(key)
 		}
 		return err
 	})
-	if err == nil && !given {
-		err = newError(CodeMissing, "prompt", "prompt is missing")
-	}
 	if err == nil {
 		q.Model, err = ResolveModel(opt.Models, name, opt.AnyModel)
 	}
-	return q, err
+	switch {
+	case err != nil:
+		return nil, err
+	case given == chat.given["messages"]:
+		return nil, newError(CodeMissing, "prompt", "exactly one of prompt and messages must be given")
+	case given:
+		return q, nil
+	}
+	if err := chat.checkInput(q.Model); err != nil {
+		return nil, err
+	}
+	q.Chat = chat.chatRequest(engine.Request{Model: q.Model.ID, Sampling: chat.sampling})
+	return q, nil
 }
 
 func (q *Tokenize) prompt(v jsontext.Value, lim Limits) (err error) {

@@ -11,8 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -62,6 +64,21 @@ type HTTPFlags struct {
 	AllowedOrigins    []string
 	SkipWarmup        bool
 	TrustTemplates    bool
+
+	AdminKey       string
+	APIKeyFile     string // one key per line
+	TLSCert        string // PEM files
+	TLSKey         string
+	UnixSocket     string // listens there instead of on Host and Port
+	MaxBodyBytes   int64
+	MaxPerKey      int
+	MaxConnections int
+	HeaderTimeout  time.Duration
+	BodyTimeout    time.Duration
+	WriteTimeout   time.Duration
+	DrainTimeout   time.Duration
+	StreamUsage    bool
+	Incremental    bool
 }
 
 // Config is a whole launch.
@@ -74,7 +91,8 @@ type Config struct {
 func Default() Config {
 	return Config{
 		EngineFlags: EngineFlags{LoadFormat: "auto", DType: "auto", Device: "auto"},
-		HTTPFlags:   HTTPFlags{Host: "127.0.0.1", Port: 30000, WeightVersion: "default", LogLevel: "info", StrictModel: true, SamplingDefaults: "model"},
+		HTTPFlags: HTTPFlags{Host: "127.0.0.1", Port: 30000, WeightVersion: "default", LogLevel: "info", StrictModel: true, SamplingDefaults: "model",
+			MaxBodyBytes: 8 << 20, MaxConnections: 8192, HeaderTimeout: 5 * time.Second, BodyTimeout: time.Minute, WriteTimeout: time.Minute, DrainTimeout: 30 * time.Second},
 	}
 }
 
@@ -87,7 +105,7 @@ func (e *EngineFlags) Register(fs *pflag.FlagSet) {
 	fs.StringVar(&e.ChatTemplate, "chat-template", e.ChatTemplate, "file with a Jinja chat template (default: the model's)")
 	fs.StringVar(&e.ReasoningParser, "reasoning-parser", e.ReasoningParser, "how to tell thinking from answers: auto (by the chat template) or "+names(parse.Reasonings()))
 	fs.StringVar(&e.ToolCallParser, "tool-call-parser", e.ToolCallParser, "how tool calls are written: auto (by the chat template) or "+names(parse.ToolCallParsers()))
-	fs.StringVar(&e.ServedName, "served-model-name", e.ServedName, "name that clients use (default: what --model-path says)")
+	fs.StringVar(&e.ServedName, "served-model-name", e.ServedName, "name that clients use (default: what --model-path says); several separated by commas")
 	fs.StringVar(&e.DType, "dtype", e.DType, "auto: weights keep the type of the file; with --load-format dummy the type to make")
 	fs.StringVar(&e.Device, "device", e.Device, "auto, cpu, cuda or cuda:N")
 	fs.IntVar(&e.ContextLength, "context-length", e.ContextLength, "tokens of prompt and answer together (default: the model's)")
@@ -107,6 +125,21 @@ func (s *HTTPFlags) Register(fs *pflag.FlagSet) {
 	fs.StringVar(&s.Host, "host", s.Host, "address to listen on; 0.0.0.0 opens the port to the network")
 	fs.IntVar(&s.Port, "port", s.Port, "port to listen on; 0 picks a free one")
 	fs.StringVar(&s.APIKey, "api-key", s.APIKey, "key that clients must send; several separated by commas")
+	fs.StringVar(&s.APIKeyFile, "api-key-file", s.APIKeyFile, "file with one such key per line")
+	fs.StringVar(&s.AdminKey, "admin-api-key", s.AdminKey, "key for pausing, flushing and other routes of administrators; it is good for all others too")
+	fs.StringVar(&s.TLSCert, "ssl-certfile", s.TLSCert, "PEM file with a certificate chain: serve HTTPS (with --ssl-keyfile)")
+	fs.StringVar(&s.TLSKey, "ssl-keyfile", s.TLSKey, "PEM file with the certificate's key")
+	fs.StringVar(&s.UnixSocket, "unix-socket", s.UnixSocket, "path of a Unix socket to listen on instead of --host and --port; only this user can connect")
+	fs.StringVar(&s.UnixSocket, "uds", s.UnixSocket, "the same as --unix-socket")
+	fs.Int64Var(&s.MaxBodyBytes, "max-request-bytes", s.MaxBodyBytes, "largest request body; larger ones get 413")
+	fs.IntVar(&s.MaxPerKey, "max-requests-per-key", s.MaxPerKey, "requests under way per API key before that key gets 429; 0 is no limit")
+	fs.IntVar(&s.MaxConnections, "max-connections", s.MaxConnections, "open connections; more wait to be accepted")
+	fs.DurationVar(&s.HeaderTimeout, "header-timeout", s.HeaderTimeout, "time to send a request's headers")
+	fs.DurationVar(&s.BodyTimeout, "body-timeout", s.BodyTimeout, "time to send a request's body")
+	fs.DurationVar(&s.WriteTimeout, "write-timeout", s.WriteTimeout, "time for a client to take one piece of an answer before it is cut")
+	fs.DurationVar(&s.DrainTimeout, "drain-timeout", s.DrainTimeout, "time that running requests get to finish when the server ends")
+	fs.BoolVar(&s.StreamUsage, "stream-response-default-include-usage", s.StreamUsage, "end streams with usage unless stream_options says otherwise")
+	fs.BoolVar(&s.Incremental, "incremental-streaming-output", s.Incremental, "/generate streams pieces instead of the text so far")
 	fs.BoolVar(&s.RequireAuth, "require-auth", s.RequireAuth, "refuse to listen beyond loopback without --api-key")
 	fs.StringVar(&s.WeightVersion, "weight-version", s.WeightVersion, "reported in answers as metadata.weight_version")
 	fs.StringVar(&s.LogLevel, "log-level", s.LogLevel, "debug, info, warning or error")
@@ -239,10 +272,59 @@ func (c *Config) Check() error {
 	if _, err := Level(c.LogLevel); err != nil {
 		return err
 	}
+	if err := c.HTTPFlags.check(); err != nil {
+		return err
+	}
 	if c.SamplingDefaults != "model" && c.SamplingDefaults != "openai" {
 		return fmt.Errorf("--sampling-defaults %q: use model or openai", c.SamplingDefaults)
 	}
 	return c.EngineFlags.Check()
+}
+
+// check finds wrong values of the limits.
+func (s *HTTPFlags) check() error {
+	if (s.TLSCert == "") != (s.TLSKey == "") {
+		return errors.New("--ssl-certfile and --ssl-keyfile belong together")
+	}
+	for _, d := range []struct {
+		flag string
+		d    time.Duration
+	}{{"header-timeout", s.HeaderTimeout}, {"body-timeout", s.BodyTimeout}, {"write-timeout", s.WriteTimeout}, {"drain-timeout", s.DrainTimeout}} {
+		if d.d <= 0 {
+			return fmt.Errorf("--%s %v: give a time above 0, such as 30s", d.flag, d.d)
+		}
+	}
+	for _, n := range []struct {
+		flag   string
+		n, min int64
+	}{{"max-request-bytes", s.MaxBodyBytes, 1}, {"max-connections", int64(s.MaxConnections), 1}, {"max-requests-per-key", int64(s.MaxPerKey), 0}} {
+		if n.n < n.min {
+			return fmt.Errorf("--%s %d: give a number of at least %d", n.flag, n.n, n.min)
+		}
+	}
+	return nil
+}
+
+// keys are all API keys: of the flag, separated by commas, and of the file's lines.
+func (s *HTTPFlags) keys() ([]string, error) {
+	list := strings.Split(s.APIKey, ",")
+	if s.APIKeyFile != "" {
+		b, err := os.ReadFile(s.APIKeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("--api-key-file: %w", err)
+		}
+		list = append(list, strings.Split(string(b), "\n")...)
+	}
+	var keys []string
+	for _, k := range list {
+		if k = strings.TrimSpace(k); k != "" {
+			keys = append(keys, k)
+		}
+	}
+	if s.APIKeyFile != "" && len(keys) == 0 {
+		return nil, fmt.Errorf("--api-key-file %s holds no key", s.APIKeyFile)
+	}
+	return keys, nil
 }
 
 // Check finds wrong values of the engine's flags.
@@ -298,8 +380,10 @@ func (e *EngineFlags) Options(log *slog.Logger) local.Options {
 		MaxPrefillTokens: e.MaxPrefillTokens, DisableRadixCache: e.DisableRadixCache, Threads: e.Threads,
 		RandomSeed: e.RandomSeed, DType: e.DType, Logger: log,
 	}
-	if e.ServedName != "" {
-		o.ServedNames = []string{e.ServedName}
+	for name := range strings.SplitSeq(e.ServedName, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			o.ServedNames = append(o.ServedNames, name)
+		}
 	}
 	return o
 }

@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -29,6 +28,7 @@ type Hooks struct {
 type Server struct {
 	cfg    Config
 	log    *slog.Logger
+	api    *httpapi.Server
 	ln     net.Listener
 	cancel context.CancelFunc
 	ready  chan struct{} // closed when the model is loaded or the launch has failed
@@ -41,7 +41,7 @@ type Server struct {
 }
 
 // Start binds the port and returns; the model loads in the background. Requests that
-// arrive meanwhile wait in the listener's queue. Errors here are those of the port
+// arrive meanwhile get 503 with the code "loading". Errors here are those of the port
 // and of flags; later ones come from Wait and Err.
 func Start(c Config, h Hooks) (*Server, error) {
 	if err := c.Check(); err != nil {
@@ -50,17 +50,31 @@ func Start(c Config, h Hooks) (*Server, error) {
 	if h.Logger == nil {
 		h.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.RequireAuth && c.APIKey == "" && !loopback(c.Host) {
-		return nil, fmt.Errorf("--host %s with --require-auth needs --api-key", c.Host)
-	}
-	ln, err := httpapi.Listen(c.Host, c.Port)
+	s := &Server{cfg: c, log: h.Logger, ready: make(chan struct{}), done: make(chan struct{})}
+	o, err := s.apiOptions()
 	if err != nil {
 		return nil, err
 	}
+	if c.RequireAuth && len(o.APIKeys) == 0 && c.UnixSocket == "" && !loopback(c.Host) {
+		return nil, fmt.Errorf("--host %s with --require-auth needs --api-key", c.Host)
+	}
+	if s.api, err = httpapi.NewLoading(o); err != nil {
+		return nil, err
+	}
+	if s.ln, err = listen(&c.HTTPFlags); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Server{cfg: c, log: h.Logger, ln: ln, cancel: cancel, ready: make(chan struct{}), done: make(chan struct{})}
+	s.cancel = cancel
 	go s.live(ctx, h) // awaited through done by Close
 	return s, nil
+}
+
+func listen(f *HTTPFlags) (net.Listener, error) {
+	if f.UnixSocket != "" {
+		return httpapi.ListenUnix(f.UnixSocket)
+	}
+	return httpapi.Listen(f.Host, f.Port)
 }
 
 func loopback(host string) bool {
@@ -71,20 +85,23 @@ func loopback(host string) bool {
 // live loads, serves and cleans up.
 func (s *Server) live(ctx context.Context, h Hooks) {
 	defer close(s.done)
-	defer s.ln.Close()
+	served := make(chan error, 1)
+	go func() { served <- s.api.Serve(ctx, s.ln) }() // received below, whatever happens
 	err := s.load(ctx, h)
 	s.mu.Lock()
 	s.err = err
 	eng := s.eng
 	s.mu.Unlock()
-	close(s.ready)
 	if err != nil {
+		s.cancel()
+		<-served // the port is free before anybody is told
+		close(s.ready)
 		return
 	}
-	err = s.serve(ctx, eng)
-	if ctx.Err() != nil && errors.Is(err, net.ErrClosed) {
-		err = nil // Close had closed the port already
-	}
+	s.api.SetEngine(eng)
+	s.log.Info("ready", "url", s.URL(), "model", eng.Models()[0].ID)
+	close(s.ready)
+	err = <-served
 	cerr := eng.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,21 +148,22 @@ func progress(f func(stage string, done, total int64), name string) func(string,
 	}
 }
 
-func (s *Server) serve(ctx context.Context, eng engine.Engine) error {
-	api, err := httpapi.New(eng, s.apiOptions())
-	if err != nil {
-		return err
-	}
-	s.log.Info("ready", "url", s.URL(), "model", eng.Models()[0].ID)
-	return api.Serve(ctx, s.ln)
-}
-
-func (s *Server) apiOptions() httpapi.Options {
+func (s *Server) apiOptions() (o httpapi.Options, err error) {
 	log := s.log
 	if lv, err := Level(s.cfg.LogLevelHTTP); err == nil && s.cfg.LogLevelHTTP != "" {
 		log = slog.New(atLeast{s.log.Handler(), lv})
 	}
-	o := httpapi.Options{
+	o = httpapi.Options{
+		AdminKey:             s.cfg.AdminKey,
+		StreamUsage:          s.cfg.StreamUsage,
+		IncrementalStream:    s.cfg.Incremental,
+		MaxRequestsPerKey:    s.cfg.MaxPerKey,
+		MaxConnections:       s.cfg.MaxConnections,
+		MaxBodyBytes:         s.cfg.MaxBodyBytes,
+		HeaderTimeout:        s.cfg.HeaderTimeout,
+		BodyTimeout:          s.cfg.BodyTimeout,
+		WriteTimeout:         s.cfg.WriteTimeout,
+		DrainTimeout:         s.cfg.DrainTimeout,
 		WeightVersion:        s.cfg.WeightVersion,
 		EnableCacheReport:    s.cfg.EnableCacheReport,
 		AnyModel:             !s.cfg.StrictModel,
@@ -157,12 +175,15 @@ func (s *Server) apiOptions() httpapi.Options {
 		RequireAuth:          s.cfg.RequireAuth,
 		Logger:               log,
 	}
-	for k := range strings.SplitSeq(s.cfg.APIKey, ",") {
-		if k = strings.TrimSpace(k); k != "" {
-			o.APIKeys = append(o.APIKeys, k)
+	if o.APIKeys, err = s.cfg.keys(); err != nil {
+		return o, err
+	}
+	if s.cfg.TLSCert != "" {
+		if o.TLS, err = httpapi.LoadTLS(s.cfg.TLSCert, s.cfg.TLSKey); err != nil {
+			return o, fmt.Errorf("--ssl-certfile, --ssl-keyfile: %w", err)
 		}
 	}
-	return o
+	return o, nil
 }
 
 // atLeast raises a handler's level.
@@ -205,19 +226,30 @@ func (s *Server) Engine() engine.Engine {
 	return s.eng
 }
 
-// Port is the bound port.
-func (s *Server) Port() int { return s.ln.Addr().(*net.TCPAddr).Port }
+// Port is the bound port; 0 with a Unix socket.
+func (s *Server) Port() int {
+	if a, ok := s.ln.Addr().(*net.TCPAddr); ok {
+		return a.Port
+	}
+	return 0
+}
 
 // Config is what the server was launched with.
 func (s *Server) Config() Config { return s.cfg }
 
-// URL is the address for clients on this machine.
+// URL is the address for clients on this machine; of a Unix socket "unix:" and its path.
 func (s *Server) URL() string {
-	host := s.cfg.Host
+	if s.cfg.UnixSocket != "" {
+		return "unix:" + s.cfg.UnixSocket
+	}
+	scheme, host := "http://", s.cfg.Host
+	if s.cfg.TLSCert != "" {
+		scheme = "https://"
+	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, strconv.Itoa(s.Port()))
+	return scheme + net.JoinHostPort(host, strconv.Itoa(s.Port()))
 }
 
 // Close ends requests, frees the port and the memory and waits until all of it is
@@ -232,8 +264,10 @@ func (s *Server) Close(grace time.Duration) error {
 		s.cancel()
 		if grace <= 0 && eng != nil {
 			eng.Close() //nolint:errcheck // live reports it
+		} else if eng != nil {
+			over := time.AfterFunc(grace, func() { eng.Close() }) //nolint:errcheck // live reports it
+			defer over.Stop()
 		}
-		s.ln.Close()
 	}
 	<-s.done
 	if first {

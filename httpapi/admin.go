@@ -1,0 +1,182 @@
+package httpapi
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/godwit-ai/godwit/engine"
+	"github.com/godwit-ai/godwit/httpapi/openai"
+)
+
+// scope is what the key of a request allows.
+type scope int
+
+const (
+	noKey scope = iota
+	inferKey
+	adminKey
+)
+
+// admin lets only administrators pass. With an admin key that key is needed. Without one
+// every API key will do, as with SGLang. Without any key the address decides: on loopback
+// and on a Unix socket whoever can connect may do it, elsewhere there are no such routes.
+func (s *Server) admin(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		x := exchangeOf(r)
+		switch {
+		case x.scope == adminKey, !s.hasAdmin && x.scope == inferKey:
+			h(w, r)
+		case s.hasAdmin && x.scope == inferKey:
+			drainBody(r)
+			s.fail(w, r, &openai.Error{Status: http.StatusForbidden, Type: openai.TypePermission, Code: "admin_key_needed",
+				Message: "This route needs the server's admin key"})
+		case s.hasAdmin:
+			drainBody(r)
+			s.fail(w, r, unauthorized())
+		case nearby(r):
+			h(w, r)
+		default:
+			s.notOffered(w, r, "admin_off", "This route is off: the server has an address that others can reach, and no --admin-api-key")
+		}
+	}
+}
+
+// nearby reports a connection that came over loopback or a Unix socket.
+func nearby(r *http.Request) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return ok && isLoopback(local)
+}
+
+// options reads the small JSON body of an admin route into v; no body is an empty object.
+func (s *Server) options(w http.ResponseWriter, r *http.Request, v any) error {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	body, err := s.body(w, r)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, v, json.RejectUnknownMembers(true)); err != nil {
+		return refuse(http.StatusBadRequest, openai.CodeInvalidJSON, "The request body is not what this route takes: "+clip(err.Error(), 200))
+	}
+	return nil
+}
+
+type done struct {
+	Success bool `json:"success"`
+	Aborted int  `json:"aborted"`
+}
+
+// abortRequest ends requests of the caller's own key; the admin key, and a caller without
+// any key, reach those of every key.
+func (s *Server) abortRequest(w http.ResponseWriter, r *http.Request) {
+	var q struct {
+		RID      string `json:"rid"`
+		AbortAll bool   `json:"abort_all"`
+		Reason   string `json:"abort_message"`
+	}
+	if err := s.options(w, r, &q); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if (q.RID == "") == !q.AbortAll {
+		e := refuse(http.StatusBadRequest, openai.CodeMissing, "Either rid or abort_all must be given")
+		e.Param = "rid"
+		s.fail(w, r, e)
+		return
+	}
+	x := exchangeOf(r)
+	n := s.running.abort(q.RID, x.tenant, x.scope == adminKey || len(s.keys) == 0 && !s.hasAdmin)
+	s.sendJSON(w, r, done{true, n})
+}
+
+// pauseGeneration ends what runs and lets new requests wait.
+func (s *Server) pauseGeneration(w http.ResponseWriter, r *http.Request) {
+	var q struct {
+		Mode string `json:"mode"`
+	}
+	err := s.options(w, r, &q)
+	if err == nil && q.Mode != "" && q.Mode != "abort" {
+		e := refuse(http.StatusBadRequest, openai.CodeUnsupported, "mode "+strconv.Quote(clip(q.Mode, 40))+" is not supported: requests that run can only be ended, with mode \"abort\"")
+		e.Param, err = "mode", e
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.running.pause()
+	s.sendJSON(w, r, done{true, s.running.abort("", "", true)})
+}
+
+func (s *Server) continueGeneration(w http.ResponseWriter, r *http.Request) {
+	if err := s.options(w, r, &struct{}{}); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.running.resume()
+	s.sendJSON(w, r, done{true, 0})
+}
+
+// flushCache forgets all prefixes. While requests run it refuses; ?timeout=SECONDS waits
+// that long for their end.
+func (s *Server) flushCache(w http.ResponseWriter, r *http.Request) {
+	drainBody(r)
+	wait := 0.0
+	if v := r.URL.Query().Get("timeout"); v != "" {
+		var err error
+		if wait, err = strconv.ParseFloat(v, 64); err != nil || !(wait >= 0 && wait <= 3600) {
+			e := refuse(http.StatusBadRequest, openai.CodeInvalidValue, "timeout must be a number of seconds from 0 to 3600")
+			e.Param = "timeout"
+			s.fail(w, r, e)
+			return
+		}
+	}
+	flusher, ok := s.eng.get().(engine.CacheFlusher)
+	if !ok {
+		s.fail(w, r, refuse(http.StatusNotImplemented, "not_supported", "This engine has no cache that can be flushed"))
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), time.Duration(wait*float64(time.Second)))
+	defer cancel()
+	for {
+		err := flusher.FlushCache(r.Context())
+		if err == nil {
+			s.sendText(w, http.StatusOK, "Cache flushed.\n")
+			return
+		}
+		select {
+		case <-ctx.Done():
+			s.fail(w, r, err)
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// updateWeights says why it does not.
+func (s *Server) updateWeights(w http.ResponseWriter, r *http.Request) {
+	drainBody(r)
+	s.fail(w, r, refuse(http.StatusNotImplemented, "not_supported",
+		"Weights can not be exchanged while a server runs: a model's program and its buffers are made for its weights. Start a server with --model-path for the new ones"))
+}
+
+// loads has the keys of SGLang's route.
+func (s *Server) loads(w http.ResponseWriter, r *http.Request) {
+	st := s.eng.Stats()
+	used := (st.PagesTotal - st.PagesFree) * st.PageTokens
+	load := map[string]int{"dp_rank": 0, "num_reqs": st.Running + st.Waiting, "num_running_reqs": st.Running, "num_waiting_reqs": st.Waiting,
+		"num_tokens": used, "max_total_num_tokens": st.PagesTotal * st.PageTokens}
+	if r.URL.Path == "/get_load" {
+		s.sendJSON(w, r, []map[string]int{load})
+		return
+	}
+	s.sendJSON(w, r, map[string]any{"version": s.opt.Version, "loads": []map[string]int{load}})
+}
+
+func (s *Server) version(w http.ResponseWriter, r *http.Request) {
+	s.sendJSON(w, r, map[string]string{"version": s.opt.Version})
+}
