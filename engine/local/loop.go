@@ -49,6 +49,7 @@ type loop struct {
 type inbox struct {
 	jobs    []*job
 	cancels []cancel
+	flushes []chan<- error
 }
 
 // cancel ends a choice (a stop string was found) or, with choice -1, a job (its
@@ -168,7 +169,7 @@ func (l *loop) run() {
 // mail takes over what callers left; false means that the engine closes.
 func (l *loop) mail() bool {
 	l.mu.Lock()
-	jobs, cancels, closing := l.inbox.jobs, l.inbox.cancels, l.closing
+	jobs, cancels, flushes, closing := l.inbox.jobs, l.inbox.cancels, l.inbox.flushes, l.closing
 	l.inbox = inbox{}
 	l.mu.Unlock()
 	for _, j := range jobs {
@@ -182,6 +183,9 @@ func (l *loop) mail() bool {
 	}
 	for _, c := range cancels {
 		l.cancel(c)
+	}
+	for _, answer := range flushes {
+		answer <- l.flush()
 	}
 	return true
 }
