@@ -398,38 +398,51 @@ func TestOpenAndCloseLeaveNothingBehind(t *testing.T) {
 type instant struct{ device.Device }
 
 type instantExec struct {
-	outs []device.Output
-	pend instantPending
+	steps int
+	pend  [2]instantPending
 }
 
-type instantPending struct{ e *instantExec }
+type instantPending struct{ outs []device.Output }
 
 func (instant) Compile(context.Context, *op.Program, device.Weights, device.Options) (device.Exec, error) {
-	e := &instantExec{}
-	e.pend.e = e
-	return e, nil
+	return &instantExec{}, nil
 }
 
 func (e *instantExec) Launch(b *device.Batch) (device.Pending, error) {
-	e.outs = e.outs[:0]
+	p := &e.pend[e.steps%2]
+	e.steps++
+	p.outs = p.outs[:0]
 	for i := range b.Outputs {
-		e.outs = append(e.outs, device.Output{Token: 100 + int32(i)})
+		p.outs = append(p.outs, device.Output{Token: 100 + int32(i)})
 	}
-	return &e.pend, nil
+	return p, nil
 }
 func (e *instantExec) Bytes() int64                      { return 0 }
 func (e *instantExec) Close() error                      { return nil }
-func (p *instantPending) Wait() ([]device.Output, error) { return p.e.outs, nil }
+func (p *instantPending) Wait() ([]device.Output, error) { return p.outs, nil }
 
-// BenchmarkHostStepOf16 is what a step of 16 sequences costs beside the device.
-func BenchmarkHostStepOf16(b *testing.B) {
-	e := open(b, func(o *Options) { o.device, o.MaxTotalTokens = instant{reference.New()}, 40000 })
+// Feeds lets the loop run a step ahead.
+func (e *instantExec) Feeds() bool { return true }
+
+// BenchmarkHostStepOf16 is what a step of 16 sequences with penalties costs beside the
+// device.
+func BenchmarkHostStepOf16(b *testing.B) { benchmarkHostStep(b, 16, 0.5) }
+
+// BenchmarkHostStepOf256 is the same for 256 sequences without penalties.
+func BenchmarkHostStepOf256(b *testing.B) { benchmarkHostStep(b, 256, 0) }
+
+func benchmarkHostStep(b *testing.B, n int, frequency float32) {
+	e := open(b, func(o *Options) {
+		o.device, o.MaxTotalTokens, o.MaxRunningRequests = instant{reference.New()}, 2000*(n+1), n
+		o.ChunkedPrefillSize = 4096
+	})
 	l := e.loop
+	l.close() // from here on this goroutine is the loop
 	var jobs []*job
 	start := func() {
-		for i := range 16 {
+		for i := range n {
 			req := prompt(fmt.Sprint("request ", i), 1900)
-			req.Sampling.Frequency = 0.5
+			req.Sampling.Frequency = frequency
 			ids, _ := e.encode(req)
 			j := e.newJob(context.Background(), req, ids, 1900)
 			j.unwatch = func() bool { return true }
@@ -450,7 +463,7 @@ func BenchmarkHostStepOf16(b *testing.B) {
 		}
 		steps++
 		if !l.turn() {
-			b.Fatal("idle")
+			b.Fatal("idle", jobs[0].err)
 		}
 		l.publish()
 		if steps%16 == 0 {
@@ -461,6 +474,7 @@ func BenchmarkHostStepOf16(b *testing.B) {
 			}
 		}
 	}
+	l.drain()
 	for _, j := range jobs {
 		l.end(j, context.Canceled)
 	}
