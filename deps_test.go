@@ -55,6 +55,7 @@ var policy = map[string]string{
 	"runtime/bench":              "engine engine/... httpapi",
 	"runtime/nb":                 "engine engine/chat/parse runtime/serve batchjobs viz runtime/display",
 	"runtime/display":            "",
+	"runtime/notebook":           "runtime/session",
 	"notebooks":                  "",
 }
 

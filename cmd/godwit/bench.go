@@ -20,8 +20,11 @@ import (
 )
 
 func benchCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "bench", Short: "Measure parts of the engine", Args: cobra.NoArgs}
-	cmd.AddCommand(benchGrammarCommand())
+	cmd := &cobra.Command{Use: "bench", Short: "Measure the engine on this machine",
+		Long: `Measure the engine on this machine. Each command prints one table and, with --json, writes
+the same figures to a file. Every figure stands beside the physical limit, from rates of memory
+and products that are measured on the same device in the same run.`, Args: cobra.NoArgs}
+	cmd.AddCommand(benchDecodeCommand(), benchPrefillCommand(), benchOfflineCommand(), benchServeCommand(), benchStartCommand(), benchGrammarCommand())
 	return cmd
 }
 

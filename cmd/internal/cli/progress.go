@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// BenchProgress shows on a terminal what a benchmark is doing, as one line that
+// rewrites itself; elsewhere it says nothing. clear takes the line away.
+func BenchProgress(f *os.File) (show func(stage string, done, total int64), clear func()) {
+	if !IsTerminal(f) {
+		return nil, func() {}
+	}
+	var (
+		mu    sync.Mutex
+		shown time.Time
+		last  string
+	)
+	show = func(stage string, done, total int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		now := time.Now()
+		if stage == last && done < total && now.Sub(shown) < 100*time.Millisecond {
+			return
+		}
+		last, shown = stage, now
+		fmt.Fprintf(f, "\r\x1b[K%s %s", Bar(done, total, 20), stage)
+	}
+	clear = func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if last != "" {
+			fmt.Fprint(f, "\r\x1b[K")
+		}
+	}
+	return show, clear
+}
+
+// Bar draws a share of width characters; an unknown total is an empty bar.
+func Bar(done, total int64, width int) string {
+	full := 0
+	if total > 0 {
+		full = int(min(done, total) * int64(width) / total)
+	}
+	return "|" + strings.Repeat("█", full) + strings.Repeat(" ", width-full) + "|"
+}
