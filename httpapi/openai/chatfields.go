@@ -1,7 +1,6 @@
 package openai
 
 import (
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -242,10 +241,7 @@ func toolFunction(v jsontext.Value, path string) (string, error) {
 		case "parameters":
 			err = schema(e, at)
 		case "strict":
-			var strict bool
-			if strict, err = boolOf(e, at); err == nil && strict {
-				err = unsupported(at, "A strict tool", "arguments are not constrained yet")
-			}
+			_, err = boolOf(e, at)
 		default:
 			err = unknownField(at)
 		}
@@ -335,10 +331,6 @@ func (r *request) checkToolChoice() error {
 		return invalid("tool_choice", "tool_choice is required, but tools is empty")
 	case named && !slices.ContainsFunc(r.tools, func(t engine.Tool) bool { return t.Name == name }):
 		return invalid("tool_choice", "tool_choice names %q, which is not in tools", clip(name, 80))
-	case named || r.toolChoice == "required":
-		e := newError(CodeUnsupported, "tool_choice", "tool_choice %s needs constrained decoding, which godwit does not have yet; use auto", strings.TrimPrefix(r.toolChoice, "function "))
-		e.Status, e.Err = http.StatusNotImplemented, engine.ErrUnsupported
-		return e
 	case r.toolChoice == "none":
 		r.tools = nil
 	}

@@ -68,6 +68,9 @@ func (r *request) finish() (*Call, error) {
 	r.applyModelDefaults(model)
 	c := r.call()
 	c.plan = r.plan(model)
+	if err := r.constrainAnswer(&c.plan); err != nil {
+		return nil, err
+	}
 	return c, r.addRequests(c, model)
 }
 
@@ -251,7 +254,7 @@ func (r *request) call() *Call {
 
 func (r *request) addRequests(c *Call, m engine.ModelInfo) error {
 	base := engine.Request{
-		ID: c.ID, Model: m.ID, Sampling: r.sampling, N: r.n,
+		ID: c.ID, Model: m.ID, Sampling: r.sampling, Constraint: r.constraint, N: r.n,
 		Logprobs: r.logprobs, TopLogprobs: r.topLogprobs, PromptLogprobs: r.promptLogprobs || r.echo && r.logprobs,
 		SkipSpecialTokens: r.skipSpecial, Priority: r.priority,
 		CacheSalt: saltOf(r.opt.Salt, r.cacheSalt, r.extraKey),

@@ -13,17 +13,17 @@
 //	            max_tokens max_completion_tokens min_tokens stop stop_token_ids
 //	            no_stop_trim include_stop_str_in_output ignore_eos n stream
 //	            stream_options logprobs top_logprobs echo skip_special_tokens priority
-//	            cache_salt extra_key tools tool_choice (none, auto; required and a named
-//	            function are a 501) chat_template_kwargs chat_template (when trusted)
+//	            cache_salt extra_key tools tool_choice chat_template_kwargs chat_template (when trusted)
 //	            continue_final_message add_generation_prompt reasoning_effort reasoning
-//	            separate_reasoning stream_reasoning parallel_tool_calls response_format
-//	            (text)
+//	            separate_reasoning stream_reasoning parallel_tool_calls; one of
+//	            response_format regex ebnf json_schema structural_tag grammar
+//	            structured_outputs guided_json guided_regex guided_choice guided_grammar
 //	accepted    user best_of metadata store service_tier
 //	            safety_identifier prompt_cache_key prompt_cache_retention
 //	            prompt_cache_options prediction custom_labels
 //	            spaces_between_special_tokens: they describe the caller or hint at speed
-//	refused     fields that OpenAI, SGLang or vLLM define and godwit does not do (regex,
-//	            ebnf, json_schema, lora_path, suffix, …): a value that asks for something
+//	refused     fields that OpenAI, SGLang or vLLM define and godwit does not do (suffix,
+//	            logits_processors, …): a value that asks for something
 //	            is a 400 "not supported" that names the field; a value that asks for
 //	            nothing (null, false, an empty string) passes
 //	unknown     everything else is a 400 that names the field, as OpenAI answers. A

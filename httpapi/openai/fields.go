@@ -58,6 +58,8 @@ type request struct {
 	addGenerationTrue bool
 
 	separateReasoning, streamReasoning, forceContent, parallelCalls bool
+
+	constraint *engine.Constraint
 }
 
 type prompt struct {
@@ -146,7 +148,20 @@ var fields = map[string]field{
 	"separate_reasoning":     {inChat, readBool(func(r *request) *bool { return &r.separateReasoning })},
 	"stream_reasoning":       {inChat, readBool(func(r *request) *bool { return &r.streamReasoning })},
 	"include_reasoning":      {inChat, neutral("showing reasoning can not be switched off", "true")},
-	"response_format":        {inBoth, readResponseFormat},
+
+	// One constraint of the answer, as OpenAI, SGLang, vLLM and llama.cpp write it.
+	"response_format":         {inBoth, readResponseFormat},
+	"regex":                   {inBoth, readConstraint(engine.ConstrainRegex)},
+	"ebnf":                    {inBoth, readConstraint(engine.ConstrainGrammar)},
+	"json_schema":             {inBoth, readConstraint(engine.ConstrainSchema)},
+	"structural_tag":          {inBoth, readStructuralTag},
+	"grammar":                 {inBoth, readConstraint(engine.ConstrainGrammar)},
+	"structured_outputs":      {inBoth, readStructured},
+	"guided_json":             {inBoth, readConstraint(engine.ConstrainSchema)},
+	"guided_regex":            {inBoth, readConstraint(engine.ConstrainRegex)},
+	"guided_choice":           {inBoth, readChoices},
+	"guided_grammar":          {inBoth, readConstraint(engine.ConstrainGrammar)},
+	"guided_decoding_backend": {inBoth, checkString}, // there is one; every constraint is enforced exactly
 
 	// Accepted; they change nothing in the answer's text.
 	"user":                   {inBoth, checkString},
@@ -170,9 +185,6 @@ var fields = map[string]field{
 	"web_search_options":           {inChat, neutral("godwit does not search")},
 	"verbosity":                    {inChat, neutral("", `"medium"`)},
 	"suffix":                       {inCompletion, neutral("the model continues a text, it fills no gap; put what matters into prompt", `""`)},
-	"regex":                        {inBoth, neutral("", `""`)},
-	"ebnf":                         {inBoth, neutral("", `""`)},
-	"json_schema":                  {inCompletion, neutral("", `""`)},
 	"session_params":               {inBoth, neutral("", "{}")},
 	"session_id":                   {inBoth, neutral("")},
 	"custom_params":                {inBoth, neutral("", "{}")},
@@ -189,15 +201,7 @@ var fields = map[string]field{
 	"data_parallel_rank":           {inBoth, neutral("")},
 	"prompt_embeds":                {inBoth, neutral("serialised tensors are never read from a request")},
 	"documents":                    {inBoth, neutral("", "[]")},
-	"structured_outputs":           {inBoth, neutral("", "{}")},
-	"guided_json":                  {inBoth, neutral("")},
-	"guided_regex":                 {inBoth, neutral("")},
-	"guided_choice":                {inBoth, neutral("", "[]")},
-	"guided_grammar":               {inBoth, neutral("")},
-	"guided_decoding_backend":      {inBoth, neutral("")},
-	"guided_whitespace_pattern":    {inBoth, neutral("")},
-	"structural_tag":               {inBoth, neutral("")},
-	"grammar":                      {inBoth, neutral("", `""`)},
+	"guided_whitespace_pattern":    {inBoth, neutral("white space is free, or left out with structured_outputs.disable_any_whitespace")},
 	"allowed_token_ids":            {inBoth, neutral("")},
 	"bad_words":                    {inBoth, neutral("", "[]")},
 	"logprob_token_ids":            {inBoth, neutral("", "[]")},
@@ -546,27 +550,6 @@ func readInputIDs(r *request, name string, v jsontext.Value) (err error) {
 		err = invalid(name, "%s cannot be empty", name)
 	}
 	return err
-}
-
-func readResponseFormat(r *request, name string, v jsontext.Value) error {
-	kind := ""
-	err := object(v, name, func(key string, e jsontext.Value) (err error) {
-		if key == "type" {
-			kind, err = stringOf(e, name+".type")
-		}
-		return err
-	})
-	switch {
-	case err != nil:
-		return err
-	case kind == "text":
-		return nil
-	case kind == "":
-		return newError(CodeMissing, name+".type", "response_format.type is missing")
-	case kind == "json_object" || kind == "json_schema" || kind == "structural_tag":
-		return unsupported(name, "response_format of type "+kind, "")
-	}
-	return invalid(name+".type", "response_format.type must be text, json_object, json_schema or structural_tag")
 }
 
 func elem(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }

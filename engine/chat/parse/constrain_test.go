@@ -1,0 +1,241 @@
+package parse
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/godwit-ai/godwit/engine"
+	"github.com/godwit-ai/godwit/engine/grammar"
+)
+
+// formOf translates a constraint as an engine does.
+func formOf(c *engine.Constraint) *grammar.Form {
+	f := &grammar.Form{Kind: grammar.Kind(c.Kind), Text: c.Text, Choices: c.Choices, Min: c.Min, Max: c.Max, Triggers: c.Triggers,
+		AtLeastOne: c.AtLeastOne, StopAfter: c.StopAfter, Compact: c.Compact}
+	for _, p := range c.Parts {
+		f.Parts = append(f.Parts, formOf(p))
+	}
+	return f
+}
+
+// vocabulary has a token per byte, an end token, and the marker as a special token.
+func vocabulary(special ...string) *grammar.Vocabulary {
+	tokens := make([][]byte, 257)
+	for i := range 256 {
+		tokens[i] = []byte{byte(i)}
+	}
+	for _, s := range special {
+		tokens = append(tokens, append([]byte{0xFF}, s...))
+	}
+	return grammar.NewVocabulary(tokens, []int32{256})
+}
+
+// draw writes a random text of a grammar, ASCII only, or gives up.
+func draw(t *testing.T, v *grammar.Vocabulary, gr *grammar.Grammar, rng *rand.Rand, special []string) (string, bool) {
+	m := gr.NewMatcher()
+	mask := make([]uint64, v.Words())
+	var b strings.Builder
+	nudge := func() map[int32]int { // what goes on with a marker
+		next := map[int32]int{}
+		for _, marker := range []string{thinkEnd, "<|end|>", "◁/think▷", "[/THINK]", "<|inner_suffix|>", "<channel|>", "<｜tool▁calls▁end｜>", "<|tool_calls_section_end|>"} {
+			for k := len(marker) - 1; k >= 0; k-- {
+				if strings.HasSuffix(b.String(), marker[:k]) {
+					next[int32(marker[k])] = 30 << (2 * k)
+					break
+				}
+			}
+		}
+		return next
+	}
+	for range 600 {
+		if err := m.Mask(mask); err != nil {
+			t.Fatal(err)
+		}
+		var ids []int32
+		var sums []int
+		sum := 0
+		marker := nudge()
+		for id := range int32(v.Size()) {
+			if mask[id>>6]>>(id&63)&1 == 0 {
+				continue
+			}
+			weight := 100
+			switch {
+			case marker[id] > 0:
+				weight = 100 * marker[id]
+			case id >= 0x7F && id < 256 || id < ' ' && id != '\n':
+				weight = 1
+			case strings.ContainsRune(`"}]<`, id) || id >= 256: // come to an end
+				weight = 1200
+			}
+			sum += weight
+			ids, sums = append(ids, id), append(sums, sum)
+		}
+		if sum == 0 {
+			return "", false
+		}
+		at, _ := slices.BinarySearch(sums, 1+rng.IntN(sum))
+		id := ids[at]
+		if err := m.Accept(id); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case id == 256:
+			return b.String(), true
+		case id > 256:
+			b.WriteString(special[id-257])
+		default:
+			b.WriteByte(byte(id))
+		}
+	}
+	return b.String(), false
+}
+
+func TestForcedCallsAreReadBackInEveryFormat(t *testing.T) {
+	tools := []engine.Tool{
+		{Name: "get_weather", JSON: []byte(`{"function":{"name":"get_weather","parameters":{"type":"object","additionalProperties":false,"required":["city"],
+			"properties":{"city":{"type":"string","maxLength":3},"days":{"type":"integer","minimum":0,"maximum":9}}}}}`)},
+		{Name: "stop", JSON: []byte(`{"function":{"name":"stop"}}`)},
+	}
+	for _, name := range ToolCallParsers() {
+		if name == Auto {
+			name = ""
+		}
+		for _, special := range [][]string{nil, {"<｜tool▁calls▁begin｜>", "<｜tool▁sep｜>", "<|python_tag|>", "[TOOL_CALLS]", "<|channel|>", "<|message|>", "<|constrain|>", "</think>", "<|start|>", "<|end|>"}} {
+			for _, one := range []bool{false, true} {
+				p := &Plan{ToolCalls: name, Tools: tools, OneCall: one}
+				if one {
+					p.Reasoning = "deepseek-r1"
+				}
+				if name == "gpt-oss" {
+					p.Reasoning = name
+				}
+				forcedCalls(t, p, special)
+			}
+		}
+	}
+}
+
+func forcedCalls(t *testing.T, p *Plan, special []string) {
+	t.Helper()
+	c := p.ForceCalls()
+	v := vocabulary(special...)
+	gr, err := grammar.Compile(v, formOf(c), grammar.Options{})
+	if err != nil {
+		t.Errorf("%s: %v", p.ToolCalls, err)
+		return
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	read, last := 0, ""
+	for range 4 {
+		text, ok := draw(t, v, gr, rng, special)
+		last = text
+		if !ok {
+			continue
+		}
+		ev := whole(*p, text)
+		calls := arguments2(ev)
+		if len(calls) == 0 || p.OneCall && len(calls) != 1 || strings.Trim(ev.Text, blanks) != "" {
+			t.Errorf("%s: %q gave %d calls and the content %q", p.ToolCalls, text, len(calls), ev.Text)
+			continue
+		}
+		for _, call := range calls {
+			read++
+			checkArguments(t, p.ToolCalls, text, call)
+		}
+	}
+	if read == 0 {
+		t.Errorf("%s %v: no text came to its end, but %q", p.ToolCalls, special, last)
+	}
+}
+
+func arguments2(ev engine.Event) (calls []engine.ToolCall) {
+	for _, d := range ev.ToolCalls {
+		if d.Name != "" {
+			calls = append(calls, engine.ToolCall{Name: d.Name})
+			continue
+		}
+		calls[d.Index].Arguments += d.Arguments
+	}
+	return calls
+}
+
+func checkArguments(t *testing.T, format, text string, call engine.ToolCall) {
+	t.Helper()
+	var args map[string]any
+	if err := json.Unmarshal([]byte(call.Arguments), &args); err != nil {
+		t.Errorf("%s: %q: arguments %q: %v", format, text, call.Arguments, err)
+		return
+	}
+	city, ok := args["city"].(string)
+	if call.Name == "get_weather" && (!ok || len([]rune(city)) > 3) || call.Name == "stop" && len(args) > 0 || call.Name != "stop" && call.Name != "get_weather" {
+		t.Errorf("%s: %q: call of %s with %s", format, text, call.Name, call.Arguments)
+	}
+}
+
+func TestStrictCallsKeepToTheirParametersInFreeText(t *testing.T) {
+	tools := []engine.Tool{{Name: "f", JSON: []byte(`{"function":{"name":"f","strict":true,"parameters":{"enum":[{"x":1}]}}}`)}, {Name: "g", JSON: []byte(`{"function":{"name":"g"}}`)}}
+	for _, c := range []struct{ format, yes, no string }{
+		{"qwen25", "free text\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"x\":1}}\n</tool_call>more", "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"x\":2}}\n</tool_call>"},
+		{"llama3", `{"name": "f", "parameters": {"x": 1}}`, `{"name": "f", "parameters": {"x": 2}}`},
+		{"mistral", `hi [TOOL_CALLS][{"name": "f", "arguments": {"x": 1}}, {"name": "g", "arguments": {"y": 2}}]`, `[TOOL_CALLS][{"name": "f", "arguments": {}}]`},
+		{"kimi_k2", `<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{"x":1}<|tool_call_end|><|tool_calls_section_end|>`,
+			`<|tool_calls_section_begin|><|tool_call_begin|>functions.h:0<|tool_call_argument_begin|>{"x":1}<|tool_call_end|><|tool_calls_section_end|>`},
+	} {
+		p := &Plan{ToolCalls: c.format, Tools: tools}
+		k, ok := p.StrictCalls()
+		if !ok || k == nil {
+			t.Errorf("%s: no constraint", c.format)
+			continue
+		}
+		gr, err := grammar.Compile(vocabulary(), formOf(k), grammar.Options{})
+		if err != nil {
+			t.Errorf("%s: %v", c.format, err)
+			continue
+		}
+		for text, want := range map[string]bool{c.yes: true, c.no: false, "only text": true, "": true} {
+			m := gr.NewMatcher()
+			if got := m.AcceptBytes([]byte(text)) == nil && m.Done(); got != want {
+				t.Errorf("%s: %q accepted: %v", c.format, text, got)
+			}
+		}
+	}
+	if _, ok := (&Plan{ToolCalls: "pythonic", Tools: tools}).StrictCalls(); ok {
+		t.Error("strict calls as Python cannot be constrained")
+	}
+}
+
+func TestConstraintsBeginBehindTheThinking(t *testing.T) {
+	answer := &engine.Constraint{Kind: engine.ConstrainRegex, Text: "[0-9]{3}"}
+	three := regexp.MustCompile("^[0-9]{3}$")
+	for _, f := range families {
+		for _, args := range []map[string]any{nil, {f.variable: true}, {f.variable: false}} {
+			p := &Plan{Reasoning: f.name, Args: args}
+			v := vocabulary()
+			gr, err := grammar.Compile(v, formOf(p.Constrain(answer)), grammar.Options{})
+			if err != nil {
+				t.Errorf("%s: %v", f.name, err)
+				continue
+			}
+			rng := rand.New(rand.NewPCG(3, 4))
+			for range 10 {
+				if text, ok := draw(t, v, gr, rng, nil); ok {
+					got := whole(*p, text).Text
+					if f.prepend != "" {
+						got = strings.Trim(got[strings.Index(got, f.prepend+"")+len(f.prepend):], blanks)
+						if at := strings.Index(got, thinkEnd); at >= 0 {
+							got = strings.Trim(got[at+len(thinkEnd):], blanks)
+						}
+					}
+					if !three.MatchString(got) {
+						t.Errorf("%s %v: %q left the content %q", f.name, args, text, got)
+					}
+				}
+			}
+		}
+	}
+}
