@@ -47,6 +47,9 @@ type Limits struct {
 // Options say how a language is read.
 type Options struct {
 	Compact bool // JSON without white space between its tokens
+	// Tidy allows white space only as people lay JSON out: a blank, or one or two line
+	// breaks and what indents the next line. A model can then not lose itself in it.
+	Tidy bool
 	// DotZero lets an integer be written with a fraction of zeros (1.0), which is the
 	// same number to JSON Schema but not to every reader.
 	DotZero bool

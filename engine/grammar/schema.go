@@ -41,6 +41,9 @@ type schemaCompiler struct {
 	any     int // rule of any value, -1 until needed
 }
 
+// maxIndent bounds the blanks and tabs before a line with Options.Tidy.
+const maxIndent = 40
+
 // enforced are the keywords that constrain and are compiled.
 var enforced = strings.Fields(`$ref $dynamicRef type enum const allOf anyOf oneOf properties required additionalProperties patternProperties
 	propertyNames minProperties maxProperties items prefixItems additionalItems minItems maxItems pattern format minLength
@@ -68,7 +71,11 @@ func (g *builder) schema(schema []byte, o Options) (expr, error) {
 	}
 	c := &schemaCompiler{g: g, o: o, sites: map[*value]*site{}, anchors: map[string]*site{}, byKey: map[string]int{},
 		inline: map[int]expr{}, any: -1, space: empty}
-	if !o.Compact {
+	switch {
+	case o.Compact:
+	case o.Tidy:
+		c.space = g.or(empty, g.byte(' '), g.seq(g.repeat(g.seq(g.optional(g.byte('\r')), g.byte('\n')), 1, 2), g.repeat(g.bytes(byteSet{}.with(" \t")), 0, maxIndent)))
+	default:
 		c.space = g.star(g.bytes(byteSet{}.with(" \t\n\r")))
 	}
 	c.index(doc, "", &url.URL{})

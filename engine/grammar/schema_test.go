@@ -103,3 +103,18 @@ func TestSchemaCasesAreEnforcedExactlyOrRefused(t *testing.T) {
 	}
 	t.Logf("%d of %d groups compiled", groups-refusals, groups)
 }
+
+func TestTidyWhiteSpaceIsBounded(t *testing.T) {
+	gr, err := CompileSchema(byteVocabulary(), []byte(`{"type":"object","required":["a"],"properties":{"a":{"type":"array"}}}`), Options{Tidy: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]bool{
+		`{"a":[]}`: true, "{\n  \"a\": [\n\n    1,\n    2\n  ]\n}": true, "{\r\n\t\"a\" : [ ]}": true, `{ "a": [1, 2] }`: true,
+		`{  "a":[]}`: false, "{\n\n\n\"a\":[]}": false, "{\n" + strings.Repeat(" ", 41) + `"a":[]}`: false,
+	} {
+		if accepts(gr, text) != want {
+			t.Errorf("%q: accepted is %v", text, !want)
+		}
+	}
+}

@@ -108,7 +108,7 @@ func (c *constraints) compile(g *compiled, key [sha256.Size]byte, k *engine.Cons
 	defer func() { <-c.turns }()
 	err := safely(func() (err error) {
 		v := c.vocabulary()
-		if g.gr, err = grammar.Compile(v, formOf(k), grammar.Options{DotZero: false, Limits: c.limits}); err != nil {
+		if g.gr, err = grammar.Compile(v, formOf(k), grammar.Options{Tidy: true, Limits: c.limits}); err != nil {
 			return err
 		}
 		return g.gr.NewMatcher().Mask(make([]uint64, v.Words())) // the first mask is part of the cost
