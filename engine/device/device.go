@@ -51,6 +51,11 @@ type Options struct {
 	MaxOutputs int // most output rows of one step
 	Threads    int // CPU: worker threads, 0 chooses
 
+	// CacheShare above 0 makes Pages the most: the cache takes at most this part of the
+	// memory that weights and work space leave free. A device that follows it has Execs
+	// that are Paged.
+	CacheShare float64
+
 	Progress func(done, total int64) // bytes of weights loaded; may be nil
 
 	// Recorded is told of step sizes that Compile, or an Exec that implements Recorder,
@@ -72,6 +77,9 @@ type Exec interface {
 	Bytes() int64 // device memory held
 	Close() error // waits for a pending step and frees everything
 }
+
+// Paged is implemented by an Exec that chose the number of its pages.
+type Paged interface{ Pages() int }
 
 // Feeder is implemented by an Exec that may be able to start a step before it has given
 // the tokens of the one before.

@@ -67,6 +67,7 @@ func (e *Engine) open(ctx context.Context) error {
 	if err := e.keepWeights(); err != nil {
 		return err
 	}
+	e.adopt(&do, &so)
 	e.describe(path)
 	e.loop = newLoop(e.exec, so, do.Pages, do.PageTokens, e.o.MaxQueuedRequests, e.log)
 	go e.loop.run() // Close waits for it
@@ -220,16 +221,19 @@ func (e *Engine) size() (do device.Options, so sched.Options, err error) {
 	}
 	do.PageTokens = or(o.PageTokens, defaultPage)
 	tokens := o.MaxTotalTokens
-	if tokens == 0 {
+	switch {
+	case tokens > 0:
+	case e.onGPU():
+		tokens, do.CacheShare = max(e.context, defaultTokensGPU), 0.5
+	default:
 		tokens = e.autoTokens()
 	}
 	do.Pages = tokens / do.PageTokens
 	if do.Pages == 0 {
 		return do, so, fmt.Errorf("a cache of %d tokens holds no page of %d tokens", tokens, do.PageTokens)
 	}
-	if fits := do.Pages * do.PageTokens; fits < e.context {
-		e.log.Warn("the cache is smaller than the model's context", "context", e.context, "cache_tokens", fits)
-		e.context = fits
+	if do.CacheShare == 0 {
+		e.limitContext(do.Pages * do.PageTokens)
 	}
 	running, chunk := defaultRunning, defaultChunk
 	if e.onGPU() {
@@ -259,6 +263,26 @@ func (e *Engine) size() (do device.Options, so sched.Options, err error) {
 	return do, so, nil
 }
 
+// adopt follows an Exec that chose the size of its cache.
+func (e *Engine) adopt(do *device.Options, so *sched.Options) {
+	p, ok := e.exec.(device.Paged)
+	if !ok {
+		return
+	}
+	do.Pages = p.Pages()
+	e.limitContext(do.Pages * do.PageTokens)
+	so.MaxRunning = min(so.MaxRunning, do.Pages)
+	so.PrefillRows = min(so.PrefillRows, e.context)
+}
+
+// limitContext keeps texts as short as the cache.
+func (e *Engine) limitContext(tokens int) {
+	if tokens < e.context {
+		e.log.Warn("the cache is smaller than the model's context", "context", e.context, "cache_tokens", tokens)
+		e.context = tokens
+	}
+}
+
 func or(v, def int) int {
 	if v > 0 {
 		return v
@@ -266,15 +290,15 @@ func or(v, def int) int {
 	return def
 }
 
-// autoTokens is the size of the cache when nobody chose one.
+// autoTokens is the size of the cache when nobody chose one and the device does not
+// either: what half of the memory beside the weights holds.
 func (e *Engine) autoTokens() int {
 	tokens := max(e.context, defaultTokens)
-	if e.onGPU() {
-		tokens = max(e.context, defaultTokensGPU)
-	}
 	perToken := uint64(4 * e.program.KVFloats())
 	if _, free := e.dev.MemoryBytes(); free > 0 && perToken > 0 {
-		tokens = int(min(uint64(tokens), free/2/perToken))
+		// The files may be in memory that counts as free.
+		left := max(free-min(free, uint64(e.ckpt.Bytes())), free/8)
+		tokens = int(min(uint64(tokens), left/2/perToken))
 	}
 	return tokens
 }

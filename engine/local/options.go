@@ -37,6 +37,10 @@ type Options struct {
 	// ContextLength lowers the model's context; 0 keeps it.
 	ContextLength int
 
+	// AutoTruncate cuts the end of prompts that are too long, and the number of new
+	// tokens, where otherwise the request is refused.
+	AutoTruncate bool
+
 	// MaxRunningRequests is the most sequences in one step (a request with n choices
 	// has n). 0: 64, on a GPU 256, fewer if the cache is small.
 	MaxRunningRequests int
@@ -45,8 +49,8 @@ type Options struct {
 	// Generate answers ErrOverloaded; 0: no limit.
 	MaxQueuedRequests int
 
-	// MaxTotalTokens is the size of the KV cache. 0: what half of the free memory
-	// holds, but not more than 16384 (on a GPU 262144) or one context, whichever is
+	// MaxTotalTokens is the size of the KV cache. 0: what half of the memory that the
+	// weights leave free holds, but not more than 16384 (on a GPU 262144) or one context, whichever is
 	// larger.
 	MaxTotalTokens int
 

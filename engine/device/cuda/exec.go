@@ -154,11 +154,7 @@ func (e *exec) compile(ctx context.Context, w device.Weights, keepBF16 bool) err
 	if err := e.openSlots(); err != nil {
 		return err
 	}
-	e.plane = int64(e.o.Pages) * int64(e.o.PageTokens) * int64(e.p.KVHeads*e.p.HeadDim) * int64(typeBytes(e.compute))
-	if err := e.fits(l); err != nil {
-		return err
-	}
-	for _, f := range []func(*loader) error{e.allocate, e.build, e.allocateStep} {
+	for _, f := range []func(*loader) error{e.allocateValues, e.allocateScratch, e.allocateStep, e.allocateCache, e.build} {
 		if err := f(l); err != nil {
 			return err
 		}
@@ -166,30 +162,40 @@ func (e *exec) compile(ctx context.Context, w device.Weights, keepBF16 bool) err
 	return l.finish()
 }
 
-// fits compares weights and cache with the free memory before anything is allocated.
-func (e *exec) fits(l *loader) error {
-	free, _, err := e.dev.ctx.Memory()
+// Pages is the number of pages of the cache.
+func (e *exec) Pages() int { return e.o.Pages }
+
+// allocateCache takes room for keys and values, the last thing before the weights, so
+// that it is known what is left for it.
+func (e *exec) allocateCache(l *loader) error {
+	now, _, err := e.dev.ctx.Memory()
 	if err != nil {
 		return err
 	}
-	weights, cache := l.deviceBytes(), float64(e.plane)*2*float64(e.p.Layers)
-	if need := float64(weights) + cache; need > float64(free) {
-		return fmt.Errorf("%.0f bytes of GPU memory are needed (weights %d, cache of %d pages %.0f) and %d are free", need, weights, e.o.Pages, cache, free)
+	page := 2 * int64(e.p.Layers) * int64(e.o.PageTokens) * int64(e.p.KVHeads*e.p.HeadDim) * int64(typeBytes(e.compute))
+	const coming = stagingBytes + 32<<20 // the loader's buffer, tables of rotations, graphs
+	weights, free := l.deviceBytes(), int64(now)
+	if left := free - weights - coming; e.o.CacheShare > 0 && left > 0 {
+		e.o.Pages = int(min(int64(e.o.Pages), int64(float64(left)*min(1, e.o.CacheShare))/page))
 	}
-	return nil
-}
-
-// allocate gives values and cache their memory. Values of one size share it when
-// their lives do not overlap; a life is counted in nodes.
-func (e *exec) allocate(*loader) error {
-	var err error
-	if e.cache, err = e.alloc(e.plane * 2 * int64(e.p.Layers)); err != nil {
+	cache, work := float64(page)*float64(e.o.Pages), e.held+coming
+	if need := float64(weights+work) + cache; need > float64(free+e.held) || e.o.Pages == 0 {
+		return fmt.Errorf("%.0f bytes of GPU memory are needed (weights %d, cache of %d pages %.0f, work space %d) and %d are free",
+			need, weights, e.o.Pages, cache, work, free+e.held)
+	}
+	bytes := page * int64(e.o.Pages)
+	e.plane = bytes / (2 * int64(e.p.Layers))
+	if e.cache, err = e.alloc(bytes); err != nil {
 		return err
 	}
 	// Old memory may hold NaN, which a masked key would carry on.
-	if err := e.stream.Fill(e.cache, 0, e.plane*2*int64(e.p.Layers)); err != nil {
-		return err
-	}
+	return e.stream.Fill(e.cache, 0, bytes)
+}
+
+// allocateValues gives values their memory. Values of one size share it when their
+// lives do not overlap; a life is counted in nodes.
+func (e *exec) allocateValues(*loader) error {
+	var err error
 	e.views = make([]view, len(e.p.Values))
 	sets := e.valueSets()
 	type slot struct {
@@ -280,9 +286,6 @@ func (e *exec) valueSets() []valueSet {
 
 // build makes the runners and uploads what they need.
 func (e *exec) build(l *loader) error {
-	if err := e.allocateScratch(); err != nil {
-		return err
-	}
 	for i := range e.plan.nodes {
 		n := &e.plan.nodes[i]
 		var r runner
@@ -305,7 +308,7 @@ func (e *exec) build(l *loader) error {
 
 // allocateScratch makes room for a normalised or converted operand of a product, and
 // for the sums of split products and attention.
-func (e *exec) allocateScratch() error {
+func (e *exec) allocateScratch(*loader) error {
 	width := 0
 	for _, n := range e.plan.nodes {
 		if n.product != nil {

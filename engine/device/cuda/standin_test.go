@@ -26,7 +26,8 @@ type standIn struct {
 	names     map[uintptr]string // of functions
 	globals   map[uintptr]uint32
 	hosts     map[uintptr][]byte
-	live      map[uintptr]bool // device memory
+	live      map[uintptr]int // device memory
+	total     int             // bytes of it
 	queue     []func()
 	events    map[uintptr]int // place in the queue
 	capturing bool
@@ -40,7 +41,7 @@ type standIn struct {
 
 func standInDevice(t testing.TB, o Options) (*Device, *standIn) {
 	t.Helper()
-	s := &standIn{next: 1 << 40, names: map[uintptr]string{}, globals: map[uintptr]uint32{}, hosts: map[uintptr][]byte{}, live: map[uintptr]bool{}, events: map[uintptr]int{}}
+	s := &standIn{next: 1 << 40, names: map[uintptr]string{}, globals: map[uintptr]uint32{}, hosts: map[uintptr][]byte{}, live: map[uintptr]int{}, total: 80 << 30, events: map[uintptr]int{}}
 	lib, err := driver.StandIn(s.answer)
 	if err != nil {
 		t.Fatal(err)
@@ -54,6 +55,15 @@ func standInDevice(t testing.TB, o Options) (*Device, *standIn) {
 
 func (s *standIn) compile(t testing.TB, d *Device, o device.Options) *exec {
 	t.Helper()
+	e, err := s.tryCompile(t, d, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func (s *standIn) tryCompile(t testing.TB, d *Device, o device.Options) (*exec, error) {
+	t.Helper()
 	p, w, err := modeltest.RandomModel("qwen2", modeltest.Size{Hidden: 128, Intermediate: 64, Layers: 2, Heads: 2, KVHeads: 1, HeadDim: 64, Vocab: 1000}, 5)
 	if err == nil {
 		w, err = w.Stored(quant.BF16, 9)
@@ -63,11 +73,11 @@ func (s *standIn) compile(t testing.TB, d *Device, o device.Options) *exec {
 	}
 	x, err := d.Compile(t.Context(), p, w, o)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	s.e, s.vocab = x.(*exec), int32(p.Vocab)
 	s.drawn = make([]int32, 2*o.MaxOutputs)
-	return s.e
+	return s.e, nil
 }
 
 // at is memory that a call's argument points to.
@@ -79,6 +89,15 @@ func text(p uintptr) string {
 		b = append(b, *at[byte](p))
 	}
 	return string(b)
+}
+
+// free is the device memory that is left.
+func (s *standIn) free() int {
+	n := s.total
+	for _, bytes := range s.live {
+		n -= bytes
+	}
+	return n
 }
 
 func (s *standIn) handle() uintptr { s.next += 1 << 34; return s.next }
@@ -94,14 +113,17 @@ func (s *standIn) answer(call string, a []uintptr) int {
 	case "cuDeviceTotalMem_v2":
 		*at[uint64](a[0]) = 80 << 30
 	case "cuMemGetInfo_v2":
-		*at[uint64](a[0]), *at[uint64](a[1]) = 79<<30, 80<<30
+		*at[uint64](a[0]), *at[uint64](a[1]) = uint64(s.free()), uint64(s.total)
 	case "cuDeviceGetAttribute":
 		*at[int32](a[0]) = map[uintptr]int32{75: 9, 16: 132, 38: 50 << 20, 97: 227 << 10}[a[1]]
 	case "cuMemAlloc_v2":
+		if int(a[1]) > s.free() {
+			return driver.OutOfMemory
+		}
 		h := s.handle()
-		s.live[h], *at[uintptr](a[0]) = true, h
+		s.live[h], *at[uintptr](a[0]) = int(a[1]), h
 	case "cuMemFree_v2":
-		if !s.live[a[0]] {
+		if s.live[a[0]] == 0 {
 			return 1
 		}
 		s.run(len(s.queue)) // freeing waits
@@ -379,6 +401,36 @@ func TestRecordCapturesTheUsualFormsOnce(t *testing.T) {
 	}
 	if s.recorded != len(told) || s.graphs != 3 {
 		t.Errorf("%d graphs ran, %d more were recorded", s.graphs, s.recorded-len(told))
+	}
+}
+
+func TestTheCacheTakesItsShareOfWhatTheWeightsLeave(t *testing.T) {
+	d, s := standInDevice(t, Options{})
+	s.total = 1 << 30
+	o := device.Options{Pages: 1 << 20, PageTokens: 16, MaxRows: 64, MaxSeqs: 8, MaxOutputs: 8, CacheShare: 0.5}
+	first := s.compile(t, d, o)
+	if n := first.Pages(); n == 0 || n == o.Pages || s.free() < 400<<20 || s.free() > 600<<20 {
+		t.Errorf("%d pages, %d bytes free of %d", n, s.free(), s.total)
+	}
+	kept := s.free()
+	second := s.compile(t, d, o)
+	if n := second.Pages(); n == 0 || n > first.Pages()*3/5 {
+		t.Errorf("the second model has %d pages beside the %d of the first", n, first.Pages())
+	}
+	if err := second.Close(); err != nil || s.free() != kept {
+		t.Errorf("%v, %d bytes free, before %d", err, s.free(), kept)
+	}
+	o.CacheShare = 0
+	_, err := s.tryCompile(t, d, o)
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("and %d are free", kept)) || !strings.Contains(err.Error(), "bytes of GPU memory are needed") {
+		t.Errorf("a second model without room: %v", err)
+	}
+	if s.free() != kept {
+		t.Errorf("the model that failed left %d bytes, before there were %d", s.free(), kept)
+	}
+	s.total = 1 << 20
+	if _, err := s.tryCompile(t, d, o); err == nil || !strings.Contains(err.Error(), "are free") {
+		t.Errorf("a GPU without room for the work space: %v", err)
 	}
 }
 
