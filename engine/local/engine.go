@@ -78,6 +78,9 @@ func (e *Engine) Generate(ctx context.Context, req *engine.Request) (*engine.Str
 	if err != nil {
 		return nil, err
 	}
+	if e.o.AutoTruncate {
+		ids, req = e.truncate(ids, req)
+	}
 	limit, err := req.CheckLength(len(ids), e.context)
 	if err != nil {
 		return nil, err

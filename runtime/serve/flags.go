@@ -44,6 +44,7 @@ type EngineFlags struct {
 	DisableRadixCache bool
 	Threads           int
 	RandomSeed        uint64
+	AutoTruncate      bool
 }
 
 // HTTPFlags are the flags of the HTTP door.
@@ -115,6 +116,7 @@ func (e *EngineFlags) Register(fs *pflag.FlagSet) {
 	fs.IntVar(&e.PageSize, "page-size", e.PageSize, "tokens per cache page (default: automatic)")
 	fs.IntVar(&e.ChunkedPrefill, "chunked-prefill-size", e.ChunkedPrefill, "prompt tokens per step and sequence (default: automatic)")
 	fs.IntVar(&e.MaxPrefillTokens, "max-prefill-tokens", e.MaxPrefillTokens, "prompt tokens per step over all sequences (default: automatic)")
+	fs.BoolVar(&e.AutoTruncate, "allow-auto-truncate", e.AutoTruncate, "cut the end of over-long prompts and answers instead of refusing them")
 	fs.BoolVar(&e.DisableRadixCache, "disable-radix-cache", e.DisableRadixCache, "do not reuse common prefixes")
 	fs.IntVar(&e.Threads, "threads", e.Threads, "CPU threads (default: all cores)")
 	fs.Uint64Var(&e.RandomSeed, "random-seed", e.RandomSeed, "seed of requests that bring none (default: random)")
@@ -378,7 +380,8 @@ func (e *EngineFlags) Options(log *slog.Logger) local.Options {
 		Device: e.Device, ContextLength: e.ContextLength, MaxRunningRequests: e.MaxRunning, MaxQueuedRequests: e.MaxQueued,
 		MaxTotalTokens: e.MaxTotalTokens, PageTokens: e.PageSize, ChunkedPrefillSize: e.ChunkedPrefill,
 		MaxPrefillTokens: e.MaxPrefillTokens, DisableRadixCache: e.DisableRadixCache, Threads: e.Threads,
-		RandomSeed: e.RandomSeed, DType: e.DType, Logger: log,
+		AutoTruncate: e.AutoTruncate,
+		RandomSeed:   e.RandomSeed, DType: e.DType, Logger: log,
 	}
 	for name := range strings.SplitSeq(e.ServedName, ",") {
 		if name = strings.TrimSpace(name); name != "" {
