@@ -41,10 +41,6 @@ type Options struct {
 	// tokens, where otherwise the request is refused.
 	AutoTruncate bool
 
-	// AutoTruncate cuts the end of prompts that are too long, and the number of new
-	// tokens, where otherwise the request is refused.
-	AutoTruncate bool
-
 	// MaxRunningRequests is the most sequences in one step (a request with n choices
 	// has n). 0: 64, on a GPU 256, fewer if the cache is small.
 	MaxRunningRequests int
