@@ -16,6 +16,7 @@ import (
 	"github.com/godwit-ai/godwit/engine/hub"
 	"github.com/godwit-ai/godwit/engine/model"
 	"github.com/godwit-ai/godwit/engine/weights"
+	"github.com/godwit-ai/godwit/runtime/serve"
 )
 
 func pullCommand() *cobra.Command {
@@ -38,7 +39,7 @@ func pullCommand() *cobra.Command {
 func resolve(cmd *cobra.Command, name string) (string, error) {
 	show := cli.LoadProgress(os.Stderr)
 	return hub.Resolve(cmd.Context(), name, hub.Options{AllowDownload: true, Progress: func(p hub.Progress) {
-		show(p.Model+": "+p.Stage, p.Done, p.Total)
+		show(serve.Progress{Stage: p.Model + ": " + p.Stage, Done: p.Done, Total: p.Total, Bytes: true})
 	}})
 }
 

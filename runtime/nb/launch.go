@@ -166,37 +166,30 @@ func shortTime(_ []string, a slog.Attr) slog.Attr {
 }
 
 // progressLine shows loading as one line per stage that rewrites itself.
-func (e *Env) progressLine() func(stage string, done, total int64) {
+func (e *Env) progressLine() func(serve.Progress) {
 	var (
 		mu    sync.Mutex
 		last  string
 		shown time.Time
 		began time.Time
+		full  bool
 	)
-	return func(stage string, done, total int64) {
+	return func(p serve.Progress) {
 		mu.Lock()
 		defer mu.Unlock()
 		now := time.Now()
-		if stage != last {
-			last, began, shown = stage, now, time.Time{}
+		if p.Stage != last {
+			last, began, shown, full = p.Stage, now, time.Time{}, false
 		}
-		full := total > 0 && done >= total
-		if !full && now.Sub(shown) < 200*time.Millisecond {
+		if full || !p.Full() && now.Sub(shown) < 200*time.Millisecond {
 			return
 		}
-		if full && shown.Equal(time.Unix(0, 0)) {
-			return
-		}
-		shown = now
-		percent := 0.0
-		if total > 0 {
-			percent = 100 * float64(done) / float64(total)
-		}
+		shown, full = now, p.Full()
 		end := ""
 		if full {
-			end, shown = fmt.Sprintf(" in %.2f s\n", now.Sub(began).Seconds()), time.Unix(0, 0)
+			end = "\n"
 		}
-		fmt.Fprintf(e.opt.Log, "\r%s: %3.0f%% Completed | %.1f/%.1f MB%s", stage, percent, float64(done)/1e6, float64(total)/1e6, end)
+		fmt.Fprintf(e.opt.Log, "\r\x1b[K%s%s", p.Text(now.Sub(began)), end)
 	}
 }
 

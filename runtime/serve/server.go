@@ -20,8 +20,8 @@ import (
 // Hooks are what a launch reports to and takes from its caller; all may be nil.
 type Hooks struct {
 	Logger   *slog.Logger
-	Notes    []string                              // lines for the log, from ParseArgs
-	Progress func(stage string, done, total int64) // loading; called from one goroutine at a time
+	Notes    []string       // lines for the log, from ParseArgs
+	Progress func(Progress) // loading; called from one goroutine at a time
 }
 
 // Server is a model behind a port. It is made by Start and ended by Close.
@@ -129,23 +129,10 @@ func (s *Server) load(ctx context.Context, h Hooks) error {
 // Open loads a model: a launch without a port.
 func Open(ctx context.Context, e *EngineFlags, h Hooks) (*local.Engine, error) {
 	o := e.Options(h.Logger)
-	o.Progress = progress(h.Progress, e.Model)
+	if h.Progress != nil {
+		o.Progress, o.Recorded = loading(h.Progress, e.Model), recording(h.Progress)
+	}
 	return local.Open(ctx, o)
-}
-
-// progress words the stages of loading for people.
-func progress(f func(stage string, done, total int64), name string) func(string, int64, int64) {
-	if f == nil {
-		return nil
-	}
-	return func(stage string, done, total int64) {
-		switch stage {
-		case "fetch":
-			f("Fetching "+name, done, total)
-		case "weights":
-			f("Loading weights", done, total)
-		}
-	}
 }
 
 func (s *Server) apiOptions() (o httpapi.Options, err error) {

@@ -110,9 +110,9 @@ func TestALaunchAnswersAndEnds(t *testing.T) {
 	c := tiny(t)
 	s, err := Start(c, Hooks{
 		Logger: slog.New(slog.NewTextHandler(&log, nil)), Notes: []string{"--tp has no effect in godwit"},
-		Progress: func(stage string, done, total int64) {
-			if len(stages) == 0 || stages[len(stages)-1] != stage {
-				stages = append(stages, stage)
+		Progress: func(p Progress) {
+			if len(stages) == 0 || stages[len(stages)-1] != p.Stage {
+				stages = append(stages, p.Stage)
 			}
 		},
 	})

@@ -13,7 +13,6 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -208,39 +207,3 @@ func paint(f *os.File, code string) string {
 // Blue and Reset colour answers on a terminal; empty elsewhere.
 func Blue(f *os.File) string  { return paint(f, "\x1b[34m") }
 func Reset(f *os.File) string { return paint(f, "\x1b[0m") }
-
-// LoadProgress shows the stages of loading on a terminal as one line that rewrites
-// itself, elsewhere as one line per finished stage that took over a second.
-func LoadProgress(f *os.File) func(stage string, done, total int64) {
-	var last string
-	var began, shown time.Time
-	finished := false
-	live := IsTerminal(f)
-	return func(stage string, done, total int64) {
-		now := time.Now()
-		if stage != last {
-			last, began, shown, finished = stage, now, time.Time{}, false
-		}
-		full := total > 0 && done >= total
-		switch {
-		case finished, !full && (!live || now.Sub(shown) < 100*time.Millisecond):
-			return
-		case full && !live && now.Sub(began) < time.Second:
-			finished = true
-			return
-		}
-		shown, finished = now, full
-		percent := 0.0
-		if total > 0 {
-			percent = 100 * float64(done) / float64(total)
-		}
-		start, end := "", "\n"
-		if live {
-			start = "\r\x1b[K"
-			if !full {
-				end = ""
-			}
-		}
-		fmt.Fprintf(f, "%s%s: %3.0f%% (%.1f of %.1f MB, %.1f s)%s", start, stage, percent, float64(done)/1e6, float64(total)/1e6, now.Sub(began).Seconds(), end)
-	}
-}

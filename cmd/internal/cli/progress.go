@@ -6,7 +6,45 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/godwit-ai/godwit/runtime/serve"
 )
+
+// LoadProgress shows the stages of loading on a terminal as bars that rewrite
+// themselves, elsewhere as one line per finished stage that took over a second.
+func LoadProgress(f *os.File) func(serve.Progress) {
+	var mu sync.Mutex
+	var last string
+	var began, shown time.Time
+	finished := false
+	live := IsTerminal(f)
+	return func(p serve.Progress) {
+		mu.Lock()
+		defer mu.Unlock()
+		now := time.Now()
+		if p.Stage != last {
+			last, began, shown, finished = p.Stage, now, time.Time{}, false
+		}
+		full := p.Full()
+		switch {
+		case finished, !full && (!live || now.Sub(shown) < 100*time.Millisecond):
+			return
+		case full && !live && now.Sub(began) < time.Second:
+			finished = true
+			return
+		}
+		shown, finished = now, full
+		if !live {
+			fmt.Fprintln(f, p.Text(now.Sub(began)))
+			return
+		}
+		end := ""
+		if full {
+			end = "\n"
+		}
+		fmt.Fprintf(f, "\r\x1b[K%s %s%s", Bar(p.Done, p.Total, 20), p.Text(now.Sub(began)), end)
+	}
+}
 
 // BenchProgress shows on a terminal what a benchmark is doing, as one line that
 // rewrites itself; elsewhere it says nothing. clear takes the line away.
