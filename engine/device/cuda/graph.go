@@ -30,6 +30,7 @@ type graphs struct {
 const (
 	decodeQueries = 16  // most queries of a sequence that decode attention takes
 	graphRows     = 512 // more rows keep the GPU busy for longer than their launches take
+	graphSeqs     = 16  // more sequences do as well, unless each has one row
 	graphsMost    = 256 // recorded forms
 )
 
@@ -140,7 +141,7 @@ func (e *exec) mixedForm(f form) (form, bool) {
 	if f.prefill > 0 {
 		w.prefill = w.rows*e.group/128 + w.seqs
 	}
-	return w, f.outs <= w.outs && f.prefill <= w.prefill
+	return w, f.outs <= w.outs && f.prefill <= w.prefill && f.seqs <= graphSeqs
 }
 
 // worth says whether a form is recorded, or shall be: from its second time on.
