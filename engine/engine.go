@@ -88,6 +88,7 @@ type ModelInfo struct {
 	Path        string // where it was loaded from; also accepted as a name
 	Parent      string // base model of an adapter, else ""
 	LoRA        bool   // adapters can be used with this model
+	Truncates   bool   // what is too long for the context is cut, not refused
 	ContextLen  int    // tokens, prompt and answer together
 	VocabSize   int    // rows of the output head
 	Arch        string // "llama", "qwen2", …

@@ -119,6 +119,9 @@ func (r *request) checkLength(m engine.ModelInfo) error {
 			limit = nativeMaxTokens
 		}
 	}
+	if m.Truncates && m.ContextLen > 0 {
+		limit, r.sampling.MinTokens = min(limit, m.ContextLen), min(r.sampling.MinTokens, m.ContextLen)
+	}
 	if m.ContextLen > 0 && limit > m.ContextLen {
 		return invalid(param, "%s is too large: %d. The model's context length is %d tokens.", param, limit, m.ContextLen)
 	}
