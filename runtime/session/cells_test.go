@@ -256,7 +256,11 @@ func TestCellsPass(t *testing.T) {
 	wg.Wait()
 	sort.Strings(failures)
 	t.Logf("%d pass that do not depend on time, %d fail\n%s", passed, len(failures), strings.Join(failures, "\n"))
-	if only == "" && passed < passFloor {
-		t.Errorf("%d cases pass, want at least %d", passed, passFloor)
+	floor := passFloor
+	if testing.Short() {
+		floor -= len(deepCases)
+	}
+	if only == "" && passed < floor {
+		t.Errorf("%d cases pass, want at least %d", passed, floor)
 	}
 }

@@ -92,7 +92,7 @@ func (l *lowerer) typeText(r reflect.Type) string {
 	if r.Name() != "" && r.PkgPath() == "" {
 		return r.Name()
 	}
-	if r.Name() != "" || r.Kind() == reflect.Struct {
+	if r.Name() != "" || r.Kind() == reflect.Struct || l.s.types.loops[r] != nil {
 		key := "type|" + fmt.Sprint(uintptr(typePointer(r)))
 		return l.once(key, "T", func() reflect.Value { return reflect.Zero(reflect.PointerTo(r)) })
 	}

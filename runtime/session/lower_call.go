@@ -474,7 +474,23 @@ func (f *body) appendCall(e *ast.CallExpr) string {
 	if len(args) == 1 {
 		return args[0]
 	}
+	if f.s.types.loops[f.repr(t)] != nil && !e.Ellipsis.IsValid() {
+		return f.appendValues(t, args)
+	}
 	return "append(" + strings.Join(args, ", ") + ")"
+}
+
+// appendValues is append to a slice that may hold slices of its own type, which the
+// interpreter would take for a list of elements.
+func (f *body) appendValues(t types.Type, args []string) string {
+	in := []reflect.Type{f.repr(t)}
+	for range args[1:] {
+		in = append(in, f.repr(t.Underlying().(*types.Slice).Elem()))
+	}
+	name := f.compiled(fmt.Sprint("append", len(args)), func(args []reflect.Value) []reflect.Value {
+		return []reflect.Value{reflect.Append(args[0], args[1:]...)}
+	}, in, in[:1])
+	return name + "(" + strings.Join(args, ", ") + ")"
 }
 
 func (f *body) makeCall(e *ast.CallExpr) string {

@@ -51,7 +51,13 @@ func (f *body) namesFunction(e ast.Expr) bool {
 func (f *body) conv(x string, from, to types.Type, at ast.Node) string {
 	if to == nil || !isInterface(to) {
 		if isNilType(from) {
+			if to != nil && f.knownByName(f.repr(to)) {
+				return f.zero(to) // the interpreter has no nil of a function type known by name only
+			}
 			return "nil"
+		}
+		if to != nil && f.crossesLoop(from, to) {
+			return f.recast(f.repr(from), f.repr(to)) + "(" + x + ")"
 		}
 		return x
 	}
@@ -72,6 +78,23 @@ func (f *body) conv(x string, from, to types.Type, at ast.Node) string {
 	}
 	f.needMethods(from)
 	return f.boxer(rt, target) + "(" + x + ")"
+}
+
+func (f *body) knownByName(r reflect.Type) bool {
+	return r.Kind() == reflect.Func && r.Name() != "" || f.s.types.loops[r] != nil
+}
+
+// crossesLoop reports whether a value changes between the layout of a type that refers
+// to itself and the one of its underlying type, which compiled code holds for two types.
+func (f *body) crossesLoop(from, to types.Type) bool {
+	source, target := f.repr(from), f.repr(to)
+	return source != target && (f.s.types.loops[source] != nil || f.s.types.loops[target] != nil)
+}
+
+func (f *body) recast(source, target reflect.Type) string {
+	return f.native("recast|"+f.hostKey(source)+"|"+f.hostKey(target), []reflect.Type{source}, []reflect.Type{target}, false, func(args []reflect.Value) []reflect.Value {
+		return []reflect.Value{castValue(args[0], target)}
+	})
 }
 
 // between converts one interface layout to another.

@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -38,9 +39,9 @@ func readNative(text string) []nativeCase {
 }
 
 // TestCellsAgreeWithCompiledGo runs the recorded cases. -update records them:
-// go test ./runtime/session -run AgreeWithCompiledGo -update
+// go test ./runtime/session -run AgreeWithCompiledGo -update (GODWIT_NATIVE names one file)
 func TestCellsAgreeWithCompiledGo(t *testing.T) {
-	files, err := filepath.Glob("testdata/native/*.txt")
+	files, err := filepath.Glob("testdata/native/" + cmp.Or(os.Getenv("GODWIT_NATIVE"), "*") + ".txt")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no cases: ", err)
 	}

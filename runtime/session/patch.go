@@ -1,15 +1,17 @@
 package session
 
 import (
+	"fmt"
 	"reflect"
+	"runtime"
 	"unsafe"
 )
 
-// The reflect package cannot make a struct type that refers to itself. The layout
-// of such a struct is first built with a proxy where the type itself is
-// mentioned (behind a pointer, slice, map, channel or function, so that sizes and
-// pointer maps do not depend on it); the field types are then rebuilt with the
-// finished type and put into the struct's description.
+// The reflect package cannot make a type that refers to itself. The layout of such
+// a type is first built with a proxy where the type itself is mentioned (behind a
+// pointer, slice, map, channel or function, so that sizes and pointer maps do not
+// depend on it); the types of its parts are then rebuilt with the finished type and
+// put into its description.
 
 // rawStruct follows the runtime's description of a struct type.
 type rawStruct struct {
@@ -37,22 +39,51 @@ func typePointer(t reflect.Type) unsafe.Pointer {
 // patcher replaces a proxy by the finished type.
 type patcher struct {
 	from, to reflect.Type
-	inPlace  func(reflect.Type) bool // structs with an identity of their own
+	inPlace  func(reflect.Type) bool // types with an identity of their own
 	done     map[reflect.Type]bool
 }
 
-// fields rebuilds the field types of one struct in place.
-func (p *patcher) fields(t reflect.Type) {
+// inside rebuilds the parts of one type in place.
+func (p *patcher) inside(t reflect.Type) {
 	if p.done[t] {
 		return
 	}
 	p.done[t] = true
-	raw := (*rawStruct)(typePointer(t))
-	for i := range raw.fields {
-		old := t.Field(i).Type
-		if now := p.rebuild(old); now != old {
-			raw.fields[i].typ = typePointer(now)
+	if t.Kind() == reflect.Struct {
+		raw := (*rawStruct)(typePointer(t))
+		for i := range raw.fields {
+			p.part(&raw.fields[i].typ, t.Field(i).Type)
 		}
+		return
+	}
+	// What follows the common part of a description: the element of a pointer, slice or
+	// channel; key and element of a map; a function's counts, then its parameters and results.
+	parts := unsafe.Slice((*unsafe.Pointer)(unsafe.Add(typePointer(t), unsafe.Offsetof(rawStruct{}.pkgPath))), 2)
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Chan:
+		p.part(&parts[0], t.Elem())
+	case reflect.Map:
+		p.part(&parts[0], t.Key())
+		p.part(&parts[1], t.Elem())
+	case reflect.Func:
+		n := t.NumIn() + t.NumOut()
+		parts = unsafe.Slice((*unsafe.Pointer)(unsafe.Add(typePointer(t), unsafe.Offsetof(rawStruct{}.fields))), n)
+		for i := range t.NumIn() {
+			p.part(&parts[i], t.In(i))
+		}
+		for i := range t.NumOut() {
+			p.part(&parts[t.NumIn()+i], t.Out(i))
+		}
+	}
+}
+
+// part puts the rebuilt type of a part where the description has the old one.
+func (p *patcher) part(at *unsafe.Pointer, old reflect.Type) {
+	if *at != typePointer(old) {
+		panic(fmt.Sprintf("the description of a type is laid out differently in %s", runtime.Version()))
+	}
+	if now := p.rebuild(old); now != old {
+		*at = typePointer(now)
 	}
 }
 
@@ -62,6 +93,10 @@ func (p *patcher) rebuild(t reflect.Type) reflect.Type {
 		return p.to
 	}
 	if t.Name() != "" {
+		return t
+	}
+	if p.inPlace(t) {
+		p.inside(t)
 		return t
 	}
 	switch t.Kind() {
@@ -85,10 +120,6 @@ func (p *patcher) rebuild(t reflect.Type) reflect.Type {
 		}
 		return reflect.FuncOf(in, out, t.IsVariadic())
 	case reflect.Struct:
-		if p.inPlace(t) {
-			p.fields(t)
-			return t
-		}
 		fields := make([]reflect.StructField, t.NumField())
 		for i := range fields {
 			fields[i] = t.Field(i)

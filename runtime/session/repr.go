@@ -5,6 +5,7 @@ import (
 	"go/types"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -31,6 +32,7 @@ type typeTable struct {
 	reprs   map[string]reflect.Type
 	rtypes  map[string]*rtype
 	structs map[reflect.Type]*types.Named // layout of a named struct -> its type
+	loops   map[reflect.Type]*types.Named // layout, no struct, that refers to itself -> its type
 	pending map[string]*pendingStruct
 }
 
@@ -43,7 +45,7 @@ type pendingStruct struct {
 
 func newTypeTable(s *Session) *typeTable {
 	return &typeTable{s: s, ids: map[*types.TypeName]int{}, reprs: map[string]reflect.Type{}, rtypes: map[string]*rtype{},
-		structs: map[reflect.Type]*types.Named{}, pending: map[string]*pendingStruct{}}
+		structs: map[reflect.Type]*types.Named{}, loops: map[reflect.Type]*types.Named{}, pending: map[string]*pendingStruct{}}
 }
 
 // key writes a type so that identical types, and only they, have equal keys.
@@ -293,22 +295,37 @@ func (tt *typeTable) named(t *types.Named, key string) reflect.Type {
 	}
 }
 
-// erased lays out a named type that is no struct. One that contains itself has no
-// layout without its name.
+// erased lays out a named type that is no struct.
 func (tt *typeTable) erased(t *types.Named, u types.Type, key string) reflect.Type {
 	p := &pendingStruct{proxy: tt.proxy(t)}
 	tt.pending[key] = p
 	r := tt.repr(u)
 	delete(tt.pending, key)
 	if p.used {
-		panic(&typeError{t, "it contains itself without a struct between; put the recursive part into a struct field"})
+		tt.loops[r] = t
+		tt.reprs[key] = r
+		tt.patcher(p.proxy, r).inside(r)
 	}
 	return r
 }
 
+// proxies counts in the whole process, as the reflect package keeps its types there.
+var proxies atomic.Int64
+
+// proxy stands for a type while its parts are laid out: it has the size and the
+// pointers of the type.
 func (tt *typeTable) proxy(t *types.Named) reflect.Type {
-	tag := fmt.Sprintf(`godwit_open:"%d_%d"`, tt.id(t.Obj()), len(tt.reprs)+len(tt.pending)<<20)
-	return reflect.StructOf([]reflect.StructField{{Name: "P", Type: reflect.TypeFor[unsafe.Pointer](), Tag: reflect.StructTag(tag)}})
+	tag := fmt.Sprintf(`godwit_open:"%d"`, proxies.Add(1))
+	fields := []reflect.StructField{{Name: "P", Type: reflect.TypeFor[unsafe.Pointer](), Tag: reflect.StructTag(tag)}}
+	if _, ok := t.Underlying().(*types.Slice); ok {
+		fields = append(fields, reflect.StructField{Name: "N", Type: reflect.TypeFor[[2]int]()})
+	}
+	return reflect.StructOf(fields)
+}
+
+func (tt *typeTable) patcher(from, to reflect.Type) *patcher {
+	return &patcher{from: from, to: to, done: map[reflect.Type]bool{},
+		inPlace: func(t reflect.Type) bool { return tt.structs[t] != nil || tt.loops[t] != nil }}
 }
 
 func (tt *typeTable) namedStruct(t *types.Named, u *types.Struct, key string) reflect.Type {
@@ -319,9 +336,7 @@ func (tt *typeTable) namedStruct(t *types.Named, u *types.Struct, key string) re
 	tt.structs[r] = t
 	tt.reprs[key] = r
 	if p.used {
-		pt := &patcher{from: p.proxy, to: r, done: map[reflect.Type]bool{},
-			inPlace: func(t reflect.Type) bool { return tt.structs[t] != nil }}
-		pt.fields(r)
+		tt.patcher(p.proxy, r).inside(r)
 	}
 	return r
 }
