@@ -36,7 +36,7 @@ func DecodeBench(ctx context.Context, o Options, d Decode) (*Report, error) {
 	if len(d.Batches) == 0 || len(d.Contexts) == 0 || slices.Min(d.Batches) < 1 || slices.Min(d.Contexts) < 1 {
 		return nil, errors.New("decode: batches and contexts must be at least 1")
 	}
-	m, err := open(ctx, o, d.needs())
+	m, err := Open(ctx, o, d.Sizes())
 	if err != nil {
 		return nil, err
 	}
@@ -44,10 +44,11 @@ func DecodeBench(ctx context.Context, o Options, d Decode) (*Report, error) {
 	return m.Decode(ctx, d)
 }
 
-func (d *Decode) needs() needs {
+// Sizes are what the rows need.
+func (d *Decode) Sizes() Sizes {
 	batch, past := slices.Max(d.Batches), slices.Max(d.Contexts)
 	length := past + d.tokens(true) + 32
-	return needs{running: batch, tokens: batch*(length+16) + 1024, context: length}
+	return Sizes{Running: batch, Tokens: batch*(length+16) + 1024, Context: length}
 }
 
 // Decode measures the rows on an open model.

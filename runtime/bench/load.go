@@ -30,31 +30,36 @@ func ServeBench(ctx context.Context, o Options, l Load) (*Report, error) {
 	if len(l.Arrivals) == 0 {
 		return nil, errors.New("serve: there are no requests to send")
 	}
-	var m *Model
-	if l.Target.URL == "" {
-		var err error
-		if m, err = l.open(ctx, o); err != nil {
-			return nil, err
-		}
-		defer m.Close()
-		url, stop, err := m.serve(ctx)
-		if err != nil {
-			return nil, err
-		}
-		defer stop()
-		l.Target.URL = url
+	if l.Target.URL != "" {
+		return l.run(ctx, o, nil)
 	}
-	return l.run(ctx, o, m)
+	m, err := l.open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	return m.Serve(ctx, l)
+}
+
+// Serve measures an open model behind a port of its own.
+func (m *Model) Serve(ctx context.Context, l Load) (*Report, error) {
+	url, stop, err := m.serve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	l.Target.URL = url
+	return l.run(ctx, m.o, m)
 }
 
 // open loads the model with room for what runs at once.
 func (l *Load) open(ctx context.Context, o Options) (*Model, error) {
 	list := stretch(l.Arrivals, 1, or(l.MaxIn, 1<<20), or(l.MaxOut, 1<<20))
-	n := needs{running: min(256, len(list))}
+	n := Sizes{Running: min(256, len(list))}
 	for _, a := range list {
-		n.context = max(n.context, a.In+a.Out+32)
+		n.Context = max(n.Context, a.In+a.Out+32)
 	}
-	return open(ctx, o, n)
+	return Open(ctx, o, n)
 }
 
 func or(v, def int) int {

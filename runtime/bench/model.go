@@ -159,13 +159,20 @@ type Model struct {
 	o Options
 }
 
-// needs are the sizes that a benchmark wants an engine to have.
-type needs struct {
-	running, tokens, context int
+// Sizes are those of an engine that a benchmark needs.
+type Sizes struct {
+	Running int // sequences at once
+	Tokens  int // in the cache; 0: the engine chooses
+	Context int // 0: the model's
 }
 
-// open measures the device and then loads the model.
-func open(ctx context.Context, o Options, n needs) (*Model, error) {
+// Join is the larger of each.
+func (s Sizes) Join(t Sizes) Sizes {
+	return Sizes{max(s.Running, t.Running), max(s.Tokens, t.Tokens), max(s.Context, t.Context)}
+}
+
+// Open measures the device and then loads the model.
+func Open(ctx context.Context, o Options, n Sizes) (*Model, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -260,12 +267,12 @@ func (m *Model) describeDummy() (Cost, error) {
 	return c, err
 }
 
-func (m *Model) options(d device.Device, n needs) local.Options {
+func (m *Model) options(d device.Device, n Sizes) local.Options {
 	o := &m.o
 	lo := local.Options{ModelPath: o.Model, AllowDownload: true, LoadFormat: o.LoadFormat, DType: o.DType, Device: d.Name(), Threads: o.Threads,
-		MaxRunningRequests: n.running, MaxTotalTokens: n.tokens, ChunkedPrefillSize: o.ChunkedPrefill, RandomSeed: o.Seed, Logger: o.Logger}
-	if n.context > 0 && n.context < m.Program.ContextLen {
-		lo.ContextLength = n.context
+		MaxRunningRequests: n.Running, MaxTotalTokens: n.Tokens, ChunkedPrefillSize: o.ChunkedPrefill, RandomSeed: o.Seed, Logger: o.Logger}
+	if n.Context > 0 && n.Context < m.Program.ContextLen {
+		lo.ContextLength = n.Context
 	}
 	if lo.ChunkedPrefillSize == 0 && m.GPU {
 		lo.ChunkedPrefillSize = 8192

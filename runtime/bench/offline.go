@@ -28,8 +28,7 @@ func OfflineBench(ctx context.Context, o Options, f Offline) (*Report, error) {
 	if f.Sequences < 0 || f.Sequences > 1<<16 {
 		return nil, fmt.Errorf("offline: %d sequences", f.Sequences)
 	}
-	w := f.workload()
-	m, err := open(ctx, o, offlineNeeds(&w))
+	m, err := Open(ctx, o, f.Sizes())
 	if err != nil {
 		return nil, err
 	}
@@ -37,13 +36,14 @@ func OfflineBench(ctx context.Context, o Options, f Offline) (*Report, error) {
 	return m.Offline(ctx, f)
 }
 
-// offlineNeeds gives every sequence its place at once, up to the published limits.
-func offlineNeeds(w *Workload) needs {
-	n := needs{running: min(512, len(w.Prompts)), context: 4096}
+// Sizes give every sequence its place at once, up to the published limits.
+func (f *Offline) Sizes() Sizes {
+	w := f.workload()
+	n := Sizes{Running: min(512, len(w.Prompts)), Context: 4096}
 	for i, p := range w.Prompts {
-		n.tokens += len(p) + w.Lengths[i] + 16
+		n.Tokens += len(p) + w.Lengths[i] + 16
 	}
-	n.tokens = min(n.tokens, 512*2048)
+	n.Tokens = min(n.Tokens, 512*2048)
 	return n
 }
 

@@ -31,7 +31,7 @@ func PrefillBench(ctx context.Context, o Options, rows []Prompts) (*Report, erro
 	if len(rows) == 0 {
 		return nil, errors.New("prefill: no prompts")
 	}
-	m, err := open(ctx, o, prefillNeeds(rows))
+	m, err := Open(ctx, o, PrefillSizes(rows))
 	if err != nil {
 		return nil, err
 	}
@@ -39,12 +39,13 @@ func PrefillBench(ctx context.Context, o Options, rows []Prompts) (*Report, erro
 	return m.Prefill(ctx, rows)
 }
 
-func prefillNeeds(rows []Prompts) needs {
-	n := needs{}
+// PrefillSizes are what the prompts need.
+func PrefillSizes(rows []Prompts) Sizes {
+	n := Sizes{}
 	for _, p := range rows {
-		n.running = max(n.running, p.Count)
-		n.context = max(n.context, p.Length+32)
-		n.tokens = max(n.tokens, p.Count*(p.Length+48)+1024)
+		n.Running = max(n.Running, p.Count)
+		n.Context = max(n.Context, p.Length+32)
+		n.Tokens = max(n.Tokens, p.Count*(p.Length+48)+1024)
 	}
 	return n
 }

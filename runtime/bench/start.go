@@ -41,7 +41,7 @@ type Phases struct {
 	Capture time.Duration // step sizes are recorded; 0: none are
 	Ready   time.Duration // the engine takes requests
 	First   time.Duration // the first token is there
-	Sizes   int           // step sizes recorded
+	Sized   int           // step sizes recorded
 	On      string        // the device
 }
 
@@ -68,7 +68,7 @@ func FirstToken(ctx context.Context, o Options, prompt int, began time.Time, out
 		Recorded: func(rows, done, total int, free uint64) {
 			mark(&p.Capture)
 			mu.Lock()
-			p.Sizes = done
+			p.Sized = done
 			mu.Unlock()
 		}}
 	e, err := local.Open(ctx, lo)
