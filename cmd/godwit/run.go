@@ -24,22 +24,38 @@ import (
 )
 
 func runCommand() *cobra.Command {
+	var n notebookRun
 	cmd := &cobra.Command{
-		Use:   "run SCRIPT.go [ARGUMENT]...",
-		Short: "Run a Go script with the notebook's functions",
+		Use:   "run SCRIPT.go|NOTEBOOK.ipynb [ARGUMENT]...",
+		Short: "Run a Go script or a notebook with the notebook's functions",
 		Long: `Run a Go script in the notebook's session: statements at top level, standard packages
 without an import, LaunchServer, Generate, RunBatch and the others. A program with
 func main runs too. - reads the script from standard input. What follows the script's
-name is the script's: os.Args, and flags of package flag.`,
-		Example: "  godwit run script.go\n  godwit run tool.go -n 3 input.txt\n  echo 'fmt.Println(6*7)' | godwit run -",
-		Args:    cli.Args(1, -1, "name a script, or - for standard input"),
+name is the script's: os.Args, and flags of package flag.
+
+A notebook is run cell by cell, without Jupyter, and written back with its outputs, or
+to the file of -o. The flags may stand behind its name. -p sets parameters: a cell with
+their values goes behind the cell tagged "parameters", whose declarations say what type
+they have. The exit code is 1 if a cell failed; the notebook is written all the same.`,
+		Example: `  godwit run script.go
+  godwit run tool.go -n 3 input.txt
+  echo 'fmt.Println(6*7)' | godwit run -
+  godwit run report.ipynb -p model=smollm2 -p rows=100 -o report-100.ipynb`,
+		Args: cli.Args(1, -1, "name a script or a notebook, or - for a script from standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := cli.Interruptible(cmd.Context(), "interrupted")
 			defer cancel()
+			if isNotebook(args[0]) {
+				return n.run(ctx, cmd, args)
+			}
+			if given := givenFlag(cmd); given != "" {
+				return fmt.Errorf("--%s is for notebooks; what is the script's own stands behind its name", given)
+			}
 			giveArguments(args)
 			return runScript(ctx, args[0])
 		},
 	}
+	n.flags(cmd)
 	cmd.Flags().SetInterspersed(false)
 	return cmd
 }
