@@ -1,5 +1,6 @@
 """What the suites here share: where the server is, and a client for it."""
 
+import json
 import os
 import re
 import subprocess
@@ -46,6 +47,18 @@ def metric(name, base_url=None, api_key=None):
             if line.startswith(name + " "):
                 return float(line.split()[1])
     raise AssertionError(f"no metric {name}")
+
+
+def native(path, body):
+    """Posts to a route beside /v1: decoded JSON, the data of a stream's events, or text."""
+    url = re.sub(r"/v1/?$", "", BASE_URL) + path
+    headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=600) as answer:
+        text, kind = answer.read().decode(), answer.headers.get_content_type()
+    if kind == "text/event-stream":
+        return [event.removeprefix("data: ") for event in text.strip().split("\n\n")]
+    return json.loads(text) if kind == "application/json" else text
 
 
 def eventually(check, seconds=60):

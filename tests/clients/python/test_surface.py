@@ -1,10 +1,11 @@
 """Fields, streams, errors and cancellation beyond the tutorial."""
 
+import json
 import unittest
 
 import openai
 
-from client import MODEL, FakeServer, ServerTest, client, eventually, metric
+from client import MODEL, FakeServer, ServerTest, client, eventually, metric, native
 
 HELLO = [{"role": "user", "content": "Say hello in five words."}]
 
@@ -152,6 +153,63 @@ class Fields(ServerTest):
             self.assertEqual(r.model, name)
 
 
+class Native(ServerTest):
+    """SGLang's own routes, as its documentation calls them."""
+
+    def test_generate_is_a_completion(self):
+        text = "The capital of France is"
+        ids = self.client.post("/tokenize", body={"prompt": text}, cast_to=object)["tokens"]
+        want = self.client.completions.create(model=MODEL, prompt=ids, temperature=0, max_tokens=8).choices[0].text
+        for body in ({"text": text}, {"input_ids": ids}):
+            r = native("/generate", {**body, "sampling_params": {"temperature": 0, "max_new_tokens": 8}})
+            self.assertEqual(r["text"], want)
+            self.assertEqual(len(r["output_ids"]), r["meta_info"]["completion_tokens"])
+            self.assertEqual(r["meta_info"]["prompt_tokens"], len(ids))
+
+    def test_generate_streams_the_text_so_far(self):
+        body = {"text": "One two three", "stream": True, "sampling_params": {"temperature": 0, "max_new_tokens": 6, "ignore_eos": True}}
+        *events, end = native("/generate", body)
+        self.assertEqual(end, "[DONE]")
+        texts = [json.loads(e)["text"] for e in events]
+        self.assertTrue(all(b.startswith(a) for a, b in zip(texts, texts[1:])))
+        self.assertEqual(json.loads(events[-1])["meta_info"]["finish_reason"], {"type": "length", "length": 6})
+
+    def test_generate_with_log_probabilities_of_the_prompt(self):
+        body = {"text": ["One two", "Red green"], "return_logprob": True, "logprob_start_len": 0, "top_logprobs_num": 2,
+                "sampling_params": {"temperature": 0, "max_new_tokens": 3, "ignore_eos": True}}
+        for r in native("/generate", body):
+            meta = r["meta_info"]
+            self.assertEqual(len(meta["input_token_logprobs"]), meta["prompt_tokens"])
+            self.assertIsNone(meta["input_token_logprobs"][0][0])
+            self.assertEqual(len(meta["output_top_logprobs"]), 3)
+            self.assertEqual([p[1] for p in meta["output_token_logprobs"]], r["output_ids"])
+
+    def test_abort_pause_and_flush(self):
+        stream = self.client.completions.create(
+            model=MODEL, prompt="Count: one, two,", stream=True, max_tokens=1500, extra_body={"ignore_eos": True, "rid": "to-abort"}
+        )
+        first = next(iter(stream))
+        self.assertEqual(first.id, "to-abort")
+        self.assertEqual(native("/abort_request", {"rid": "to-abort"})["aborted"], 1)
+        self.assertEqual([c.choices[0].finish_reason for c in stream][-1], "abort")
+        self.assertTrue(native("/pause_generation", {})["success"])
+        self.assertTrue(native("/continue_generation", {})["success"])
+        self.assertIn("flushed", native("/flush_cache?timeout=60", {}))
+        self.assertEqual(self.client.completions.create(model=MODEL, prompt="Hi", max_tokens=1).usage.completion_tokens, 1)
+
+    def test_messages_are_tokenized_as_chat_does(self):
+        n = self.client.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=1).usage.prompt_tokens
+        self.assertEqual(self.client.post("/tokenize", body={"messages": HELLO}, cast_to=object)["count"], n)
+
+    def test_stop_patterns(self):
+        r = self.client.completions.create(
+            model=MODEL, prompt="1, 2, 3,", temperature=0, max_tokens=40, extra_body={"stop_regex": r"1\d,", "return_token_ids": True}
+        )
+        self.assertEqual(r.choices[0].matched_stop, r"1\d,")
+        self.assertNotRegex(r.choices[0].text, r"1\d,")
+        self.assertEqual(len(r.choices[0].token_ids), r.usage.completion_tokens)
+
+
 class Errors(ServerTest):
     def check(self, error, status, code, param):
         self.assertEqual(error.status_code, status)
@@ -190,7 +248,7 @@ class Errors(ServerTest):
         self.assertEqual(caught.exception.param, "messages")
 
     def test_unsupported_fields_say_so(self):
-        for extra in ({"regex": "a+"}, {"response_format": {"type": "json_object"}}, {"lora_path": "x"}):
+        for extra in ({"return_hidden_states": True}, {"prompt_logprobs": 1}, {"session_id": "x"}):
             with self.subTest(extra=extra), self.assertRaises(openai.BadRequestError) as caught:
                 self.client.chat.completions.create(model=MODEL, messages=HELLO, extra_body=extra)
             self.assertIn("not supported", caught.exception.message)
