@@ -63,6 +63,12 @@ venv:
 node:
     @tests/node.sh
 
+# Structured output from every client, by default over 500 seeds
+structured SEEDS="500": build model node venv
+    GODWIT_SEEDS={{SEEDS}} go test -count 1 -timeout 60m -run Structured -v ./tests/clients/goclient
+    GODWIT_SEEDS={{SEEDS}} tests/server.sh .venv/bin/python -m pytest -q -rs -s tests/clients/python/test_structured.py
+    GODWIT_SEEDS={{SEEDS}} tests/server.sh sh -c 'cd tests/clients/node && node --test structured.test.mjs'
+
 # Code that is generated: symbol tables of the interpreter, assembly
 gen:
     go generate ./...
