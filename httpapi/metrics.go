@@ -82,11 +82,15 @@ var engineGauges = []struct {
 	{engineDesc("kv_pages", "KV cache pages."), prometheus.GaugeValue, func(s engine.Stats) float64 { return float64(s.PagesTotal) }},
 	{engineDesc("kv_pages_free", "KV cache pages that are free or can be evicted."), prometheus.GaugeValue, func(s engine.Stats) float64 { return float64(s.PagesFree) }},
 	{engineDesc("kv_page_tokens", "Tokens of a KV cache page."), prometheus.GaugeValue, func(s engine.Stats) float64 { return float64(s.PageTokens) }},
-	{engineDesc("device_bytes", "Weights and cache on the device."), prometheus.GaugeValue, func(s engine.Stats) float64 { return float64(s.DeviceBytes) }},
+	{engineDesc("kv_usage_ratio", "Share of the KV cache that running sequences hold, 0 to 1."), prometheus.GaugeValue, kvUsage},
+	{engineDesc("device_bytes", "Bytes of the device that the engine holds: weights, cache, scratch."), prometheus.GaugeValue, func(s engine.Stats) float64 { return float64(s.DeviceBytes) }},
+	{engineDesc("device_memory_bytes", "Memory of the device; 0 if it cannot be told."), prometheus.GaugeValue, func(s engine.Stats) float64 { return float64(s.DeviceTotal) }},
+	{engineDesc("device_memory_free_bytes", "Free memory of the device; 0 if it cannot be told."), prometheus.GaugeValue, func(s engine.Stats) float64 { return float64(s.DeviceFree) }},
 	{engineDesc("engine_prefilled_tokens_total", "Prompt tokens computed."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.PromptTokens) }},
 	{engineDesc("engine_cached_tokens_total", "Prompt tokens taken from the prefix cache."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.CachedTokens) }},
 	{engineDesc("engine_generated_tokens_total", "Tokens generated."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.GeneratedTokens) }},
 	{engineDesc("engine_steps_total", "Steps of the engine's loop."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.Steps) }},
+	{engineDesc("engine_preemptions_total", "Sequences that gave their pages back and are computed again."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.Preemptions) }},
 	{engineDesc("engine_requests_total", "Requests admitted."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.Requests) }},
 	{engineDesc("engine_requests_finished_total", "Requests ended by stop, length or error."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.Finished) }},
 	{engineDesc("engine_requests_cancelled_total", "Requests ended by their caller."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.Cancelled) }},
@@ -96,8 +100,31 @@ func engineDesc(name, help string) *prometheus.Desc {
 	return prometheus.NewDesc("godwit_"+name, help, nil, nil)
 }
 
+func kvUsage(s engine.Stats) float64 {
+	if s.PagesTotal <= 0 {
+		return 0
+	}
+	return float64(s.PagesTotal-s.PagesFree) / float64(s.PagesTotal)
+}
+
+var stepDesc = engineDesc("engine_step_seconds", "Time of the engine's steps on the device.")
+
+// stepHistogram turns the engine's counts into Prometheus' cumulative ones.
+func stepHistogram(t *engine.StepTimes) prometheus.Metric {
+	buckets := make(map[float64]uint64, len(t.Counts)-1)
+	n := uint64(0)
+	for i, c := range t.Counts {
+		n += uint64(c)
+		if i < len(t.Counts)-1 {
+			buckets[engine.StepBound(i).Seconds()] = n
+		}
+	}
+	return prometheus.MustNewConstHistogram(stepDesc, n, t.Seconds, buckets)
+}
+
 // Describe lists the engine's metrics.
 func (engineCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- stepDesc
 	for _, g := range engineGauges {
 		ch <- g.desc
 	}
@@ -106,6 +133,7 @@ func (engineCollector) Describe(ch chan<- *prometheus.Desc) {
 // Collect sends one snapshot.
 func (c engineCollector) Collect(ch chan<- prometheus.Metric) {
 	st := c.eng.Stats()
+	ch <- stepHistogram(&st.StepTimes)
 	for _, g := range engineGauges {
 		ch <- prometheus.MustNewConstMetric(g.desc, g.kind, g.value(st))
 	}
