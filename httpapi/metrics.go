@@ -90,6 +90,7 @@ var engineGauges = []struct {
 	{engineDesc("engine_cached_tokens_total", "Prompt tokens taken from the prefix cache."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.CachedTokens) }},
 	{engineDesc("engine_generated_tokens_total", "Tokens generated."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.GeneratedTokens) }},
 	{engineDesc("engine_steps_total", "Steps of the engine's loop."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.Steps) }},
+	{engineDesc("engine_device_seconds_total", "Seconds that the device worked in steps; 0 where it does not measure that."), prometheus.CounterValue, func(s engine.Stats) float64 { return s.StepTimes.Worked }},
 	{engineDesc("engine_preemptions_total", "Sequences that gave their pages back and are computed again."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.Preemptions) }},
 	{engineDesc("engine_requests_total", "Requests admitted."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.Requests) }},
 	{engineDesc("engine_requests_finished_total", "Requests ended by stop, length or error."), prometheus.CounterValue, func(s engine.Stats) float64 { return float64(s.Finished) }},

@@ -55,7 +55,7 @@ func (d *Decode) Sizes() Sizes {
 func (m *Model) Decode(ctx context.Context, d Decode) (*Report, error) {
 	r := m.report("decode", Column{"batch", "batch", "%d"}, Column{"context", "context", "%d"}, Column{"tokens_per_second", "tok/s", "%.0f"},
 		Column{"min", "min", "%.0f"}, Column{"max", "max", "%.0f"}, Column{"ms_per_step", "ms/step", "%.3f"},
-		Column{"per_sequence", "tok/s each", "%.1f"}, Column{"gigabytes_per_second", "GB/s", "%.1f"}, Column{"share", "of limit %", "%.1f"})
+		Column{"per_sequence", "tok/s each", "%.1f"}, Column{"gigabytes_per_second", "GB/s", "%.1f"}, Column{"idle", "device idle %", "%.1f"}, Column{"share", "of limit %", "%.1f"})
 	r.note("Each sequence generates %d tokens at temperature %g, through the engine; median, least and most of %d. Limit: weights read once a step, or multiplied, and the cache of all sequences read.",
 		d.tokens(m.GPU), d.Temperature, m.o.repeat())
 	total, done := len(d.Batches)*len(d.Contexts), 0
@@ -90,13 +90,15 @@ func (m *Model) decodeRow(ctx context.Context, d Decode, n, past int) (map[strin
 	for i := range w.Lengths {
 		w.Lengths[i] = tokens
 	}
-	var rates []float64
+	var rates, idle []float64
 	for range m.o.repeat() + 1 {
+		before := m.Engine.Stats()
 		f, err := m.together(ctx, &w, d.Temperature)
 		if err != nil {
 			return nil, err
 		}
 		rates = append(rates, f.steady())
+		idle = append(idle, m.idle(before, f))
 	}
 	rates = rates[1:] // the first one warms up
 	s := spread(rates)
@@ -104,8 +106,21 @@ func (m *Model) decodeRow(ctx context.Context, d Decode, n, past int) (map[strin
 	mean := float64(past) + float64(tokens)/2
 	row := map[string]any{"batch": n, "context": past, "tokens_per_second": s.P50, "min": s.Min, "max": s.Max, "ms_per_step": step * 1e3, "per_sequence": s.P50 / float64(n),
 		"gigabytes_per_second": (m.Cost.Weights + float64(n)*mean*m.Cost.Token) / step / 1e9}
+	if v := median(idle[1:]); v >= 0 {
+		row["idle"] = v
+	}
 	row["share"] = m.share(func(c *Ceilings) float64 { return m.Cost.Decode(c, float64(n), mean) }, step)
 	return row, nil
+}
+
+// idle is the share of the time of some requests, in percent, in which the device did not
+// work; -1 where it does not say.
+func (m *Model) idle(before engine.Stats, f *figures) float64 {
+	worked := m.Engine.Stats().StepTimes.Worked - before.StepTimes.Worked
+	if worked <= 0 {
+		return -1
+	}
+	return 100 * max(0, 1-worked/f.last.Sub(f.start).Seconds())
 }
 
 // figures are the times of requests that were started together.

@@ -58,7 +58,7 @@ func (m *Model) Offline(ctx context.Context, f Offline) (*Report, error) {
 	}
 	in, out := w.Tokens()
 	r := m.report("offline", Column{"run", "run", "%v"}, Column{"seconds", "s", "%.2f"}, Column{"output_tokens_per_second", "output tok/s", "%.0f"},
-		Column{"total_tokens_per_second", "all tok/s", "%.0f"}, Column{"steps", "steps", "%d"}, Column{"preemptions", "preempted", "%d"}, Column{"share", "of limit %", "%.1f"})
+		Column{"total_tokens_per_second", "all tok/s", "%.0f"}, Column{"steps", "steps", "%d"}, Column{"preemptions", "preempted", "%d"}, Column{"idle", "device idle %", "%.1f"}, Column{"share", "of limit %", "%.1f"})
 	r.note("%d sequences at once, %d tokens in, %d out, temperature %g, end of text ignored; the draws are those of Python's random.seed(%d). Limit: all prompts' products, then step after step the weights and the caches of what is unfinished.",
 		len(w.Prompts), in, out, f.Temperature, f.Seed)
 	warm := Workload{Prompts: [][]int32{m.prompt(1<<21, 0, 16)}, Lengths: []int{16}}
@@ -79,7 +79,11 @@ func (m *Model) Offline(ctx context.Context, f Offline) (*Report, error) {
 		after := m.Engine.Stats()
 		s := fig.last.Sub(fig.start).Seconds()
 		took = append(took, s)
-		r.add(m.offlineRow(&w, i+1, s, after.Steps-before.Steps, after.Preemptions-before.Preemptions))
+		row := m.offlineRow(&w, i+1, s, after.Steps-before.Steps, after.Preemptions-before.Preemptions)
+		if v := m.idle(before, fig); v >= 0 {
+			row["idle"] = v
+		}
+		r.add(row)
 	}
 	m.o.Progress.say("offline workload", m.o.repeat(), m.o.repeat())
 	if len(took) > 1 {
