@@ -183,12 +183,19 @@ func openBench(b *testing.B, change func(o *local.Options)) *local.Engine {
 	if change != nil {
 		change(&o)
 	}
+	var first, last time.Time
+	o.Recorded = func(rows, done, total int, free uint64) {
+		if done == 1 {
+			first = time.Now()
+		}
+		last = time.Now()
+	}
 	start := time.Now()
 	e, err := local.Open(b.Context(), o)
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Logf("open %v", time.Since(start))
+	b.Logf("open %v, step sizes after the first %v", time.Since(start), last.Sub(first))
 	b.Cleanup(func() {
 		if err := e.Close(); err != nil {
 			b.Error(err)
