@@ -493,7 +493,9 @@ func (u *unit) report(err error) {
 		return
 	case strings.HasPrefix(te.Msg, "declared and not used") && u.atTop(te.Pos):
 		return
-	case strings.HasPrefix(te.Msg, "too many return values") && u.topReturn(te.Pos):
+	case strings.HasPrefix(te.Msg, "too many return values") && u.topReturn(te.Pos, false):
+		return
+	case strings.HasSuffix(te.Msg, "(no value) used as value") && u.topReturn(te.Pos, true):
 		return
 	case strings.HasSuffix(te.Msg, "is not used") && u.inLast(te.Pos):
 		return
@@ -541,14 +543,18 @@ func (u *unit) atTop(pos token.Pos) bool {
 }
 
 // topReturn reports whether pos is in a return statement of the cell itself, whose
-// values are evaluated and dropped.
-func (u *unit) topReturn(pos token.Pos) bool {
+// values are evaluated and dropped; whole: whether it is one of the values.
+func (u *unit) topReturn(pos token.Pos, whole bool) bool {
 	found := false
 	ast.Inspect(u.body, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.FuncLit:
 			return false
 		case *ast.ReturnStmt:
+			if whole {
+				found = found || slices.ContainsFunc(n.Results, func(e ast.Expr) bool { return e.Pos() == pos })
+				break
+			}
 			found = found || n.Pos() <= pos && pos < n.End()
 		}
 		return !found
