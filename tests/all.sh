@@ -6,7 +6,8 @@ GODWIT_BIN=$PWD/bin/godwit
 GODWIT_BATCHJOBS=$PWD/bin/batchjobs
 GODWIT_PYTHON=$PWD/.venv/bin/python
 GODWIT_FAKE_SERVER=$PWD/.cache/fakeserver
-export GODWIT_BIN GODWIT_BATCHJOBS GODWIT_PYTHON GODWIT_FAKE_SERVER
+XDG_DATA_HOME=$PWD/.cache/data # where kernels keep their history
+export GODWIT_BIN GODWIT_BATCHJOBS GODWIT_PYTHON GODWIT_FAKE_SERVER XDG_DATA_HOME
 began=$(date +%s)
 step() { printf '\n== %s  (%d s)\n' "$1" "$(($(date +%s) - began))"; }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -45,7 +46,7 @@ func newPeer(s *socket, conn net.Conn, ses session) *peer {
 
 // isGone reports whether err is the ordinary end of a connection.
 func isGone(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, ErrClosed) ||
+	return errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) || errors.Is(err, ErrClosed) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
@@ -83,6 +84,26 @@ func (p *peer) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.die()
+}
+
+// lastWords is how long a peer that was replaced is still read.
+const lastWords = 2 * time.Second
+
+// retire ends the connection of a peer whose identity another one has taken over:
+// nothing is sent any more, but what it had sent is still read.
+func (p *peer) retire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	half, ok := p.conn.(interface{ CloseWrite() error })
+	if p.dead || !ok || half.CloseWrite() != nil {
+		p.die()
+		return
+	}
+	p.conn.SetReadDeadline(time.Now().Add(lastWords))
+	p.dead = true
+	p.queue, p.bytes = nil, 0
+	close(p.drained)
+	p.signal()
 }
 
 // die needs p.mu.

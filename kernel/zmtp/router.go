@@ -40,7 +40,7 @@ func NewRouter(network, address string, opts Options) (*Router, error) {
 }
 
 // register gives the peer its identity; an older connection that has the same one
-// is closed.
+// gets nothing more and ends when what it had sent is read.
 func (r *Router) register(p *peer) {
 	r.idMu.Lock()
 	defer r.idMu.Unlock()
@@ -50,7 +50,7 @@ func (r *Router) register(p *peer) {
 		p.id = string(binary.BigEndian.AppendUint32([]byte{0}, r.next))
 	}
 	if old := r.byID[p.id]; old != nil {
-		old.stop()
+		old.retire()
 	}
 	r.byID[p.id] = p
 	close(r.news)

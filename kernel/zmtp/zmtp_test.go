@@ -170,6 +170,30 @@ func TestReconnectTakesTheIdentityOver(t *testing.T) {
 	}
 }
 
+func TestWhatAReplacedPeerHadSentIsRead(t *testing.T) {
+	r := newRouter(t, Options{})
+	old := dial(t, r.Addr(), "DEALER", "same")
+	// More than the inbox holds, so that the reader is behind when the new peer comes.
+	for i := range 3 * inboxSize {
+		old.send(fmt.Sprint(i))
+	}
+	fresh := dial(t, r.Addr(), "DEALER", "same")
+	fresh.send("fresh")
+	seen := map[string]bool{}
+	for range 3*inboxSize + 1 {
+		seen[recv(t, r)[1]] = true
+	}
+	if len(seen) != 3*inboxSize+1 {
+		t.Fatalf("%d messages", len(seen))
+	}
+	if err := r.Send([]byte("same"), [][]byte{[]byte("hi")}); err != nil {
+		t.Fatal(err)
+	}
+	if got := fresh.recv(); got[0] != "hi" {
+		t.Fatalf("got %q", got)
+	}
+}
+
 func TestRepKeepsTheEnvelope(t *testing.T) {
 	r, err := NewRep("tcp", "127.0.0.1:0", Options{}, func(b [][]byte) [][]byte { return b })
 	if err != nil {

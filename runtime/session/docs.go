@@ -30,7 +30,7 @@ func docOf(obj types.Object) string {
 		}
 	case *types.Var:
 		if o.IsField() {
-			return ""
+			name = documentedField(o)
 		}
 	}
 	if pkg == nil || !symbols.Has(pkg.Path()) {
@@ -44,4 +44,29 @@ func docOf(obj types.Object) string {
 		packageDocs.of[pkg.Path()] = docs
 	}
 	return docs[name]
+}
+
+// documentedField is "Type.Field" for a field of an exported struct type, found by looking
+// through the types of its package.
+func documentedField(field *types.Var) string {
+	if field.Pkg() == nil {
+		return "?"
+	}
+	scope := field.Pkg().Scope()
+	for _, name := range scope.Names() {
+		tn, ok := scope.Lookup(name).(*types.TypeName)
+		if !ok || tn.IsAlias() {
+			continue
+		}
+		st, ok := tn.Type().Underlying().(*types.Struct)
+		if !ok {
+			continue
+		}
+		for f := range st.Fields() {
+			if f.Origin() == field.Origin() {
+				return name + "." + field.Name()
+			}
+		}
+	}
+	return "?" // nothing has this name
 }

@@ -33,6 +33,7 @@ class Lab:
             env[f"JUPYTER_{name}"] = str(self.state / name.lower())
         env["JUPYTERLAB_SETTINGS_DIR"] = str(self.state / "settings")
         env["JUPYTERLAB_WORKSPACES_DIR"] = str(self.state / "workspaces")
+        env["XDG_DATA_HOME"] = str(self.state / "data")  # the kernel's history
         env["IPYTHONDIR"] = str(self.state / "ipython")
         notify = self.state / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
         notify.parent.mkdir(parents=True)

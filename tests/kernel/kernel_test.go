@@ -29,7 +29,7 @@ func TestPythonClients(t *testing.T) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
-	for _, module := range []string{"test_conformance", "test_protocol", "test_clients"} {
+	for _, module := range []string{"test_conformance", "test_protocol", "test_clients", "test_shells", "test_comms", "test_history", "test_help", "test_cells"} {
 		t.Run(module, func(t *testing.T) {
 			cmd := exec.Command(python, "-W", "ignore::ResourceWarning", "-m", "unittest", "-v", module)
 			cmd.Env = append(os.Environ(), "GODWIT_BIN="+bin)

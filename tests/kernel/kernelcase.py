@@ -1,7 +1,7 @@
 """What the kernel tests share: a kernelspec for the kernel under test, and a client.
 
 GODWIT_BIN names the binary; it is started as
-    $GODWIT_BIN kernel run --connection-file FILE
+    $GODWIT_BIN kernel run --connection-file FILE --history FOLDER
 GODWIT_KERNEL_SNIPPETS may hold a JSON object that replaces entries of SNIPPETS, for a
 binary whose cells show and ask by other functions.
 """
@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import time
 import unittest
+import uuid
 
 BIN = os.environ.get("GODWIT_BIN", "")
 
@@ -26,17 +27,26 @@ def folder(prefix):
 
 SPEC_ROOT = folder("godwit-kernelspec-")
 KERNEL = "godwit-under-test"
+HISTORY = folder("godwit-history-")
 os.environ["JUPYTER_PATH"] = SPEC_ROOT
 os.environ.setdefault("JUPYTER_RUNTIME_DIR", folder("godwit-runtime-"))
-os.makedirs(os.path.join(SPEC_ROOT, "kernels", KERNEL))
-with open(os.path.join(SPEC_ROOT, "kernels", KERNEL, "kernel.json"), "w") as f:
-    json.dump({
-        "argv": [BIN, "kernel", "run", "--connection-file", "{connection_file}"],
-        "display_name": "godwit under test",
-        "language": "go",
-        "interrupt_mode": "message",
-        "metadata": {"supported_encryption": ["curve"]},
-    }, f)
+
+
+def kernelspec(name, history):
+    """Makes a kernelspec whose kernels keep their history in a folder."""
+    os.makedirs(os.path.join(SPEC_ROOT, "kernels", name), exist_ok=True)
+    with open(os.path.join(SPEC_ROOT, "kernels", name, "kernel.json"), "w") as f:
+        json.dump({
+            "argv": [BIN, "kernel", "run", "--connection-file", "{connection_file}", "--history", history],
+            "display_name": "godwit under test",
+            "language": "go",
+            "interrupt_mode": "message",
+            "metadata": {"supported_encryption": ["curve"]},
+        }, f)
+    return name
+
+
+kernelspec(KERNEL, HISTORY)
 
 # Go code for what the language has no statement for.
 SNIPPETS = {
@@ -50,20 +60,30 @@ SNIPPETS = {
 }
 SNIPPETS.update(json.loads(os.environ.get("GODWIT_KERNEL_SNIPPETS", "{}")))
 
+from jupyter_client import BlockingKernelClient  # noqa: E402
 from jupyter_client.manager import KernelManager  # noqa: E402  (needs JUPYTER_PATH)
 
-TIMEOUT = 20
+TIMEOUT = 120  # machines may be slow: speed is measured by recipes, not here
 LOG = open(os.path.join(SPEC_ROOT, "kernel.log"), "a")  # stays open: a restart uses it again
 
 
-def start(**traits):
+def start(kernel=KERNEL, **traits):
     """Starts a kernel and returns its manager and a connected client."""
-    km = KernelManager(kernel_name=KERNEL, **traits)
+    km = KernelManager(kernel_name=kernel, **traits)
     km.start_kernel(stderr=LOG)
     kc = km.client()
     kc.start_channels()
     kc.wait_for_ready(timeout=TIMEOUT)
     return km, kc
+
+
+def another_client(km):
+    """A second front end: it has a session of its own, unlike km.client()."""
+    kc = BlockingKernelClient(connection_file=km.connection_file)
+    kc.load_connection_file()
+    kc.start_channels()
+    kc.wait_for_ready(timeout=TIMEOUT)
+    return kc
 
 
 def stop(km, kc):
@@ -110,10 +130,39 @@ def control_request(kc, msg_type, content=None, timeout=TIMEOUT):
             return reply, time.perf_counter() - begin
 
 
-def shell_request(kc, msg_type, content=None, timeout=TIMEOUT):
+def send_shell(kc, msg_type, content=None, subshell=None):
+    """Sends on the shell channel and returns the message's id."""
     msg = kc.session.msg(msg_type, content or {})
+    if subshell is not None:
+        msg["header"]["subshell_id"] = subshell
     kc.shell_channel.send(msg)
-    return shell_reply(kc, msg["header"]["msg_id"], timeout)
+    return msg["header"]["msg_id"]
+
+
+def shell_request(kc, msg_type, content=None, timeout=TIMEOUT, subshell=None):
+    return shell_reply(kc, send_shell(kc, msg_type, content, subshell), timeout)
+
+
+def iopub_of(kc, msg_type, msg_id=None, timeout=TIMEOUT):
+    """Returns the next iopub message of a type, of one request or of any."""
+    deadline = time.time() + timeout
+    while True:
+        msg = kc.get_iopub_msg(timeout=max(0.01, deadline - time.time()))
+        if msg["msg_type"] == msg_type and msg_id in (None, parent(msg)):
+            return msg
+
+
+class Gate:
+    """Something that a cell waits for until the test opens it."""
+
+    def __init__(self):
+        self.path = os.path.join(SPEC_ROOT, "gate-" + uuid.uuid4().hex)
+        self.code = ("for { if _, err := os.Stat(%s); err == nil { break }; time.Sleep(5 * time.Millisecond) }"
+                     % json.dumps(self.path))
+
+    def open(self):
+        with open(self.path, "w"):
+            pass
 
 
 def wait_for_stream(kc, msg_id, text, timeout=TIMEOUT):
@@ -158,6 +207,20 @@ class KernelCase(unittest.TestCase):
     def printed(self, msgs, name="stdout"):
         return "".join(m["content"]["text"] for m in msgs
                        if m["msg_type"] == "stream" and m["content"]["name"] == name)
+
+    def busy(self, before="", **options):
+        """Starts a cell that runs until the returned gate opens; returns its id and the gate."""
+        gate = Gate()
+        msg_id = self.kc.execute(before + '\nfmt.Println("on")\n' + gate.code, **options)
+        wait_for_stream(self.kc, msg_id, "on")
+        return msg_id, gate
+
+    def finish(self, msg_id, gate):
+        """Opens the gate of a cell and wants its good end."""
+        gate.open()
+        reply = shell_reply(self.kc, msg_id)["content"]
+        self.assertEqual(reply["status"], "ok", reply)
+        return iopub_until_idle(self.kc, msg_id)
 
     def types(self, msgs):
         return [m["msg_type"] for m in msgs if m["msg_type"] != "status"]

@@ -50,12 +50,13 @@ class Clients(unittest.TestCase):
 
     def test_nbclient_interrupts_a_cell_that_takes_too_long(self):
         nb = notebook("for { time.Sleep(time.Millisecond) }", "2")
-        NotebookClient(nb, timeout=1, interrupt_on_timeout=True, allow_errors=True).execute()
+        NotebookClient(nb, timeout_func=lambda cell: 1 if "for" in cell.source else TIMEOUT,
+                       interrupt_on_timeout=True, allow_errors=True).execute()
         self.assertEqual(nb.cells[0].outputs[0].ename, "Interrupted")
         self.assertEqual(nb.cells[1].outputs[0].data["text/plain"], "2")
 
     def jupyter(self, *args, **kw):
-        return subprocess.run([sys.executable, "-m", *args], capture_output=True, text=True, timeout=60, **kw)
+        return subprocess.run([sys.executable, "-m", *args], capture_output=True, text=True, timeout=5 * TIMEOUT, **kw)
 
     def test_kernelspec_list_shows_it(self):
         done = self.jupyter("jupyter", "kernelspec", "list", "--json")
@@ -98,10 +99,10 @@ class Clients(unittest.TestCase):
 
     def use_server(self, requests, websocket, host, token):
         auth = {"Authorization": f"token {token}"}
-        deadline = time.time() + 40
+        deadline = time.time() + TIMEOUT
         while True:
             try:
-                specs = requests.get(f"http://{host}/api/kernelspecs", headers=auth, timeout=10).json()
+                specs = requests.get(f"http://{host}/api/kernelspecs", headers=auth, timeout=TIMEOUT).json()
                 break
             except requests.ConnectionError:
                 self.assertLess(time.time(), deadline, "the server does not start")
@@ -165,7 +166,7 @@ class Clients(unittest.TestCase):
             env = dict(os.environ, JUPYTER_DATA_DIR=d, JUPYTER_PATH="")
 
             def kernel(*args):
-                return subprocess.run([BIN, "kernel", *args], env=env, capture_output=True, text=True, timeout=60)
+                return subprocess.run([BIN, "kernel", *args], env=env, capture_output=True, text=True, timeout=TIMEOUT)
             done = kernel("install", "--user", "--name", "installed")
             if "usage: testkernel" in done.stderr:
                 self.skipTest("the test kernel has no install command")

@@ -6,12 +6,14 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
 	"reflect"
 
 	"github.com/godwit-ai/godwit/kernel"
+	"github.com/godwit-ai/godwit/kernel/comm"
 	"github.com/godwit-ai/godwit/runtime/session"
 )
 
@@ -23,20 +25,27 @@ func main() {
 }
 
 func run(args []string) error {
-	if len(args) != 4 || args[0] != "kernel" || args[1] != "run" || args[2] != "--connection-file" {
-		return errors.New("usage: testkernel kernel run --connection-file FILE")
+	flags := flag.NewFlagSet("testkernel kernel run", flag.ContinueOnError)
+	file := flags.String("connection-file", "", "Jupyter's connection file")
+	history := flags.String("history", "", "folder for the history")
+	if len(args) < 2 || args[0] != "kernel" || args[1] != "run" {
+		return errors.New("usage: testkernel kernel run --connection-file FILE [--history FOLDER]")
+	}
+	if err := flags.Parse(args[2:]); err != nil {
+		return err
 	}
 	var s *session.Session
 	const path = "godwit/test/show"
+	comms := comm.NewHub()
 	s, err := session.New(session.Options{
-		Exports:    []map[string]map[string]reflect.Value{{path + "/show": exports(func() session.Output { return s.Current() })}},
+		Exports:    []map[string]map[string]reflect.Value{comms.Symbols(), {path + "/show": exports(func() session.Output { return s.Current() })}},
 		DotImports: []string{path},
 	})
 	if err != nil {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return kernel.Run(context.Background(), kernel.Options{ConnectionFile: args[3], Session: s, Version: "test", Logger: log})
+	return kernel.Run(context.Background(), kernel.Options{ConnectionFile: *file, HistoryDir: *history, Session: s, Comms: comms, Version: "test", Logger: log})
 }
 
 // exports are the functions that cells may call.
