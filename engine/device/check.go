@@ -17,6 +17,9 @@ func (o *Options) Check() error {
 			return fmt.Errorf("device options: %s is %d", f.name, f.have)
 		}
 	}
+	if o.MaxAdapters < 0 || o.MaxAdapters > 1<<16 {
+		return fmt.Errorf("device options: MaxAdapters is %d", o.MaxAdapters)
+	}
 	return nil
 }
 
@@ -77,6 +80,8 @@ func (b *Batch) checkSeqs(p *op.Program, o *Options) error {
 			return fmt.Errorf("batch: sequence %d: rows %d+%d do not continue at %d of %d", i, s.Row, s.Rows, row, len(b.Tokens))
 		case s.Past < 0 || s.Past > p.ContextLen-s.Rows:
 			return fmt.Errorf("batch: sequence %d: %d past and %d new tokens exceed the context of %d", i, s.Past, s.Rows, p.ContextLen)
+		case s.Adapter < 0 || int(s.Adapter) > o.MaxAdapters:
+			return fmt.Errorf("batch: sequence %d: adapter slot %d of %d", i, s.Adapter, o.MaxAdapters)
 		case len(s.Pages) < (s.Past+s.Rows+o.PageTokens-1)/o.PageTokens:
 			return fmt.Errorf("batch: sequence %d: %d pages of %d tokens do not cover %d tokens", i, len(s.Pages), o.PageTokens, s.Past+s.Rows)
 		}

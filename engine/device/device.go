@@ -49,6 +49,11 @@ type Options struct {
 	MaxRows    int // most rows (tokens) of one step
 	MaxSeqs    int // most sequences of one step
 	MaxOutputs int // most output rows of one step
+
+	// MaxAdapters is the number of adapter slots; above 0 only an Exec that is Adapting
+	// can be used.
+	MaxAdapters int
+
 	Threads    int // CPU: worker threads, 0 chooses
 
 	// CacheShare above 0 makes Pages the most: the cache takes at most this part of the
@@ -123,6 +128,8 @@ type Seq struct {
 	Rows  int     // number of rows
 	Past  int     // tokens already in the cache
 	Pages []int32 // page of token t is Pages[t/PageTokens]; covers Past+Rows tokens
+
+	Adapter int32 // slot of the adapter that its rows use; 0 is the base model
 }
 
 // PageCopy copies the first Tokens tokens of a page.

@@ -21,6 +21,8 @@ const (
 	RMSNorm
 
 	// Linear: out = x · W[0]ᵀ (+ W[1]).  W[0]: [out width, in width]; W[1]: bias.
+	// Rows of a sequence with an adapter that has a pair A [rank, in width],
+	// B [out width, rank] for W[0] get (x · Aᵀ) · Bᵀ on top; not behind Rows.
 	Linear
 
 	// Rope: rotates Heads heads of HeadDim columns by the row's position. See Rope.

@@ -118,8 +118,13 @@ func (e *exec) buildProduct(ph *phase, threads int) error {
 		tile.norm = &norm{e.vectors[pp.norm.W[0]], pp.norm.Eps, tile.in.width}
 	}
 	s := &productStep{e: e, width: tile.in.width, after: ph.after}
+	tile.weights = adapted(pp.outs, ph.after)
+	product := 0
 	for _, o := range pp.outs {
-		po := productOut{m: e.matrices[o.w], out: &e.values[o.out]}
+		po := productOut{m: e.matrices[o.w], out: &e.values[o.out], id: o.w, upID: o.up, product: product}
+		if product++; o.up >= 0 {
+			product++
+		}
 		if o.bias >= 0 {
 			po.bias = e.vectors[o.bias]
 		}
@@ -142,6 +147,7 @@ func (e *exec) buildProduct(ph *phase, threads int) error {
 	}
 	s.prepare(threads)
 	e.addRow(tile, ph.after, 4*s.width)
+	e.steps[len(e.steps)-1].(*rowStep).low = len(tile.weights) * s.width / groupRows
 	e.steps = append(e.steps, s)
 	return nil
 }

@@ -33,6 +33,7 @@ type exec struct {
 	caches   []cache   // by layer
 	parts    []float32 // of tiles whose spans several workers share
 	ropes    []*ropeTable
+	lora     adapters
 
 	batch   *device.Batch
 	rowSeq  []int32 // sequence of each row
@@ -177,6 +178,7 @@ func (e *exec) begin() {
 	for _, t := range e.ropes {
 		t.fill(e.rowPos[:len(e.batch.Tokens)])
 	}
+	e.beginAdapters()
 }
 
 // Bytes is the memory held outside the garbage collector's heap.
@@ -218,6 +220,7 @@ func (e *exec) compile(ctx context.Context, w device.Weights, threads int) error
 	if err := e.allocate(l); err != nil {
 		return err
 	}
+	e.allocateAdapters(l)
 	if err := e.build(l, threads); err != nil {
 		return err
 	}

@@ -1,6 +1,10 @@
 package cpu
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/godwit-ai/godwit/engine/op"
+)
 
 // productStep multiplies the tiles that the row step before it made with a set of
 // weights. A chunk is some groups of one weight times a panel of rows.
@@ -23,6 +27,9 @@ type productOut struct {
 	residual     *buffer   // nil: none
 	out          *buffer
 	firstChunk   int
+
+	id, upID op.WeightID // for adapters
+	product  int         // place among the products of the input; upID has the next
 }
 
 // panelBytes is how much of the activations should stay in a core's second cache.
@@ -78,6 +85,9 @@ func (s *productStep) chunk(w *worker, i int) {
 			s.multiply(w, o.m, g, r, n, o.out.at(r, g), uintptr(4*o.out.stride), start, step)
 			if o.bias != nil && o.residual != nil {
 				addBias(o, g, r, n)
+			}
+			if s.e.lora.active && !s.after {
+				s.expand(w, o.product, o.id, g, r, n, o.out.at(r, g), uintptr(4*o.out.stride))
 			}
 			r += n
 		}
@@ -139,6 +149,10 @@ func (s *productStep) gated(w *worker, o *productOut, g, gEnd, from, to int) {
 		for i := g; i < gEnd; i++ {
 			s.multiply(w, o.m, i, r, n, o.out.at(r, i), uintptr(4*o.out.stride), s.startVector(o.bias, i), 0)
 			s.multiply(w, o.up, i, r, n, unsafe.Pointer(&w.up[(i-g)*groupRows]), uintptr(4*width), s.startVector(o.upBias, i), 0)
+			if s.e.lora.active && !s.after {
+				s.expand(w, o.product, o.id, i, r, n, o.out.at(r, i), uintptr(4*o.out.stride))
+				s.expand(w, o.product+1, o.upID, i, r, n, unsafe.Pointer(&w.up[(i-g)*groupRows]), uintptr(4*width))
+			}
 		}
 		for c := range n {
 			y := o.out.row(r + c)[g*groupRows:][:width]

@@ -18,6 +18,7 @@ type rowStep struct {
 	ops   []rowOp
 	after bool
 	cost  int // elements of a row that are touched
+	low   int // and more per rank with adapters
 	rows  int
 	size  int // rows of a chunk
 }
@@ -27,7 +28,11 @@ const serialCost = 16 << 10
 
 func (s *rowStep) run(e *exec) {
 	s.rows = e.rows(s.after)
-	if s.rows*s.cost <= serialCost {
+	cost := s.cost
+	if e.lora.active {
+		cost += s.low * e.lora.rank
+	}
+	if s.rows*cost <= serialCost {
 		s.size = max(1, s.rows)
 	} else {
 		s.size = min(16, max(1, s.rows/(4*len(e.pool.workers))))
@@ -180,6 +185,7 @@ type tileOp struct {
 	in             *buffer
 	after          bool
 	quants, floats bool
+	weights        []op.WeightID // of the products that adapters may change
 }
 
 func (o *tileOp) row(e *exec, w *worker, i int) {
@@ -188,6 +194,9 @@ func (o *tileOp) row(e *exec, w *worker, i int) {
 		y := w.row[:len(x)]
 		o.norm.apply(e.k, y, x)
 		x = y
+	}
+	if e.lora.active && o.weights != nil {
+		o.shrink(e, w, x, i)
 	}
 	start, n := tileAt(i, e.rows(o.after), e.k.tile)
 	if o.quants {

@@ -62,6 +62,7 @@ func Run(t *testing.T, dev device.Device) {
 	t.Run("Stories260K", func(t *testing.T) { runStories(t, dev) })
 	t.Run("Outputs", func(t *testing.T) { runOutputs(t, dev) })
 	t.Run("Feeding", func(t *testing.T) { runFeeding(t, dev) })
+	t.Run("Adapters", func(t *testing.T) { runAdapters(t, dev) })
 	t.Run("Refusals", func(t *testing.T) { runRefusals(t, dev) })
 	t.Run("Lifecycle", func(t *testing.T) { runLifecycle(t, dev) })
 }

@@ -55,6 +55,7 @@ func (dev) Compile(ctx context.Context, p *op.Program, w device.Weights, o devic
 		}
 	}
 	e.cache = newCache(p, &o)
+	e.adapters = make([]map[op.WeightID]device.LowRank, o.MaxAdapters+1)
 	return e, nil
 }
 
@@ -68,6 +69,33 @@ type exec struct {
 	drawn   []int32 // tokens of the step launched last
 	loaded  int64
 	closed  bool
+
+	adapters []map[op.WeightID]device.LowRank // by slot
+}
+
+// SetAdapter copies an adapter into a slot.
+func (e *exec) SetAdapter(slot int, a *device.Adapter) error {
+	if e.closed {
+		return errors.New("reference: adapter for a closed exec")
+	}
+	if err := e.o.CheckSlot(slot); err != nil {
+		return err
+	}
+	e.adapters[slot] = nil
+	if a == nil {
+		return nil
+	}
+	if err := a.Check(e.p); err != nil {
+		return err
+	}
+	pairs := map[op.WeightID]device.LowRank{}
+	for name, id := range device.Products(e.p) {
+		if l, ok := a.Pairs[name]; ok {
+			pairs[id] = device.LowRank{Rank: l.Rank, A: slices.Clone(l.A), B: slices.Clone(l.B)}
+		}
+	}
+	e.adapters[slot] = pairs
+	return nil
 }
 
 func (e *exec) load(i int, w device.Weights) error {

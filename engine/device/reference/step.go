@@ -117,6 +117,7 @@ func (s *step) linear(in *op.Instr, out matrix) {
 	if len(in.W) == 2 {
 		bias = s.weights[in.W[1]]
 	}
+	low := s.shrink(in, x)
 	for j := range out.width {
 		wj := w.row(j)
 		for r := range x.rows() {
@@ -124,9 +125,49 @@ func (s *step) linear(in *op.Instr, out matrix) {
 			if bias != nil {
 				sum += float64(bias[j])
 			}
+			if low != nil {
+				sum += low[r].expand(j)
+			}
 			out.row(r)[j] = float32(sum)
 		}
 	}
+}
+
+// lowRow is x·Aᵀ of one row and what follows it.
+type lowRow struct {
+	mid  []float64
+	pair device.LowRank
+}
+
+// shrink computes x·Aᵀ for the rows that have an adapter with a pair for the product;
+// nil when there is none.
+func (s *step) shrink(in *op.Instr, x matrix) []lowRow {
+	if x.rows() != len(s.seq) {
+		return nil // behind Rows
+	}
+	var low []lowRow
+	for r := range x.rows() {
+		l, ok := s.adapters[s.b.Seqs[s.seq[r]].Adapter][in.W[0]]
+		if !ok {
+			continue
+		}
+		if low == nil {
+			low = make([]lowRow, x.rows())
+		}
+		low[r] = lowRow{make([]float64, l.Rank), l}
+		for k := range l.Rank {
+			low[r].mid[k] = dot(x.row(r), l.A[k*x.width:][:x.width])
+		}
+	}
+	return low
+}
+
+func (l *lowRow) expand(j int) float64 {
+	sum := 0.0
+	for k, m := range l.mid {
+		sum += m * float64(l.pair.B[j*l.pair.Rank+k])
+	}
+	return sum
 }
 
 func (s *step) rope(in *op.Instr, out matrix) {
