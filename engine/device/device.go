@@ -54,7 +54,7 @@ type Options struct {
 	// can be used.
 	MaxAdapters int
 
-	Threads    int // CPU: worker threads, 0 chooses
+	Threads int // CPU: worker threads, 0 chooses
 
 	// CacheShare above 0 makes Pages the most: the cache takes at most this part of the
 	// memory that weights and work space leave free. A device that follows it has Execs
