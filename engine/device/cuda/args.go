@@ -135,6 +135,42 @@ type sampleArgs struct {
 // clusterBlocks is the number of blocks that sample a row together.
 const clusterBlocks = 8
 
+// Kinds of streamOp.
+const (
+	streamProduct int32 = iota
+	streamAttention
+)
+
+// streamOp is an operation of the kernel for whole steps.
+type streamOp struct {
+	kind, out, norm, xPlain, residualPlain int32
+	xStride, outStride, residualStride     int32
+	eps                                    float32
+	xTag, residualTag, tag                 uint32
+	x, weight, bias, residual, to          pointer
+	keys, values                           pointer
+	qNorm, kNorm, qTable, kTable           pointer
+	partial                                pointer
+	q, k, v                                int32
+	qInterleaved, kInterleaved             int32
+	qEps, kEps, scale                      float32
+	heads, kvHeads, window, splits         int32
+}
+
+type streamFetch struct {
+	w                        pointer
+	n, k, tiles, start       int32
+	height, warps, per, sets int16
+}
+
+type streamArgs struct {
+	ops, fetches, state, header pointer
+	tables, positions, slots    pointer
+	count, rows, rowShift       int32
+	width                       int32
+	pageTokens, pageShift       int32
+}
+
 type kernelInfo struct {
 	name   string
 	shared int // most dynamic shared memory that launches ask for
@@ -168,6 +204,8 @@ var kernelTable = map[string][]kernelInfo{
 		{"decode_bf16_64", 0}, {"decode_bf16_128", 0}, {"decode_f16_64", 0}, {"decode_f16_128", 0},
 		{"prefill_bf16_64", prefillShared(64)}, {"prefill_bf16_128", prefillShared(128)},
 		{"prefill_f16_64", prefillShared(64)}, {"prefill_f16_128", prefillShared(128)}},
+	"stream": {{"stream_bf16_64_9", allShared}, {"stream_bf16_128_9", allShared}, {"stream_f16_64_9", allShared}, {"stream_f16_128_9", allShared},
+		{"stream_bf16_64_6", allShared}, {"stream_bf16_128_6", allShared}, {"stream_f16_64_6", allShared}, {"stream_f16_128_6", allShared}},
 	"sample": {{"sample", aloneShared}, {"sample_cluster", allShared}},
 }
 
@@ -189,6 +227,8 @@ var structTable = map[string][]structInfo{
 		sizeOf[copyArgs]("CopyArgs"), sizeOf[tableArgs]("TableArgs"), sizeOf[headsArgs]("HeadsArgs")},
 	"linear":    {sizeOf[linearArgs]("LinearArgs"), sizeOf[dequantArgs]("DequantArgs"), sizeOf[narrowArgs]("NarrowArgs")},
 	"attention": {sizeOf[attentionArgs]("AttentionArgs")},
+	"stream": {sizeOf[streamOp]("StreamOp"), sizeOf[streamFetch]("StreamFetch"), sizeOf[streamArgs]("StreamArgs"),
+		{"StreamShared", streamShared}},
 	"sample": {sizeOf[sampleRow]("SampleRow"), sizeOf[sampleArgs]("SampleArgs"),
 		{"SampleAlone", aloneShared}, {"SampleTogether", togetherShared}},
 }

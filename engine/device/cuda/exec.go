@@ -47,6 +47,7 @@ type exec struct {
 	copies *call[copyArgs]
 	output outputs
 	graphs graphs
+	whole  *whole // nil: steps run kernel by kernel only
 	slots  [2]slot
 	at     int // the slot of the step launched last
 	closed bool
@@ -154,7 +155,7 @@ func (e *exec) compile(ctx context.Context, w device.Weights, keepBF16 bool) err
 	if err := e.openSlots(); err != nil {
 		return err
 	}
-	for _, f := range []func(*loader) error{e.allocateValues, e.allocateScratch, e.allocateStep, e.allocateCache, e.build} {
+	for _, f := range []func(*loader) error{e.allocateValues, e.allocateScratch, e.allocateStep, e.allocateCache, e.build, e.buildWhole} {
 		if err := f(l); err != nil {
 			return err
 		}
@@ -392,6 +393,7 @@ func (e *exec) release() error {
 	if e.opened {
 		errs = append(errs, e.closeSlots(), e.stream.Close())
 	}
+	e.dev.releaseWhole(e)
 	*e = exec{closed: true, dev: e.dev, p: e.p, o: e.o}
 	for i := range e.slots {
 		e.slots[i].pending.err = errLaunchClosed
@@ -657,6 +659,9 @@ func (e *exec) run(s *slot, b *device.Batch) error {
 }
 
 func (e *exec) runNodes() error {
+	if e.whole.takes(&e.step) {
+		return e.whole.run(&e.step)
+	}
 	for i, n := range e.nodes {
 		if e.step.count(e.plan.nodes[i].after) == 0 {
 			continue
