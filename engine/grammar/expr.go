@@ -91,6 +91,7 @@ type builder struct {
 	special  map[string]bool // the texts of special tokens
 	ids      map[nodeKey]expr
 	trans    []*[256]expr
+	sums     []sum           // by expr, where known
 	alive    map[expr]bool   // of conjunctions
 	patterns map[string]expr // compiled, by kind and source
 	ends     map[expr]bool   // of finite

@@ -21,7 +21,10 @@ type machine struct {
 	setIDs map[string]int32
 	short  map[expr]*reach // of the vocabulary's short tokens, by state
 	long   map[expr]*reach
-	size   int // bytes held by masks
+	below  map[belowKey]*reach
+	rounds map[expr]loop // of round
+	lasts  map[expr]byteSet
+	size   int           // bytes held by masks
 }
 
 // stack names what is to follow when the rule at hand is complete; 0 is the bottom.
@@ -42,13 +45,15 @@ type thread struct {
 type set struct {
 	threads []thread
 	exits   bool // some thread may be complete at the bottom of its stack
+	looked  bool
+	loop    loop // once looked is set
 	next    [256]int32
 }
 
 const dead = -1
 
 func newMachine(g *builder, v *Vocabulary, rules []expr) *machine {
-	m := &machine{g: g, vocab: v, rules: rules, pushed: map[stackNode]stack{}}
+	m := &machine{g: g, vocab: v, rules: rules, pushed: map[stackNode]stack{}, rounds: map[expr]loop{}, lasts: map[expr]byteSet{}}
 	m.stacks = []stackNode{{}}
 	m.forget()
 	return m
@@ -56,7 +61,7 @@ func newMachine(g *builder, v *Vocabulary, rules []expr) *machine {
 
 // forget drops the masks, which are made again when needed.
 func (m *machine) forget() {
-	m.short, m.long = map[expr]*reach{}, map[expr]*reach{}
+	m.short, m.long, m.below = map[expr]*reach{}, map[expr]*reach{}, map[belowKey]*reach{}
 	m.size = 0
 	m.sets = make([]*set, 1)
 	m.setIDs = map[string]int32{}
@@ -203,8 +208,15 @@ type reach struct {
 	slab   []uint64 // allowed as well, shared
 	trie   *trie
 	exits  []int32
-	below  map[expr]*reach
 }
+
+// belowKey is a reach and what is tried where it is complete.
+type belowKey struct {
+	of   *reach
+	cont expr
+}
+
+func (r *reach) bytes() int { return 4*len(r.tokens) + 8*len(r.mask) + 4*len(r.exits) + 128 }
 
 func (r *reach) addTo(dst []uint64) {
 	for i, w := range r.slab {
@@ -229,12 +241,23 @@ func (m *machine) from(state expr, tr *tries, known map[expr]*reach) *reach {
 		known[state] = r
 		return r
 	}
+	var key sharedKey
+	if !m.g.nodes[state].calls {
+		key = sharedKey{m.g.sumOf(state), tr.longest > shortBytes}
+		if r := m.vocab.shared.get(key); r != nil {
+			known[state] = r
+			return r
+		}
+	}
 	r := &reach{trie: tr.full}
 	if s := m.slabFor(state, tr); s != nil {
 		r.slab, r.trie = s.mask, s.rest
 	}
 	m.walk(r, state, []int32{0})
 	known[state] = r
+	if key.state != (sum{}) {
+		m.vocab.shared.put(key, r)
+	}
 	return r
 }
 
@@ -254,15 +277,13 @@ func (m *machine) withinToken(state expr, longest int) expr {
 
 // under is the reach of cont where r is complete.
 func (m *machine) under(r *reach, cont expr) *reach {
-	if x, ok := r.below[cont]; ok {
+	key := belowKey{r, cont}
+	if x, ok := m.below[key]; ok {
 		return x
 	}
 	x := &reach{trie: r.trie}
 	m.walk(x, cont, r.exits)
-	if r.below == nil {
-		r.below = map[expr]*reach{}
-	}
-	r.below[cont] = x
+	m.below[key] = x
 	return x
 }
 
@@ -314,7 +335,7 @@ func (m *machine) freeChars(e expr) int {
 // walk reads the tokens below the given trie nodes from state with an empty stack.
 func (m *machine) walk(r *reach, state expr, starts []int32) {
 	start := m.intern([]thread{{state, 0}})
-	nodes := r.trie.nodes
+	nodes, below := r.trie.nodes, r.trie.below
 	var path [1 << 8]int32
 	states := path[:]
 	var found []int32
@@ -344,8 +365,19 @@ func (m *machine) walk(r *reach, state expr, starts []int32) {
 			if n.token >= 0 {
 				found = append(found, n.token)
 			}
+			s := m.sets[next]
+			if n.end > i+4 && !s.exits {
+				if !s.looked {
+					m.look(s)
+				}
+				if s.loop.chars > 0 && s.loop.takes(&below[i]) {
+					found = append(found, r.trie.order[r.trie.before[i+1]:r.trie.before[n.end]]...)
+					i = n.end
+					continue
+				}
+			}
 			i++
-			if i < n.end && m.sets[next].exits {
+			if i < n.end && s.exits {
 				r.exits = append(r.exits, i-1)
 			}
 		}
@@ -353,11 +385,30 @@ func (m *machine) walk(r *reach, state expr, starts []int32) {
 	m.keep(r, found)
 }
 
-func (m *machine) keep(r *reach, found []int32) {
-	for _, t := range r.trie.twins {
-		if slices.Contains(found, t.of) {
-			found = append(found, t.id)
+// look finds the loop of a set: any thread's is good for the whole, if no thread can be
+// complete on the way.
+func (m *machine) look(s *set) {
+	s.looked = true
+	var best loop
+	var last byteSet
+	for _, t := range s.threads {
+		if m.g.nodes[t.state].calls {
+			return
 		}
+		last = last.or(m.lastBytes(t.state))
+		if l := m.loopOf(t.state); l.better(&best) {
+			best = l
+		}
+	}
+	best.ascii[0] &^= last[0]
+	best.ascii[1] &^= last[1]
+	best.high = best.high && last[2] == 0 && last[3] == 0
+	s.loop = best
+}
+
+func (m *machine) keep(r *reach, found []int32) {
+	if len(r.trie.twins) > 0 {
+		found = m.withTwins(r.trie.twins, found)
 	}
 	if len(found) <= m.vocab.words {
 		r.tokens = slices.Clone(found)
@@ -367,7 +418,7 @@ func (m *machine) keep(r *reach, found []int32) {
 			r.mask[t>>6] |= 1 << (t & 63)
 		}
 	}
-	m.size += 4*len(r.tokens) + 8*len(r.mask) + 4*len(r.exits) + 128
+	m.size += r.bytes()
 }
 
 // maskBytes bounds what a grammar keeps in masks.
@@ -440,4 +491,25 @@ func (m *machine) goesOn(list []thread) bool {
 		}
 	})
 	return ok
+}
+
+func (m *machine) withTwins(twins []twin, found []int32) []int32 {
+	if len(found) < 8*len(twins) {
+		for _, t := range twins {
+			if slices.Contains(found, t.of) {
+				found = append(found, t.id)
+			}
+		}
+		return found
+	}
+	in := make([]uint64, m.vocab.words)
+	for _, t := range found {
+		in[t>>6] |= 1 << (t & 63)
+	}
+	for _, t := range twins {
+		if in[t.of>>6]>>(t.of&63)&1 != 0 {
+			found = append(found, t.id)
+		}
+	}
+	return found
 }

@@ -15,6 +15,7 @@ type Vocabulary struct {
 	words   int             // of a mask
 	short   tries           // tokens of up to shortBytes
 	long    tries           // the few others
+	shared  *sharedReaches  // of states without calls, for all grammars
 }
 
 // tries arranges tokens of at most longest bytes.
@@ -38,10 +39,22 @@ type slab struct {
 	rest  *trie
 }
 
-// trie lists its nodes depth first: a node's subtree is the span after it.
+// trie lists its nodes depth first: a node's subtree is the span after it. What is
+// below a node is summed up, so that a walk can take it whole.
 type trie struct {
-	nodes []trieNode
-	twins []twin
+	nodes  []trieNode
+	below  []summary // by node
+	order  []int32   // the tokens in the order of their nodes
+	before []int32   // by node: how many tokens of order come before it; one more than nodes
+	twins  []twin
+}
+
+// summary says what bytes are in a subtree, its own node left out.
+type summary struct {
+	ascii [2]uint64
+	chars uint16 // most characters of a path, the last one perhaps cut
+	high  bool   // there are bytes from 0x80 on
+	whole bool   // the node ends a character, and all below is UTF-8
 }
 
 // twin is a token with the same bytes as another one that is in the trie.
@@ -90,12 +103,13 @@ func newVocabulary(tokens [][]byte, eos []int32, short int) *Vocabulary {
 	}
 	v.short = v.arrange(many, short)
 	v.long = v.arrange(few, 1<<15)
+	v.shared = newSharedReaches()
 	return v
 }
 
 func (v *Vocabulary) arrange(order []int32, longest int) tries {
 	t := tries{longest: longest, full: newTrie(v.tokens, order)}
-	for _, n := range []int{-1, 32, 16, 10, 6, 3, 1} {
+	for _, n := range []int{-1, 10} {
 		s := slab{chars: n, mask: make([]uint64, v.words)}
 		rest := make([]int32, 0, len(order))
 		for _, id := range order {
@@ -142,7 +156,7 @@ func stringChars(t []byte) int {
 }
 
 func newTrie(tokens [][]byte, order []int32) *trie {
-	t := &trie{nodes: []trieNode{{token: -1}}}
+	t := &trie{nodes: []trieNode{{token: -1}}, order: make([]int32, 0, len(order))}
 	path := []int32{0}
 	var last []byte
 	for _, id := range order {
@@ -165,12 +179,117 @@ func newTrie(tokens [][]byte, order []int32) *trie {
 			continue
 		}
 		n.token = id
+		t.order = append(t.order, id)
 		last = word
 	}
 	for _, n := range path {
 		t.nodes[n].end = int32(len(t.nodes))
 	}
+	t.sumUp()
 	return t
+}
+
+// sumUp fills below and before.
+func (t *trie) sumUp() {
+	t.below = make([]summary, len(t.nodes))
+	t.before = make([]int32, len(t.nodes)+1)
+	for i := range t.nodes {
+		t.before[i+1] = t.before[i]
+		if t.nodes[i].token >= 0 {
+			t.before[i+1]++
+		}
+	}
+	pending := make([]pendingChar, 1, 64) // by depth: what a character begun there still needs
+	for i := range t.nodes {
+		d := int(t.nodes[i].depth)
+		if d >= len(pending) {
+			pending = append(pending, pendingChar{})
+		}
+		if d > 0 {
+			pending[d] = pending[d-1].next(t.nodes[i].b)
+		}
+		t.below[i].whole = pending[d] == pendingChar{}
+	}
+	for i := len(t.nodes) - 1; i >= 0; i-- {
+		s := &t.below[i]
+		for c := int32(i) + 1; c < t.nodes[i].end; c = t.nodes[c].end {
+			n, x := &t.nodes[c], &t.below[c]
+			s.ascii[0] |= x.ascii[0]
+			s.ascii[1] |= x.ascii[1]
+			s.high = s.high || x.high || n.b >= 0x80
+			chars := x.chars
+			if n.b < 0x80 {
+				s.ascii[n.b>>6] |= 1 << (n.b & 63)
+			}
+			if n.b&0xC0 != 0x80 {
+				chars++
+			}
+			s.chars = max(s.chars, chars)
+		}
+	}
+	// A node is whole if it ends a character and nothing below is wrong.
+	wrong := make([]bool, len(t.nodes))
+	depths := pending[:1]
+	depths[0] = pendingChar{}
+	for i := range t.nodes {
+		d := int(t.nodes[i].depth)
+		for len(depths) <= d {
+			depths = append(depths, pendingChar{})
+		}
+		if d > 0 {
+			depths[d] = depths[d-1].next(t.nodes[i].b)
+		}
+		wrong[i] = depths[d].wrong
+	}
+	for i := len(t.nodes) - 1; i >= 0; i-- {
+		for c := int32(i) + 1; c < t.nodes[i].end; c = t.nodes[c].end {
+			wrong[i] = wrong[i] || wrong[c]
+		}
+		t.below[i].whole = t.below[i].whole && !wrong[i]
+	}
+}
+
+// pendingChar is how far a character of UTF-8 is read: the bytes it still needs, and
+// what the next one may be.
+type pendingChar struct {
+	need   uint8
+	lo, hi byte
+	wrong  bool
+}
+
+func (p pendingChar) next(b byte) pendingChar {
+	switch {
+	case p.wrong:
+		return p
+	case p.need > 0 && (b < p.lo || b > p.hi):
+		return pendingChar{wrong: true}
+	case p.need > 1:
+		return pendingChar{need: p.need - 1, lo: 0x80, hi: 0xBF}
+	case p.need == 1 || b < 0x80:
+		return pendingChar{}
+	}
+	q := pendingChar{lo: 0x80, hi: 0xBF}
+	switch {
+	case b >= 0xC2 && b <= 0xDF:
+		q.need = 1
+	case b >= 0xE0 && b <= 0xEF:
+		q.need = 2
+	case b >= 0xF0 && b <= 0xF4:
+		q.need = 3
+	default:
+		return pendingChar{wrong: true}
+	}
+	switch b {
+	case 0xE0:
+		q.lo = 0xA0
+	case 0xED:
+		q.hi = 0x9F
+	case 0xF0:
+		q.lo = 0x90
+	case 0xF4:
+		q.hi = 0x8F
+	}
+	return q
 }
 
 // Continues reports whether some token begins with text and is longer.
