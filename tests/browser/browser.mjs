@@ -40,12 +40,15 @@ function environment(folder) {
   return env;
 }
 
+// patience is how long anything is waited for, in milliseconds; machines may be slow.
+export const patience = 180000;
+
 // launch starts the browser.
 export async function launch() {
   const { chromium } = await import("playwright-core");
   const folder = await executable();
   return chromium.launch({
-    executablePath: join(folder, "chromium"), env: environment(folder), headless: true,
+    executablePath: join(folder, "chromium"), timeout: patience, env: environment(folder), headless: true,
     args: ["--no-sandbox", "--no-zygote", "--disable-gpu", "--font-render-hinting=none", "--disable-dev-shm-usage"],
   });
 }
@@ -63,6 +66,7 @@ export async function open(browser, options = {}) {
     report.beyond.push(url.href);
     return route.abort();
   });
+  context.setDefaultTimeout(patience);
   const page = await context.newPage();
   page.on("pageerror", (e) => report.errors.push(String(e)));
   page.on("console", (m) => {
@@ -78,7 +82,7 @@ export async function look(page, folder, prefix) {
   for (const chart of await page.locator(".godwit-chart").all()) {
     await chart.scrollIntoViewIfNeeded();
     const file = join(folder, `${prefix}-${seen.length + 1}.png`);
-    const png = await chart.screenshot({ path: file });
+    const png = await still(chart, file);
     const img = chart.locator("img");
     seen.push({
       file, ...pixels(png), live: (await chart.getAttribute("data-live")) === "1",
@@ -90,6 +94,18 @@ export async function look(page, folder, prefix) {
     });
   }
   return seen;
+}
+
+// still takes pictures until two are equal: the opening animation is over.
+async function still(element, path) {
+  let last = await element.screenshot({ path });
+  for (let i = 0; i < 200; i++) {
+    await new Promise((next) => setTimeout(next, 300));
+    const now = await element.screenshot({ path });
+    if (now.equals(last)) return now;
+    last = now;
+  }
+  return last;
 }
 
 // imageWidth works where scripts of the page are off: evaluate is the browser's own.

@@ -2,7 +2,7 @@
 // and looks at its charts: node lab.mjs LAB_URL NOTEBOOK run|read CHARTS FOLDER PREFIX;
 // prints what it saw as JSON. LAB_URL is the server's address with its token.
 
-import { launch, look, open } from "./browser.mjs";
+import { launch, look, open, patience } from "./browser.mjs";
 
 const [address, notebook, mode, count, folder, prefix] = process.argv.slice(2);
 const url = new URL(address);
@@ -12,11 +12,11 @@ const browser = await launch();
 try {
   const { page, report } = await open(browser);
   await page.goto(url.href);
-  await page.waitForFunction(() => globalThis.jupyterapp?.shell?.currentWidget?.content?.widgets?.length, null, { timeout: 90000 });
+  await page.waitForFunction(() => globalThis.jupyterapp?.shell?.currentWidget?.content?.widgets?.length, null, { timeout: patience });
   await page.waitForFunction(() => {
     const kernel = globalThis.jupyterapp.shell.currentWidget.sessionContext;
     return kernel.isReady && kernel.session?.kernel?.status === "idle";
-  }, null, { timeout: 60000 });
+  }, null, { timeout: patience });
   await page.evaluate(async (run) => {
     const app = globalThis.jupyterapp;
     await app.commands.execute("application:toggle-left-area").catch(() => {});
@@ -30,10 +30,9 @@ try {
   const charts = page.locator(".jp-OutputArea-output .godwit-chart");
   if (mode === "run" && !failed.length) {
     await page.waitForFunction(
-      (n) => document.querySelectorAll('.jp-OutputArea-output .godwit-chart[data-live="1"]').length >= n, Number(count), { timeout: 30000 },
+      (n) => document.querySelectorAll('.jp-OutputArea-output .godwit-chart[data-live="1"]').length >= n, Number(count), { timeout: patience },
     ).catch(() => {});
   }
-  await page.waitForTimeout(1500); // the charts' opening animation
   await page.screenshot({ path: `${folder}/${prefix}.png` });
   const seen = await look(page, folder, prefix);
   console.log(JSON.stringify({ charts: seen, found: await charts.count(), failed, ...report }));

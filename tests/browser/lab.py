@@ -59,10 +59,10 @@ class Lab:
     def __enter__(self):
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api/status", headers={"Authorization": f"token {self.token}"})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        end = time.monotonic() + 90
+        end = time.monotonic() + 300
         while True:
             try:
-                with opener.open(request, timeout=5) as answer:
+                with opener.open(request, timeout=30) as answer:
                     if answer.status == 200:
                         return self
             except OSError:

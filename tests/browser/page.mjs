@@ -2,7 +2,7 @@
 // node page.mjs PAGE.html FOLDER PREFIX [no-scripts]; prints what it saw as JSON.
 
 import { pathToFileURL } from "node:url";
-import { launch, look, open } from "./browser.mjs";
+import { launch, look, open, patience } from "./browser.mjs";
 
 const [file, folder, prefix, scripts] = process.argv.slice(2);
 const browser = await launch();
@@ -12,9 +12,8 @@ try {
   const charts = page.locator(".godwit-chart");
   if (scripts !== "no-scripts") {
     for (const chart of await charts.all()) {
-      await chart.and(page.locator('[data-live="1"]')).waitFor({ timeout: 20000 }).catch(() => {});
+      await chart.and(page.locator('[data-live="1"]')).waitFor({ timeout: patience }).catch(() => {});
     }
-    await page.waitForTimeout(1500); // the charts' opening animation
   }
   const seen = await look(page, folder, prefix);
   await page.screenshot({ path: `${folder}/${prefix}.png`, fullPage: true });

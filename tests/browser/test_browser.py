@@ -1,5 +1,5 @@
-"""Charts in a headless browser without a network: a plain page with and without scripts, an
-exported notebook, and JupyterLab with the Go kernel. Pictures of what was seen: out/browser."""
+"""A headless browser without a network: charts in a plain page with and without scripts, in an
+exported notebook and in JupyterLab with the Go kernel; and JupyterLab used by hand. Pictures of what was seen: out/browser."""
 
 import json
 import os
@@ -29,7 +29,7 @@ if not (HERE / "node_modules" / "playwright-core").is_dir():
 needs_kernel = pytest.mark.skipif(not os.access(GODWIT, os.X_OK), reason="bin/godwit is missing: run `just build`, or set GODWIT_BIN")
 
 
-def node(script, *args, timeout=240):
+def node(script, *args, timeout=900):
     """Runs a script of this folder; returns what it saw."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -117,6 +117,70 @@ def test_an_exported_notebook(executed, tmp_path, scripts):
     seen = node("page.mjs", tmp_path / "charts.html", PICTURES, name, "" if scripts else "no-scripts")
     seen["beyond"] = [u for u in seen["beyond"] if "mathjax" not in u.lower() and "mermaid" not in u.lower()]
     check(seen, TITLES, live=scripts)
+
+
+@pytest.fixture(scope="module")
+def by_hand(tmp_path_factory):
+    """What somebody at JupyterLab's keyboard saw: see session.mjs."""
+    folder = tmp_path_factory.mktemp("hands")
+    (folder / "notebooks").mkdir()
+    spec = {"kernelspec": {"name": "godwit", "display_name": "Go (godwit)", "language": "go"}}
+    nbformat.write(nbformat.v4.new_notebook(metadata=spec, cells=[nbformat.v4.new_code_cell()]), folder / "notebooks" / "hands.ipynb")
+    kernels = kernel_prefix(GODWIT, folder / "kernel")
+    with Lab(folder / "notebooks", folder, kernels) as lab:
+        seen = node("session.mjs", lab.url, "hands.ipynb", PICTURES, "hands")
+    assert seen["beyond"] == []
+    return seen
+
+
+@needs_kernel
+def test_a_cell_is_typed_completed_and_run(by_hand):
+    assert "TrimSpace" in by_hand["offered"] and "TrimSuffix" in by_hand["offered"]
+    assert by_hand["kinds"] and set(by_hand["kinds"]) == {"function"}
+    assert by_hand["typed"].endswith('strings.TrimSpace("  worked  ")')
+    assert by_hand["ran"] == {"count": "[1]:", "text": "worked"}
+
+
+@needs_kernel
+def test_a_tooltip_shows_the_documentation(by_hand):
+    assert "func strings.TrimSpace(s string) string" in by_hand["tooltip"]
+    assert "white space" in by_hand["tooltip"]
+
+
+@needs_kernel
+def test_completion_answers_while_a_cell_runs(by_hand):
+    assert "Fields" in by_hand["whileBusy"]
+    assert by_hand["statusMeanwhile"] == "busy"
+
+
+@needs_kernel
+def test_a_running_cell_is_interrupted_and_keeps_its_state(by_hand):
+    assert by_hand["running"] == "[*]:"
+    assert "Interrupted" in by_hand["interrupted"]
+    assert by_hand["kept"] == "worked"
+
+
+@needs_kernel
+def test_an_error_has_a_traceback_with_cells_and_lines(by_hand):
+    text = by_hand["traceback"]
+    assert "integer divide by zero" in text
+    assert re.search(r"cell \d+:2", text), text
+
+
+@needs_kernel
+def test_input_is_asked_in_the_cell(by_hand):
+    assert by_hand["answered"] == "hello Ada"
+
+
+@needs_kernel
+def test_rich_output_is_rendered(by_hand):
+    assert by_hand["rich"] == "bold"
+
+
+@needs_kernel
+def test_restart_gives_a_fresh_kernel(by_hand):
+    assert "undefined: word" in by_hand["fresh"]
+    assert by_hand["subshells"] is True
 
 
 def test_the_notebook_is_committed_without_outputs():
