@@ -24,7 +24,7 @@ type machine struct {
 	below  map[belowKey]*reach
 	rounds map[expr]loop // of round
 	lasts  map[expr]byteSet
-	size   int           // bytes held by masks
+	size   int // bytes held by masks
 }
 
 // stack names what is to follow when the rule at hand is complete; 0 is the bottom.
