@@ -37,39 +37,51 @@ func (e *Engine) open(ctx context.Context) error {
 	if err := e.o.check(); err != nil {
 		return err
 	}
+	if err := e.checkAdapters(); err != nil {
+		return err
+	}
 	path, err := e.find(ctx)
 	if err != nil {
 		return err
 	}
-	opened := make(chan error, 1)
-	go func() { opened <- safely(e.openDevice) }() // received next: a GPU's context takes longer than a header
-	err = e.load(path)
+	opened, text := make(chan error, 1), make(chan error, 1) // both are received below, whatever happens
+	go func() { opened <- safely(e.openDevice) }()           // a GPU's context takes longer than a header
+	if err = e.load(path); err == nil {
+		go func() { text <- safely(e.text) }() // a large vocabulary takes longer than a GPU's context
+	} else {
+		text <- nil
+	}
 	if devErr := <-opened; err == nil {
 		err = devErr
 	}
-	if err != nil {
-		return err
+	var do device.Options
+	var so sched.Options
+	if err == nil {
+		e.progress("device", 1, 1)
+		do, so, err = e.size()
 	}
-	e.progress("device", 1, 1)
-	do, so, err := e.size()
-	if err != nil {
-		return err
+	var compileErr error
+	if err == nil {
+		compileErr = e.compile(ctx, do)
 	}
-	text := make(chan error, 1)
-	go func() { text <- safely(e.text) }() // received below, whatever happens
-	err = e.compile(ctx, do)
-	if textErr := <-text; textErr != nil {
-		return textErr
-	}
-	if err != nil {
-		return err
+	textErr := <-text
+	for _, err := range []error{err, textErr, compileErr} {
+		if err != nil {
+			return err
+		}
 	}
 	if err := e.keepWeights(); err != nil {
 		return err
 	}
 	e.adopt(&do, &so)
 	e.describe(path)
+	if err := e.openAdapters(ctx); err != nil {
+		return err
+	}
 	e.loop = newLoop(e.exec, so, do.Pages, do.PageTokens, e.o.MaxQueuedRequests, e.log)
+	if e.lora != nil {
+		e.loop.seats = &seats{exec: e.exec.(device.Adapting), set: e.lora, by: make([]*adapter, e.o.MaxAdaptersPerBatch+1)}
+	}
 	go e.loop.run() // Close waits for it
 	e.progress("ready", 1, 1)
 	e.log.Info("model loaded", "model", e.models[0].ID, "arch", e.program.Arch, "device", e.Info(), "context", e.context,
@@ -250,6 +262,9 @@ func (e *Engine) size() (do device.Options, so sched.Options, err error) {
 	}
 	so.PrefillRows = min(so.PrefillRows, e.context)
 	do.MaxSeqs = so.MaxRunning
+	if e.o.EnableLoRA {
+		do.MaxAdapters = e.o.MaxAdaptersPerBatch
+	}
 	do.MaxRows = so.MaxRunning + so.PrefillRows
 	do.MaxOutputs = so.MaxRunning + so.TargetRows
 	do.Threads = o.Threads
