@@ -36,6 +36,7 @@ var policy = map[string]string{
 	"engine/device/cuda/driver":  "",
 	"engine/device/cuda/kernels": "",
 	"engine/device/devicetest":   "engine/device engine/device/reference engine/model engine/model/modeltest engine/op engine/quant engine/sample engine/weights",
+	"engine/lora":                "engine/device engine/op engine/weights",
 	"engine/model/modeltest":     "engine/model engine/op engine/quant engine/weights engine/sample engine/device",
 	"engine/local":               "engine engine/...",
 	"httpapi":                    "engine httpapi/openai",

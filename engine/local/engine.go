@@ -48,6 +48,7 @@ type Engine struct {
 	mask        []uint64             // rows of the head that are tokens; nil: all
 	constraints *constraints         // nil without a tokenizer
 	models      []engine.ModelInfo
+	lora        *adapters // nil without LoRA
 	defaults    *engine.Sampling // of generation_config.json; nil: none
 	seeds       atomic.Uint64    // requests without a seed, with RandomSeed
 
@@ -96,7 +97,12 @@ func (e *Engine) Generate(ctx context.Context, req *engine.Request) (*engine.Str
 	if err != nil {
 		return nil, err
 	}
+	a, err := e.adapterOf(req.Model)
+	if err != nil {
+		return nil, err
+	}
 	j := e.newJob(ctx, req, ids, limit)
+	j.use(a)
 	if gr != nil {
 		e.constrain(j, gr, req)
 	}
@@ -104,6 +110,9 @@ func (e *Engine) Generate(ctx context.Context, req *engine.Request) (*engine.Str
 	j.unwatch = context.AfterFunc(ctx, func() { e.loop.giveUp(j, -1) })
 	if err := e.loop.submit(j); err != nil {
 		j.unwatch()
+		if a != nil {
+			e.lora.release(a)
+		}
 		return nil, err
 	}
 	e.log.Info("request", "id", j.id, "prompt", len(ids), "limit", limit, "choices", len(j.choices))
@@ -118,6 +127,9 @@ func (e *Engine) known(name string) error {
 		if strings.EqualFold(m.ID, name) || strings.EqualFold(m.Path, name) {
 			return nil
 		}
+	}
+	if e.knownAdapter(name) {
+		return nil
 	}
 	return &engine.RequestError{Param: "model", Message: "The model '" + name + "' does not exist.", Err: engine.ErrUnknownModel}
 }
@@ -269,7 +281,13 @@ func (e *Engine) Detokenize(_ context.Context, model string, ids []int32, skipSp
 }
 
 // Models lists the served names.
-func (e *Engine) Models() []engine.ModelInfo { return slices.Clone(e.models) }
+func (e *Engine) Models() []engine.ModelInfo {
+	list := slices.Clone(e.models)
+	if e.lora != nil {
+		list = append(list, e.lora.models(e.models[0])...)
+	}
+	return list
+}
 
 // Info is a line for people about the device that computes.
 func (e *Engine) Info() string { return e.dev.Name() + ": " + e.dev.Info() }

@@ -23,6 +23,9 @@ type job struct {
 	over     bool
 	admitted time.Time
 
+	adapter *adapter // nil: the base model
+	seated  bool     // it has a place on the device
+
 	promptLen int
 	logprobs  bool
 	top       int
@@ -132,6 +135,25 @@ func (c *choice) countPrompt(prompt []int32) {
 			c.params.Counts = append(c.params.Counts, sample.Count{ID: t, InPrompt: true})
 		}
 	}
+}
+
+// use makes a job's sequences those of an adapter.
+func (j *job) use(a *adapter) {
+	if a == nil {
+		return
+	}
+	j.adapter = a
+	for _, c := range j.choices {
+		c.seq.Key.Adapter = a.key
+	}
+}
+
+// slot is the place of the job's adapter on the device.
+func (j *job) slot() int32 {
+	if j.adapter == nil {
+		return 0
+	}
+	return j.adapter.seat.slot
 }
 
 // push hands a token to the reader. It never blocks.

@@ -28,6 +28,7 @@ type loop struct {
 	sched     *sched.Scheduler
 	cache     *kvcache.Cache
 	ahead     bool // the device feeds tokens from step to step
+	seats     *seats // nil without adapters
 	flights   [2]flight
 	turns     int     // steps launched
 	air       *flight // launched and not landed, between turns
@@ -179,11 +180,12 @@ func (l *loop) mail() bool {
 		return false
 	}
 	for _, j := range jobs {
-		l.add(j)
+		l.admit(j)
 	}
 	for _, c := range cancels {
 		l.cancel(c)
 	}
+	l.admitWaiting()
 	for _, answer := range flushes {
 		answer <- l.flush()
 	}
@@ -348,6 +350,7 @@ func (l *loop) end(j *job, err error) {
 func (l *loop) over(j *job, err error) {
 	j.over = true
 	j.unwatch()
+	l.leave(j)
 	delete(l.jobs, j)
 	cancelled := err != nil && (errors.Is(err, context.Canceled) || j.ctx.Err() != nil)
 	l.mu.Lock()
@@ -390,6 +393,11 @@ func (l *loop) publish() {
 	l.stats.Running, l.stats.Waiting, l.stats.PagesFree = running, waiting, free
 	for _, j := range l.inbox.jobs {
 		l.stats.Waiting += len(j.choices)
+	}
+	if l.seats != nil {
+		for _, j := range l.seats.queue {
+			l.stats.Waiting += j.left
+		}
 	}
 	l.mu.Unlock()
 }

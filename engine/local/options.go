@@ -3,6 +3,7 @@ package local
 import (
 	"log/slog"
 
+	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/engine/device"
 )
 
@@ -36,6 +37,21 @@ type Options struct {
 
 	// ContextLength lowers the model's context; 0 keeps it.
 	ContextLength int
+
+	// EnableLoRA lets requests name adapters; Adapters, which implies it, are loaded at the
+	// start, others with LoadAdapter from folders inside LoRADir.
+	EnableLoRA bool
+	Adapters   []engine.AdapterSpec
+	LoRADir    string
+
+	// MaxAdaptersPerBatch is how many adapters the sequences of a step may have; others
+	// wait. 0: 8. MaxLoadedAdapters bounds those in memory, the rest is read again when
+	// wanted; 0: no limit. MaxLoRARank 0: no limit. LoRAEviction says who makes room:
+	// "lru", also "", or "fifo".
+	MaxAdaptersPerBatch int
+	MaxLoadedAdapters   int
+	MaxLoRARank         int
+	LoRAEviction        string
 
 	// AutoTruncate cuts the end of prompts that are too long, and the number of new
 	// tokens, where otherwise the request is refused.

@@ -179,7 +179,7 @@ func (l *loop) fill(f *flight) {
 		if last := len(b.Tokens) - 1; b.Tokens[last] == sched.Unknown {
 			from[last], b.From = c.output, from
 		}
-		b.Seqs = append(b.Seqs, device.Seq{Row: first, Rows: r.Rows, Past: r.Past, Pages: r.Pages()})
+		b.Seqs = append(b.Seqs, device.Seq{Row: first, Rows: r.Rows, Past: r.Past, Pages: r.Pages(), Adapter: c.job.slot()})
 		for p := r.TargetFrom; p < r.TargetTo; p++ {
 			b.Outputs = append(b.Outputs, device.OutputRow{Row: first + p - r.Past, Target: r.Seq.Tokens[p+1],
 				Logprob: true, Top: c.job.top})
