@@ -37,6 +37,9 @@ func (e *Engine) open(ctx context.Context) error {
 	if err := e.o.check(); err != nil {
 		return err
 	}
+	if err := e.checkAdapters(); err != nil {
+		return err
+	}
 	path, err := e.find(ctx)
 	if err != nil {
 		return err
@@ -72,7 +75,13 @@ func (e *Engine) open(ctx context.Context) error {
 	}
 	e.adopt(&do, &so)
 	e.describe(path)
+	if err := e.openAdapters(ctx); err != nil {
+		return err
+	}
 	e.loop = newLoop(e.exec, so, do.Pages, do.PageTokens, e.o.MaxQueuedRequests, e.log)
+	if e.lora != nil {
+		e.loop.seats = &seats{exec: e.exec.(device.Adapting), set: e.lora, by: make([]*adapter, e.o.MaxAdaptersPerBatch+1)}
+	}
 	go e.loop.run() // Close waits for it
 	e.progress("ready", 1, 1)
 	e.log.Info("model loaded", "model", e.models[0].ID, "arch", e.program.Arch, "device", e.Info(), "context", e.context,
@@ -253,6 +262,9 @@ func (e *Engine) size() (do device.Options, so sched.Options, err error) {
 	}
 	so.PrefillRows = min(so.PrefillRows, e.context)
 	do.MaxSeqs = so.MaxRunning
+	if e.o.EnableLoRA {
+		do.MaxAdapters = e.o.MaxAdaptersPerBatch
+	}
 	do.MaxRows = so.MaxRunning + so.PrefillRows
 	do.MaxOutputs = so.MaxRunning + so.TargetRows
 	do.Threads = o.Threads
