@@ -53,6 +53,10 @@ type config struct {
 	Repeated   jsontext.Value `json:"layer_replication"`
 	Activated  jsontext.Value `json:"alora_invocation_tokens"`
 	Init       jsontext.Value `json:"init_lora_weights"`
+	BDLoRA     jsontext.Value `json:"use_bdlora"`
+	KaSA       jsontext.Value `json:"kasa_config"`
+	MonteC     jsontext.Value `json:"monteclora_config"`
+	Arrow      jsontext.Value `json:"arrow_config"`
 }
 
 // parseConfig reads adapter_config.json and refuses what is more than pairs.
@@ -80,6 +84,7 @@ func parseConfig(raw []byte) (*config, error) {
 		{len(c.Parameters) > 0, "target_parameters is set: adapters of bare parameters are not supported"},
 		{given(c.Repeated), "layer_replication is set: repeated layers are not supported"},
 		{given(c.Activated), "alora_invocation_tokens is set: activated LoRA is not supported"},
+		{given(c.BDLoRA) || given(c.KaSA) || given(c.MonteC) || given(c.Arrow), "it is of a kind (BD-LoRA, KaSA, MonteCLoRA, Arrow) that is not supported: only plain LoRA is"},
 		{c.Transposed, "fan_in_fan_out is set: the model's weights are not transposed"},
 		{changesBase(init), fmt.Sprintf("init_lora_weights is %q: such an adapter belongs to a changed base model; convert it to plain LoRA when saving", init)},
 		{c.Alpha == nil, "lora_alpha is missing"},
@@ -97,7 +102,7 @@ func changesBase(init string) bool {
 	return strings.HasPrefix(init, "pissa") || slices.Contains([]string{"olora", "corda", "loftq", "lora_ga"}, init)
 }
 
-func given(v jsontext.Value) bool { return v != nil && v.Kind() != 'n' }
+func given(v jsontext.Value) bool { return v != nil && v.Kind() != 'n' && v.Kind() != 'f' }
 
 // patterns are numbers for modules, in the order of the file: the first match counts.
 type patterns []struct {
