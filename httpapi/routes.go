@@ -53,6 +53,10 @@ func (s *Server) routes() []route {
 		{"POST", "/continue_generation", "admin: lets them go on", s.admin(s.continueGeneration)},
 		{"GET", "/flush_cache", "admin: forgets cached prefixes; 400 while requests run", s.admin(s.flushCache)},
 		{"POST", "/flush_cache", "the same", s.admin(s.flushCache)},
+		{"POST", "/load_lora_adapter", "admin: loads an adapter from inside --lora-dir: lora_name, lora_path, pinned", s.admin(s.loadAdapter)},
+		{"POST", "/v1/load_lora_adapter", "the same", s.admin(s.loadAdapter)},
+		{"POST", "/unload_lora_adapter", "admin: unloads one when its requests have ended: lora_name", s.admin(s.unloadAdapter)},
+		{"POST", "/v1/unload_lora_adapter", "the same", s.admin(s.unloadAdapter)},
 		{"POST", "/update_weights_from_disk", "admin: refused with 501 and the reason", s.admin(s.updateWeights)},
 	}
 	for i := range table {
@@ -89,11 +93,7 @@ var notOffered = map[string]string{
 	"/v1/batches/":                      "The Batches API is",
 	"/v1/messages":                      "The Anthropic Messages API is",
 	"/v1/messages/":                     "The Anthropic Messages API is",
-	"/v1/load_lora_adapter":             "Loading LoRA adapters is",
-	"/v1/unload_lora_adapter":           "Unloading LoRA adapters is",
-	"/load_lora_adapter":                "Loading LoRA adapters is",
-	"/load_lora_adapter_from_tensors":   "Loading LoRA adapters is",
-	"/unload_lora_adapter":              "Unloading LoRA adapters is",
+	"/load_lora_adapter_from_tensors":   "Loading LoRA adapters from serialised tensors is",
 	"/generate_from_file":               "The native generate route is",
 	"/encode":                           "Encoding is",
 	"/classify":                         "Classification is",

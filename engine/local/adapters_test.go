@@ -3,8 +3,6 @@ package local
 import (
 	"context"
 	"errors"
-	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,58 +10,10 @@ import (
 	"time"
 
 	"github.com/godwit-ai/godwit/engine"
-	"github.com/godwit-ai/godwit/engine/device"
 	"github.com/godwit-ai/godwit/engine/device/reference"
-	"github.com/godwit-ai/godwit/engine/model"
 	"github.com/godwit-ai/godwit/engine/model/modeltest"
 	"github.com/godwit-ai/godwit/engine/quant"
-	"github.com/godwit-ai/godwit/engine/weights"
 )
-
-// loraFolder writes a random adapter for the tiny Llama into dir.
-func loraFolder(t *testing.T, dir, name string, rank int, seed uint64) string {
-	t.Helper()
-	raw, err := os.ReadFile(filepath.Join(modeltest.TinyModel(t, "llama"), "config.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := model.Build(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rnd := rand.New(rand.NewPCG(seed, 1))
-	var list []quant.Tensor
-	add := func(name string, rows, cols int) {
-		values := make([]float32, rows*cols)
-		for i := range values {
-			values[i] = float32(rnd.NormFloat64()) * 0.4
-		}
-		list = append(list, modeltest.Float32(name, []int{rows, cols}, values))
-	}
-	for w, id := range device.Products(p) {
-		shape := p.Weights[id].Shape
-		module := "base_model.model." + strings.TrimSuffix(w, ".weight")
-		add(module+".lora_A.weight", rank, shape[1])
-		add(module+".lora_B.weight", shape[0], rank)
-	}
-	folder := filepath.Join(dir, name)
-	if err := os.Mkdir(folder, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Create(filepath.Join(folder, "adapter_model.safetensors"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := weights.WriteSafetensors(f, list); err != nil {
-		t.Fatal(err)
-	}
-	config := fmt.Sprintf(`{"peft_type":"LORA","r":%d,"lora_alpha":%d}`, rank, 2*rank)
-	if err := os.WriteFile(filepath.Join(folder, "adapter_config.json"), []byte(config), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return folder
-}
 
 // say is what a model answers greedily.
 func say(t testing.TB, e *Engine, name string) string {
@@ -78,7 +28,7 @@ func TestAdaptersAnswerSideBySide(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			specs := []engine.AdapterSpec{
-				{Name: "first", Path: loraFolder(t, dir, "a", 4, 1)}, {Name: "second", Path: loraFolder(t, dir, "b", 7, 2), Pinned: true}, {Name: "third", Path: loraFolder(t, dir, "c", 3, 3)},
+				{Name: "first", Path: modeltest.TinyAdapter(t, dir, "a", 4, 1)}, {Name: "second", Path: modeltest.TinyAdapter(t, dir, "b", 7, 2), Pinned: true}, {Name: "third", Path: modeltest.TinyAdapter(t, dir, "c", 3, 3)},
 			}
 			e := open(t, func(o *Options) { o.Adapters, o.MaxAdaptersPerBatch, o.device = specs, 2, dev })
 			alone := map[string]string{}
@@ -127,7 +77,7 @@ func TestAdaptersAnswerSideBySide(t *testing.T) {
 func TestPrefixesBelongToTheirAdapter(t *testing.T) {
 	dir := t.TempDir()
 	e := open(t, func(o *Options) {
-		o.PageTokens, o.Adapters, o.LoRADir = 4, []engine.AdapterSpec{{Name: "a", Path: loraFolder(t, dir, "a", 4, 1)}}, dir
+		o.PageTokens, o.Adapters, o.LoRADir = 4, []engine.AdapterSpec{{Name: "a", Path: modeltest.TinyAdapter(t, dir, "a", 4, 1)}}, dir
 	})
 	cached := func(name string) int {
 		req := prompt("the bird in the tree sings", 2)
@@ -144,7 +94,7 @@ func TestPrefixesBelongToTheirAdapter(t *testing.T) {
 	if err := e.UnloadAdapter(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
-	loraFolder(t, dir, "b", 4, 2)
+	modeltest.TinyAdapter(t, dir, "b", 4, 2)
 	if err := e.LoadAdapter(t.Context(), engine.AdapterSpec{Name: "a", Path: "b"}); err != nil {
 		t.Fatal(err)
 	}
@@ -161,9 +111,9 @@ func TestLoadingAtRunTime(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	loraFolder(t, inside, "a", 4, 1)
-	loraFolder(t, inside, "big", 9, 1)
-	far := loraFolder(t, outside, "b", 4, 2)
+	modeltest.TinyAdapter(t, inside, "a", 4, 1)
+	modeltest.TinyAdapter(t, inside, "big", 9, 1)
+	far := modeltest.TinyAdapter(t, outside, "b", 4, 2)
 	if err := os.Symlink(far, filepath.Join(inside, "link")); err != nil {
 		t.Fatal(err)
 	}
@@ -238,9 +188,9 @@ func TestLoadingAtRunTime(t *testing.T) {
 func TestMemoryForAdaptersIsBounded(t *testing.T) {
 	for policy, kept := range map[string]string{"lru": "a", "fifo": "b"} {
 		dir := t.TempDir()
-		loraFolder(t, dir, "c", 2, 3)
+		modeltest.TinyAdapter(t, dir, "c", 2, 3)
 		e := open(t, func(o *Options) {
-			o.Adapters = []engine.AdapterSpec{{Name: "a", Path: loraFolder(t, dir, "a", 2, 1)}, {Name: "b", Path: loraFolder(t, dir, "b", 2, 2)}}
+			o.Adapters = []engine.AdapterSpec{{Name: "a", Path: modeltest.TinyAdapter(t, dir, "a", 2, 1)}, {Name: "b", Path: modeltest.TinyAdapter(t, dir, "b", 2, 2)}}
 			o.LoRADir, o.MaxAdaptersPerBatch, o.MaxLoadedAdapters, o.LoRAEviction = dir, 1, 2, policy
 		})
 		first := map[string]string{"b": say(t, e, "b"), "a": say(t, e, "a")}
@@ -277,7 +227,7 @@ func TestMemoryForAdaptersIsBounded(t *testing.T) {
 
 func TestAdaptersOfAGGUFModel(t *testing.T) {
 	dir := t.TempDir()
-	spec := []engine.AdapterSpec{{Name: "a", Path: loraFolder(t, dir, "a", 4, 1)}}
+	spec := []engine.AdapterSpec{{Name: "a", Path: modeltest.TinyAdapter(t, dir, "a", 4, 1)}}
 	a := open(t, func(o *Options) { o.Adapters, o.device = spec, reference.New() })
 	b := open(t, func(o *Options) {
 		o.ModelPath, o.Adapters, o.device = modeltest.TinyGGUF(t, "llama", quant.F32), spec, reference.New()

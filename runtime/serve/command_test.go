@@ -89,6 +89,12 @@ func TestParseCommand(t *testing.T) {
 		"the last of a repeated flag counts": {
 			"godwit serve --model x --log-level info --model m --log-level error", with(func(c *Config) { c.LogLevel = "error" }), nil,
 		},
+		"adapters in three forms, behind one flag": {
+			`godwit serve --model m --lora-paths folder/a b=folder/b '{"lora_name":"c","lora_path":"d","pinned":true}' --lora-paths=e --max-loras-per-batch 4 --lora-backend csgmv`,
+			with(func(c *Config) {
+				c.LoRAPaths, c.MaxLoRABatch = []string{"folder/a", "b=folder/b", `{"lora_name":"c","lora_path":"d","pinned":true}`, "e"}, 4
+			}), []string{"--lora-backend"},
+		},
 		"sizes": {
 			"godwit serve --model m --context-length 512 --max-running-requests 8 --max-total-tokens 4096 --page-size 32 --chunked-prefill-size -1 --disable-radix-cache",
 			with(func(c *Config) {
@@ -137,7 +143,9 @@ func TestBadCommandsSayWhatIsWrong(t *testing.T) {
 		"unknown sampling defaults":             {"godwit serve --model m --sampling-defaults mine", "mine"},
 		"tensor parallelism":                    {"godwit serve --model m --tp 8", "one device"},
 		"tensor parallelism, inline":            {"godwit serve --model m --tp-size=2", "one device"},
-		"LoRA":                                  {"godwit serve --model m --enable-lora --lora-paths a=b", "LoRA"},
+		"an adapter without a path":             {"godwit serve --model m --lora-paths a=", "--lora-paths"},
+		"an adapter in broken JSON":             {"godwit serve --model m --lora-paths '{\"lora_name\":1}'", "--lora-paths"},
+		"an unknown eviction policy":            {"godwit serve --model m --enable-lora --lora-eviction-policy random", "fifo"},
 		"an unknown reasoning parser":           {"godwit serve --model m --reasoning-parser qwen9", "deepseek-r1, "},
 		"an unknown tool-call parser":           {"godwit serve --model m --tool-call-parser qwen9", "qwen25, qwen3_coder"},
 		"quantisation at load":                  {"godwit serve --model m --quantization fp8", "GGUF"},

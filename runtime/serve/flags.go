@@ -16,8 +16,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/spf13/pflag"
 
+	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/engine/chat/parse"
 	"github.com/godwit-ai/godwit/engine/local"
 )
@@ -45,6 +47,14 @@ type EngineFlags struct {
 	Threads           int
 	RandomSeed        uint64
 	AutoTruncate      bool
+
+	EnableLoRA    bool
+	LoRAPaths     []string // PATH, NAME=PATH or JSON
+	LoRADir       string
+	LoRAEviction  string
+	MaxLoRARank   int
+	MaxLoRABatch  int
+	MaxLoRALoaded int
 }
 
 // HTTPFlags are the flags of the HTTP door.
@@ -116,6 +126,13 @@ func (e *EngineFlags) Register(fs *pflag.FlagSet) {
 	fs.IntVar(&e.PageSize, "page-size", e.PageSize, "tokens per cache page (default: automatic)")
 	fs.IntVar(&e.ChunkedPrefill, "chunked-prefill-size", e.ChunkedPrefill, "prompt tokens per step and sequence (default: automatic)")
 	fs.IntVar(&e.MaxPrefillTokens, "max-prefill-tokens", e.MaxPrefillTokens, "prompt tokens per step over all sequences (default: automatic)")
+	fs.BoolVar(&e.EnableLoRA, "enable-lora", e.EnableLoRA, "let requests name LoRA adapters; --lora-paths implies it")
+	fs.StringArrayVar(&e.LoRAPaths, "lora-paths", e.LoRAPaths, `adapters to load: PATH, NAME=PATH or {"lora_name":…,"lora_path":…,"pinned":…}; several, or the flag again`)
+	fs.StringVar(&e.LoRADir, "lora-dir", e.LoRADir, "folder from inside which /load_lora_adapter may load (default: none)")
+	fs.IntVar(&e.MaxLoRARank, "max-lora-rank", e.MaxLoRARank, "refuse adapters of a higher rank (default: no limit)")
+	fs.IntVar(&e.MaxLoRABatch, "max-loras-per-batch", e.MaxLoRABatch, "adapters that are used together; requests for others wait (default: 8)")
+	fs.IntVar(&e.MaxLoRALoaded, "max-loaded-loras", e.MaxLoRALoaded, "adapters in memory; others are read again when they are wanted (default: no limit)")
+	fs.StringVar(&e.LoRAEviction, "lora-eviction-policy", e.LoRAEviction, "which adapter makes room: lru or fifo (default: lru)")
 	fs.BoolVar(&e.AutoTruncate, "allow-auto-truncate", e.AutoTruncate, "cut the end of over-long prompts and answers instead of refusing them")
 	fs.BoolVar(&e.DisableRadixCache, "disable-radix-cache", e.DisableRadixCache, "do not reuse common prefixes")
 	fs.IntVar(&e.Threads, "threads", e.Threads, "CPU threads (default: all cores)")
@@ -168,8 +185,6 @@ var without = map[string]string{
 	"dp-size": "one device: leave data parallelism out", "pp-size": "one device: leave pipeline parallelism out",
 	"quantization":                  "weights keep the format of their file: give a quantised GGUF instead",
 	"kv-cache-dtype":                "the cache's type is fixed",
-	"enable-lora":                   "LoRA adapters are not there yet",
-	"lora-paths":                    "LoRA adapters are not there yet",
 	"grammar-backend":               "structured output is not there yet",
 	"speculative-algorithm":         "speculative decoding is not there yet",
 	"is-embedding":                  "embedding models are not there yet",
@@ -184,6 +199,7 @@ var hints = map[string]bool{
 	"cuda-graph-max-bs": true, "cuda-graph-bs": true, "disable-cuda-graph": false, "disable-overlap-schedule": false,
 	"schedule-policy": true, "schedule-conservativeness": true, "tokenizer-mode": true, "tokenizer-worker-num": true,
 	"stream-interval": true, "decode-log-interval": true, "watchdog-timeout": true, "enable-torch-compile": false,
+	"lora-backend": true, "max-lora-chunk-size": true, "lora-target-modules": true, "enable-lora-overlap-loading": false, "lora-drain-wait-threshold": true,
 	"enable-mixed-chunk": false, "num-continuous-decode-steps": true, "nnodes": true, "node-rank": true, "base-gpu-id": true,
 	"enable-deterministic-inference": false, "disable-cuda-graph-padding": false, "trust-remote-code": false,
 }
@@ -226,6 +242,18 @@ func Screen(args []string) (rest, notes []string, err error) {
 		}
 		if why, ok := without[name]; ok && !trivial(name, args, i, inline) {
 			return nil, notes, fmt.Errorf("--%s: %s", name, why)
+		}
+		if name == "lora-paths" {
+			rest = append(rest, args[i])
+			for i++; i < len(args) && !strings.HasPrefix(args[i], "-"); i++ { // several behind one flag
+				if inline || strings.HasPrefix(rest[len(rest)-1], "--lora-paths=") {
+					rest = append(rest, "--lora-paths="+args[i])
+				} else {
+					rest[len(rest)-1] = "--lora-paths=" + args[i]
+				}
+			}
+			i--
+			continue
 		}
 		takes, hint := hints[name]
 		if _, refused := without[name]; refused {
@@ -340,6 +368,12 @@ func (e *EngineFlags) Check() error {
 	if !slices.Contains([]string{"", "auto"}, e.DType) && e.LoadFormat != "dummy" {
 		return fmt.Errorf("--dtype %q: weights keep the type of the file; use auto", e.DType)
 	}
+	if _, err := e.adapters(); err != nil {
+		return err
+	}
+	if !slices.Contains([]string{"", "lru", "fifo"}, e.LoRAEviction) {
+		return fmt.Errorf("--lora-eviction-policy %q: use lru or fifo", e.LoRAEviction)
+	}
 	if err := parse.CheckReasoning(e.ReasoningParser); err != nil {
 		return fmt.Errorf("--reasoning-parser: %w", err)
 	}
@@ -372,6 +406,35 @@ func Level(s string) (slog.Level, error) {
 	return 0, fmt.Errorf("--log-level %q: use debug, info, warning or error", s)
 }
 
+// adapters are those of --lora-paths in its three forms.
+func (e *EngineFlags) adapters() (list []engine.AdapterSpec, err error) {
+	for _, p := range e.LoRAPaths {
+		var a engine.AdapterSpec
+		name, path, named := strings.Cut(p, "=")
+		switch {
+		case strings.HasPrefix(strings.TrimSpace(p), "{"):
+			var q struct {
+				Name   string `json:"lora_name"`
+				Path   string `json:"lora_path"`
+				Pinned bool   `json:"pinned"`
+			}
+			if err := json.Unmarshal([]byte(p), &q, json.RejectUnknownMembers(true)); err != nil {
+				return nil, fmt.Errorf("--lora-paths %s: %w", p, err)
+			}
+			a = engine.AdapterSpec{Name: q.Name, Path: q.Path, Pinned: q.Pinned}
+		case named:
+			a = engine.AdapterSpec{Name: name, Path: path}
+		default:
+			a = engine.AdapterSpec{Name: p, Path: p}
+		}
+		if a.Path == "" || named && a.Name == "" {
+			return nil, fmt.Errorf("--lora-paths %q: give PATH, NAME=PATH or JSON with lora_name and lora_path", p)
+		}
+		list = append(list, a)
+	}
+	return list, nil
+}
+
 // Options translates the flags for engine/local.
 func (e *EngineFlags) Options(log *slog.Logger) local.Options {
 	o := local.Options{
@@ -381,8 +444,11 @@ func (e *EngineFlags) Options(log *slog.Logger) local.Options {
 		MaxTotalTokens: e.MaxTotalTokens, PageTokens: e.PageSize, ChunkedPrefillSize: e.ChunkedPrefill,
 		MaxPrefillTokens: e.MaxPrefillTokens, DisableRadixCache: e.DisableRadixCache, Threads: e.Threads,
 		AutoTruncate: e.AutoTruncate,
-		RandomSeed:   e.RandomSeed, DType: e.DType, Logger: log,
+		EnableLoRA:   e.EnableLoRA, LoRADir: e.LoRADir, LoRAEviction: e.LoRAEviction, MaxLoRARank: e.MaxLoRARank,
+		MaxAdaptersPerBatch: e.MaxLoRABatch, MaxLoadedAdapters: e.MaxLoRALoaded,
+		RandomSeed: e.RandomSeed, DType: e.DType, Logger: log,
 	}
+	o.Adapters, _ = e.adapters() // Check has seen them
 	for name := range strings.SplitSeq(e.ServedName, ",") {
 		if name = strings.TrimSpace(name); name != "" {
 			o.ServedNames = append(o.ServedNames, name)

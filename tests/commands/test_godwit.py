@@ -82,7 +82,7 @@ def test_the_first_token_after_the_start_of_the_process():
         (["serve", "stray"], USAGE, "stray"),
         (["serve", "--model-path", "smollm2", "--prot", "0"], USAGE, "did you mean --port?"),
         (["serve", "--model-path", "smollm2", "--device", "abacus"], USAGE, "abacus"),
-        (["serve", "--model-path", "smollm2", "--lora-paths", "x"], USAGE, "LoRA adapters are not there yet"),
+        (["serve", "--model-path", "smollm2", "--lora-paths", "x"], FAILED, "x"),
         (["serve", "--model-path", "./missing.gguf", "--port", "0", "--mem-fraction-static", "0.8"], FAILED, "missing.gguf"),
         (["serve", "--model-path", "smollm2", "--ssl-certfile", "cert.pem"], USAGE, "--ssl-keyfile"),
         (["serve", "--model-path", "smollm2", "--ssl-certfile", "no.pem", "--ssl-keyfile", "no.pem", "--port", "0"], FAILED, "no.pem"),

@@ -1,0 +1,89 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/go-json-experiment/json"
+	"github.com/godwit-ai/godwit/engine"
+	"github.com/godwit-ai/godwit/httpapi/openai"
+)
+
+// adapterAnswer is SGLang's, and where something went wrong an error's as well.
+type adapterAnswer struct {
+	Success bool              `json:"success"`
+	Message string            `json:"error_message"`
+	Loaded  map[string]string `json:"loaded_adapters"`
+	Object  string            `json:"object,omitempty"`
+	Error   any               `json:"error,omitempty"`
+}
+
+func (s *Server) loadAdapter(w http.ResponseWriter, r *http.Request) {
+	var q struct {
+		Name   string `json:"lora_name"`
+		Path   string `json:"lora_path"`
+		Pinned bool   `json:"pinned"`
+	}
+	s.changeAdapters(w, r, &q, func(ctx context.Context, a engine.Adapters) error {
+		if q.Path == "" {
+			return engine.Invalid("lora_path", "lora_path is missing.")
+		}
+		return a.LoadAdapter(ctx, engine.AdapterSpec{Name: q.Name, Path: q.Path, Pinned: q.Pinned})
+	})
+}
+
+func (s *Server) unloadAdapter(w http.ResponseWriter, r *http.Request) {
+	var q struct {
+		Name string `json:"lora_name"`
+	}
+	s.changeAdapters(w, r, &q, func(ctx context.Context, a engine.Adapters) error {
+		if q.Name == "" {
+			return engine.Invalid("lora_name", "lora_name is missing.")
+		}
+		return a.UnloadAdapter(ctx, q.Name)
+	})
+}
+
+// changeAdapters reads a body into q, does what it asks for and tells what is loaded then.
+func (s *Server) changeAdapters(w http.ResponseWriter, r *http.Request, q any, do func(context.Context, engine.Adapters) error) {
+	err := s.options(w, r, q)
+	if err == nil {
+		a, ok := s.eng.get().(engine.Adapters)
+		if !ok {
+			err = &engine.RequestError{Err: engine.ErrUnsupported, Message: "LoRA is not enabled: this engine has no adapters"}
+		} else {
+			err = do(r.Context(), a)
+		}
+	}
+	answer := adapterAnswer{Success: err == nil, Loaded: map[string]string{}}
+	for _, m := range s.eng.Models() {
+		if m.Parent != "" {
+			answer.Loaded[m.ID] = m.Path
+		}
+	}
+	if err == nil {
+		s.sendJSON(w, r, answer)
+		return
+	}
+	e := openai.ErrorFrom(err)
+	if e.Status != http.StatusBadRequest {
+		s.fail(w, r, err)
+		return
+	}
+	exchangeOf(r).err = err
+	answer.Message, answer.Object = e.Message, "error"
+	answer.Error = map[string]any{"object": "error", "message": e.Message, "type": e.Type, "param": orNil(e.Param), "code": orNil(e.Code)}
+	b, err := json.Marshal(answer, json.Deterministic(true))
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.send(w, e.Status, b)
+}
+
+func orNil(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
