@@ -17,7 +17,7 @@ func (c *schemaCompiler) disjoint(a, b *shape, depth int) bool {
 	if common&(tNull|tFalse|tTrue) != 0 {
 		return false
 	}
-	if common&tNumber != 0 && !a.num.disjoint(&b.num) {
+	if common&tNumber != 0 && !a.num.disjoint(&b.num) && !(a.integer && b.fraction || a.fraction && b.integer) {
 		return false
 	}
 	if common&tString != 0 && c.g.and(c.content(a), c.content(b)) != never {
@@ -40,7 +40,7 @@ func (c *schemaCompiler) maybe(s *shape, v *value) bool {
 	switch v.kind {
 	case kNumber:
 		r := v.rat()
-		return r == nil || s.num.admits(r) && (!s.integer || r.IsInt())
+		return r == nil || s.num.admits(r) && (!s.integer || r.IsInt()) && !(s.fraction && r.IsInt())
 	case kString:
 		q := quoteJSON(v.text)
 		return c.g.matches(c.content(s), q[1:len(q)-1])

@@ -30,7 +30,7 @@ const (
 	opNot
 	opRepeat // a, between min and max times; max < 0 means no bound
 	opCall   // a rule
-	opMod    // decimal digits d with (b·10^len + d) mod a = 0
+	opMod    // decimal digits d with (b·10^len + d) mod a = 0; min 1: with dots anywhere
 )
 
 type byteSet [4]uint64
@@ -148,8 +148,13 @@ func (g *builder) call(rule int) expr {
 	return g.intern(nodeKey{op: opCall, min: int32(rule)}, node{op: opCall, min: int32(rule), calls: true})
 }
 
-func (g *builder) mod(m, r uint32) expr {
-	return g.intern(nodeKey{op: opMod, a: expr(m), b: expr(r)}, node{op: opMod, a: expr(m), b: expr(r), nullable: r == 0})
+func (g *builder) mod(m, r uint32) expr { return g.division(m, r, 0) }
+
+// dotted is mod of the digits of a decimal, dots left out.
+func (g *builder) dotted(m uint32) expr { return g.division(m, 0, 1) }
+
+func (g *builder) division(m, r uint32, dots int32) expr {
+	return g.intern(nodeKey{op: opMod, a: expr(m), b: expr(r), min: dots}, node{op: opMod, a: expr(m), b: expr(r), min: dots, nullable: r == 0})
 }
 
 func (g *builder) seq(es ...expr) expr {
@@ -454,7 +459,14 @@ func (g *builder) class(e expr, b byte) byteSet {
 		if b >= '0' && b <= '9' {
 			return byteRange(b, b)
 		}
-		return byteRange('0', '9').not()
+		number := byteRange('0', '9')
+		if n.min == 1 {
+			if b == '.' {
+				return byteRange('.', '.')
+			}
+			number.add('.')
+		}
+		return number.not()
 	}
 	return (byteSet{}).not()
 }
@@ -526,8 +538,11 @@ func (g *builder) deriveInto(e expr, b byte, tail expr, list *[]expr) {
 	case opNot:
 		d = g.not(g.derive(n.a, b))
 	case opMod:
-		if b >= '0' && b <= '9' {
-			d = g.mod(uint32(n.a), uint32((uint64(n.b)*10+uint64(b-'0'))%uint64(n.a)))
+		switch {
+		case b >= '0' && b <= '9':
+			d = g.division(uint32(n.a), uint32((uint64(n.b)*10+uint64(b-'0'))%uint64(n.a)), n.min)
+		case b == '.' && n.min == 1:
+			d = e
 		}
 	}
 	if d = g.concat(d, tail); d != never {

@@ -1,5 +1,8 @@
 package grammar
 
+// hardFormats are the formats of the standard that are not enforced, and refused.
+var hardFormats = []string{"regex", "idn-email", "idn-hostname"}
+
 // formats are the string formats that are enforced, as patterns of the whole string.
 // Dates know the lengths of months and leap years; leap seconds come at
 // 23:59:60 UTC, written with an offset of whole hours.
@@ -14,7 +17,13 @@ var formats = map[string]string{
 	"hostname":  labelRE + `(\.` + labelRE + `){0,7}`,
 	"email": `(` + atomRE + `(\.` + atomRE + `)*|"([ !#-\[\]-~]|\\[ -~])*")@(` + labelRE + `(\.` + labelRE + `)*|` +
 		`\[` + octetRE + `(\.` + octetRE + `){3}\]|\[IPv6:` + ip6RE + `\])`,
-	"uri": `[A-Za-z][A-Za-z0-9+.-]*:(` + uriCharRE + `)+(#(` + uriCharRE + `)*)?`,
+	"uri-reference":         `(` + schemeRE + `:(` + uriCharRE + `)*|(` + noColonRE + `)*([/?](` + uriCharRE + `)*)?)(#(` + uriCharRE + `)*)?`,
+	"iri":                   schemeRE + `:(` + iriCharRE + `)+(#(` + iriCharRE + `)*)?`,
+	"iri-reference":         `(` + schemeRE + `:(` + iriCharRE + `)*|(` + noColonRE + `|[^\x00-\x{9f}])*([/?](` + iriCharRE + `)*)?)(#(` + iriCharRE + `)*)?`,
+	"uri-template":          `(` + uriCharRE + `|#|[^\x00-\x{9f}]|\{[+#./;?&]?` + templateRE + `(,` + templateRE + `)*\})*`,
+	"json-pointer":          `(/([^~/]|~[01])*)*`,
+	"relative-json-pointer": `(0|[1-9][0-9]*)(#|(/([^~/]|~[01])*)*)`,
+	"uri":                   `[A-Za-z][A-Za-z0-9+.-]*:(` + uriCharRE + `)+(#(` + uriCharRE + `)*)?`,
 }
 
 const (
@@ -30,14 +39,18 @@ const (
 		`12:59:60(\.[0-9]+)?(\+13|-11)|13:59:60(\.[0-9]+)?(\+14|-10)|14:59:60(\.[0-9]+)?(\+15|-09)|15:59:60(\.[0-9]+)?(\+16|-08)|` +
 		`16:59:60(\.[0-9]+)?(\+17|-07)|17:59:60(\.[0-9]+)?(\+18|-06)|18:59:60(\.[0-9]+)?(\+19|-05)|19:59:60(\.[0-9]+)?(\+20|-04)|` +
 		`20:59:60(\.[0-9]+)?(\+21|-03)|21:59:60(\.[0-9]+)?(\+22|-02)|22:59:60(\.[0-9]+)?(\+23|-01)|23:59:60(\.[0-9]+)?[+-]00):00)`
-	zoneRE    = `([01][0-9]|2[0-3]):[0-5][0-9]`
-	spanRE    = `([0-9]+H([0-9]+M([0-9]+S)?)?|[0-9]+M([0-9]+S)?|[0-9]+S)`
-	octetRE   = `(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])`
-	hexRE     = `[0-9A-Fa-f]{1,4}`
-	labelRE   = `[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?`
-	atomRE    = `[A-Za-z0-9!#$%&'*+/=?^_{|}~\x60-]+`
-	uriCharRE = `[A-Za-z0-9._~:/?@!$&'()*+,;=-]|%[0-9A-Fa-f]{2}`
-	ip6RE     = `(` + hexRE + `(:` + hexRE + `){7}|(` + hexRE + `:){1,7}:|(` + hexRE + `:){1,6}:` + hexRE +
+	zoneRE     = `([01][0-9]|2[0-3]):[0-5][0-9]`
+	spanRE     = `([0-9]+H([0-9]+M([0-9]+S)?)?|[0-9]+M([0-9]+S)?|[0-9]+S)`
+	octetRE    = `(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])`
+	hexRE      = `[0-9A-Fa-f]{1,4}`
+	labelRE    = `[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?`
+	atomRE     = `[A-Za-z0-9!#$%&'*+/=?^_{|}~\x60-]+`
+	uriCharRE  = `[A-Za-z0-9._~:/?@!$&'()*+,;=-]|%[0-9A-Fa-f]{2}`
+	schemeRE   = `[A-Za-z][A-Za-z0-9+.-]*`
+	noColonRE  = `[A-Za-z0-9._~@!$&'()*+,;=-]|%[0-9A-Fa-f]{2}`
+	iriCharRE  = uriCharRE + `|[^\x00-\x{9f}]`
+	templateRE = `([A-Za-z0-9_]|%[0-9A-Fa-f]{2})([A-Za-z0-9_.]|%[0-9A-Fa-f]{2})*(:[1-9][0-9]{0,3}|\*)?`
+	ip6RE      = `(` + hexRE + `(:` + hexRE + `){7}|(` + hexRE + `:){1,7}:|(` + hexRE + `:){1,6}:` + hexRE +
 		`|(` + hexRE + `:){1,5}(:` + hexRE + `){1,2}|(` + hexRE + `:){1,4}(:` + hexRE + `){1,3}|(` + hexRE + `:){1,3}(:` + hexRE +
 		`){1,4}|(` + hexRE + `:){1,2}(:` + hexRE + `){1,5}|` + hexRE + `:(:` + hexRE + `){1,6}|:((:` + hexRE + `){1,7}|:))`
 )

@@ -166,7 +166,7 @@ func (m *machine) lastBytes(e expr) (s byteSet) {
 	case opBytes:
 		return n.set
 	case opMod:
-		return byteRange('0', '9')
+		return byteRange('0', '9').or(byteRange('.', '.'))
 	case opNot:
 		return s.not()
 	}

@@ -10,6 +10,7 @@ type numbers struct {
 	lo, hi       *big.Rat
 	loOut, hiOut bool // the bound itself is out
 	multiples    []*big.Rat
+	not          []*big.Rat // values that are out
 }
 
 func (n *numbers) atLeast(r *big.Rat, out bool) {
@@ -33,6 +34,11 @@ func (n *numbers) admits(r *big.Rat) bool {
 	}
 	for _, m := range n.multiples {
 		if !new(big.Rat).Quo(r, m).IsInt() {
+			return false
+		}
+	}
+	for _, x := range n.not {
+		if r.Cmp(x) == 0 {
 			return false
 		}
 	}
@@ -77,17 +83,21 @@ func (g *builder) fraction(integer, dotZero bool) expr {
 
 // number is the text of a number within bounds. Bounded numbers are written without
 // an exponent, except that at least 0 takes one.
-func (g *builder) number(n numbers, integer, dotZero bool) (expr, error) {
+func (g *builder) number(n numbers, integer, broken, dotZero bool) (expr, error) {
 	frac := g.fraction(integer, dotZero)
 	exponent := empty
-	if !integer && len(n.multiples) == 0 {
+	if broken {
+		frac = g.seq(g.byte('.'), g.digits(), g.digit('1', '9'), g.digits())
+	}
+	bare := len(n.multiples) == 0 && len(n.not) == 0 && !broken
+	if !integer && bare {
 		exponent = g.optional(g.seq(g.bytes(byteSet{}.with("eE")), g.optional(g.bytes(byteSet{}.with("+-"))), g.digit('0', '9'), g.digits()))
 	}
 	text := g.concat(g.natural(), frac)
-	if n.lo == nil && n.hi == nil && len(n.multiples) == 0 {
+	if n.lo == nil && n.hi == nil && bare {
 		return g.seq(g.optional(g.byte('-')), text, exponent), nil
 	}
-	if n.lo != nil && n.hi == nil && n.lo.Sign() == 0 && !n.loOut && len(n.multiples) == 0 {
+	if n.lo != nil && n.hi == nil && n.lo.Sign() == 0 && !n.loOut && bare {
 		return g.concat(text, exponent), nil
 	}
 	for _, m := range n.multiples {
@@ -105,7 +115,28 @@ func (g *builder) number(n numbers, integer, dotZero bool) (expr, error) {
 	if err != nil {
 		return never, err
 	}
+	for _, r := range n.not {
+		whole, frac, err := decimal(new(big.Rat).Abs(r))
+		if err != nil {
+			return never, err
+		}
+		if r.Sign() >= 0 {
+			plus = g.and(plus, g.not(g.spellings(whole, frac)))
+		}
+		if r.Sign() <= 0 {
+			minus = g.and(minus, g.not(g.spellings(whole, frac)))
+		}
+	}
 	return g.or(plus, g.concat(g.byte('-'), minus)), nil
+}
+
+// spellings are the ways to write an unsigned decimal without an exponent.
+func (g *builder) spellings(whole, frac string) expr {
+	zeros := g.star(g.byte('0'))
+	if frac == "" {
+		return g.concat(g.literal(whole), g.optional(g.seq(g.byte('.'), g.byte('0'), zeros)))
+	}
+	return g.concat(g.literal(whole+"."+frac), zeros)
 }
 
 func (s byteSet) with(members string) byteSet {
@@ -222,26 +253,45 @@ func (g *builder) below(whole, frac string, out bool) expr {
 	return e
 }
 
-// multiple is the unsigned decimals that m divides, m whole or a power of ten; for
-// integers any m.
+// multiple is the unsigned decimals that m divides; integer: whole numbers only. A
+// number with k places is one if its digits, read as a whole number, are a multiple of
+// m·10^k.
 func (g *builder) multiple(m *big.Rat, integer bool) (expr, error) {
 	if m.Sign() <= 0 {
 		return never, &Error{Msg: "it must be more than 0"}
 	}
 	num := m.Num() // a whole number is a multiple of p/q just when p divides it
-	zeros := g.optional(g.seq(g.byte('.'), g.byte('0'), g.star(g.byte('0'))))
+	zeros := g.star(g.byte('0'))
+	fraction := g.optional(g.seq(g.byte('.'), g.byte('0'), zeros))
 	if integer || m.IsInt() {
-		if !num.IsInt64() || num.Int64() > 10_000 {
+		if !num.IsInt64() || num.Int64() > maxMultiple {
 			return never, &Error{Msg: "only multiples of up to 10000 are supported"}
 		}
-		return g.concat(g.and(g.natural(), g.mod(uint32(num.Int64()), 0)), zeros), nil
+		return g.concat(g.and(g.natural(), g.mod(uint32(num.Int64()), 0)), fraction), nil
 	}
-	_, frac, err := decimal(m)
-	if err != nil || num.Cmp(big.NewInt(1)) != 0 && strings.TrimLeft(frac, "0") != "1" || m.Cmp(big.NewRat(1, 1)) > 0 || strings.TrimLeft(frac, "0") != "1" {
-		return never, &Error{Msg: "of the fractions only powers of ten are supported"}
+	places, exact := m.FloatPrec()
+	if !exact || places > 18 {
+		return never, &Error{Msg: "the number has no short decimal form"}
 	}
-	places := g.repeat(g.digit('0', '9'), 0, len(frac))
-	return g.concat(g.natural(), g.optional(g.and(
-		g.concat(g.byte('.'), g.concat(g.digit('0', '9'), g.digits())),
-		g.seq(g.byte('.'), places, g.star(g.byte('0')))))), nil
+	unit := new(big.Rat).Mul(m, new(big.Rat).SetInt(power10(places))).Num() // m in units of the last place
+	if !unit.IsInt64() || unit.Int64() > maxMultiple {
+		return never, &Error{Msg: "the number has too many digits"}
+	}
+	alts := []expr{g.concat(g.and(g.natural(), g.mod(uint32(reduced(unit, power10(places)).Int64()), 0)), fraction)}
+	for k := 1; k <= places; k++ {
+		d := reduced(unit, power10(places-k))
+		form := g.seq(g.natural(), g.byte('.'), g.repeat(g.digit('0', '9'), k, k))
+		alts = append(alts, g.concat(g.and(form, g.dotted(uint32(d.Int64()))), zeros))
+	}
+	return g.or(alts...), nil
+}
+
+// maxMultiple bounds the states of a division.
+const maxMultiple = 10_000
+
+func power10(n int) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil) }
+
+// reduced is unit / gcd(unit, p): x·p is a multiple of unit just when x is one of it.
+func reduced(unit, p *big.Int) *big.Int {
+	return new(big.Int).Quo(unit, new(big.Int).GCD(nil, nil, unit, p))
 }

@@ -7,6 +7,9 @@ import (
 )
 
 func (c *schemaCompiler) array(s *shape) (expr, error) {
+	if len(s.have) > 0 {
+		return c.counted(s)
+	}
 	g := c.g
 	prefix := 0
 	for _, at := range s.sites {
@@ -82,8 +85,9 @@ func tuple(at *site) []*value {
 }
 
 // itemAt is the element at index i, or any after all tuples (-1).
-func (c *schemaCompiler) itemAt(s *shape, i int) (expr, error) {
-	var sites []*site
+func (c *schemaCompiler) itemAt(s *shape, i int) (expr, error) { return c.compile(c.itemSites(s, i)) }
+
+func (c *schemaCompiler) itemSites(s *shape, i int) (sites []*site) {
 	for _, at := range s.sites {
 		t := tuple(at)
 		word, items := "items", at.v.get("items")
@@ -101,7 +105,7 @@ func (c *schemaCompiler) itemAt(s *shape, i int) (expr, error) {
 			sites = append(sites, c.child(at, items, "/"+word))
 		}
 	}
-	return c.compile(sites)
+	return sites
 }
 
 // member is a declared or required property.

@@ -64,16 +64,40 @@ func (c *schemaCompiler) ordered(sites []*site, v *value) *value {
 			}
 		}
 	}
+	for _, s := range sites {
+		for _, k := range []string{"dependentRequired", "dependentSchemas", "dependencies"} {
+			d := s.v.get(k)
+			if d == nil || d.kind != kObject {
+				continue
+			}
+			for i, n := range d.keys {
+				if v.get(n) == nil {
+					continue
+				}
+				add(n)
+				needs := d.elem[i]
+				if needs.kind == kObject {
+					needs = needs.get("required")
+				}
+				if needs != nil {
+					for _, e := range needs.elem {
+						add(e.text)
+					}
+				}
+			}
+		}
+	}
 	for _, n := range v.keys {
 		add(n)
 	}
 	return out
 }
 
-// related follows references and the members of allOf, anyOf and oneOf.
+// related follows references and the members of allOf, then alternatives and
+// conditions, in the order in which the compiler does.
 func (c *schemaCompiler) related(sites []*site) []*site {
 	seen := map[*site]bool{}
-	var out []*site
+	var out, later []*site
 	var visit func(s *site)
 	visit = func(s *site) {
 		if seen[s] {
@@ -81,20 +105,36 @@ func (c *schemaCompiler) related(sites []*site) []*site {
 		}
 		seen[s] = true
 		out = append(out, s)
-		if r := s.v.get("$ref"); r != nil {
-			if t, err := c.resolve(s, r.text); err == nil {
-				visit(t)
-			}
-		}
-		for _, k := range []string{"allOf", "anyOf", "oneOf"} {
-			if list := s.v.get(k); list != nil {
-				for _, e := range list.elem {
+		for i, k := range s.v.keys {
+			v := s.v.elem[i]
+			switch k {
+			case "$ref":
+				if t, err := c.resolve(s, v.text); err == nil {
+					visit(t)
+				}
+			case "allOf":
+				for _, e := range v.elem {
 					visit(c.child(s, e, "/"+k))
+				}
+			case "anyOf", "oneOf", "dependentSchemas", "dependencies":
+				for _, e := range v.elem {
+					later = append(later, c.child(s, e, "/"+k))
+				}
+			case "if":
+				for _, w := range []string{"if", "then", "else"} {
+					if e := s.v.get(w); e != nil {
+						later = append(later, c.child(s, e, "/"+w))
+					}
 				}
 			}
 		}
 	}
 	for _, s := range sites {
+		visit(s)
+	}
+	for len(later) > 0 {
+		s := later[0]
+		later = later[1:]
 		visit(s)
 	}
 	return out

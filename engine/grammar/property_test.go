@@ -198,13 +198,13 @@ func TestChoiceAndForcedText(t *testing.T) {
 func TestErrorsNameTheirPlace(t *testing.T) {
 	v := byteVocabulary()
 	for schema, want := range map[string]string{
-		`{"properties":{"a/b":{"contains":{}}}}`:               "/properties/a~1b/contains",
+		`{"properties":{"a/b":{"unevaluatedItems":false}}}`:    "/properties/a~1b/unevaluatedItems",
 		`{"type":"array","items":{"uniqueItems":true}}`:        "/items/uniqueItems",
 		`{"$ref":"#/$defs/gone"}`:                              "/$ref",
 		`{"allOf":[{"type":"strin"}]}`:                         "/allOf/0/type",
 		`{"properties":{"x":{"pattern":"(?=a)"}}}`:             "/properties/x/pattern",
-		`{"type":"string","format":"no-such-format"}`:          "/format",
-		`{"oneOf":[{"type":"integer"},{"type":"number"}]}`:     "/oneOf",
+		`{"type":"string","format":"regex"}`:                   "/format",
+		`{"not":{"patternProperties":{"a":{"type":"null"}}}}`:  "/not/patternProperties",
 		`{"anyOf":[{"$ref":"#"},{"type":"null"}]}`:             "",
 		`{"type":"object","minProperties":3}`:                  "/minProperties",
 		`{"type":"string","minLength":-1}`:                     "/minLength",

@@ -38,21 +38,21 @@ type schemaCompiler struct {
 	byKey   map[string]int
 	inline  map[int]expr // finished rules that are better written out
 	space   expr
-	any     int // rule of any value, -1 until needed
+	any     int               // rule of any value, -1 until needed
+	nots    map[*value]*value // written negations
 }
 
 // maxIndent bounds the blanks and tabs before a line with Options.Tidy.
 const maxIndent = 40
 
 // enforced are the keywords that constrain and are compiled.
-var enforced = strings.Fields(`$ref $dynamicRef type enum const allOf anyOf oneOf properties required additionalProperties patternProperties
-	propertyNames minProperties maxProperties items prefixItems additionalItems minItems maxItems pattern format minLength
-	maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf not minContains maxContains uniqueItems
-	if then else nullable`)
+var enforced = strings.Fields(`$ref $dynamicRef type enum const allOf anyOf oneOf not if then else properties required additionalProperties
+	patternProperties propertyNames minProperties maxProperties dependentRequired dependentSchemas dependencies items prefixItems
+	additionalItems minItems maxItems contains minContains maxContains uniqueItems pattern format minLength maxLength minimum maximum
+	exclusiveMinimum exclusiveMaximum multipleOf nullable` + " " + notInteger + " " + notEnum + " " + notPattern + " " + notFormat)
 
 // refused are the keywords that constrain and cannot be compiled.
-var refused = strings.Fields(`$recursiveRef contains dependentRequired dependentSchemas dependencies unevaluatedItems
-	unevaluatedProperties`)
+var refused = strings.Fields(`$recursiveRef unevaluatedItems unevaluatedProperties`)
 
 // CompileSchema makes the grammar of the JSON texts that are valid by a JSON Schema
 // (draft 2020-12, and what older drafts spell differently). Members come in the
@@ -70,7 +70,7 @@ func (g *builder) schema(schema []byte, o Options) (expr, error) {
 		return never, &Error{Msg: "the schema is not JSON: " + err.Error()}
 	}
 	c := &schemaCompiler{g: g, o: o, sites: map[*value]*site{}, anchors: map[string]*site{}, byKey: map[string]int{},
-		inline: map[int]expr{}, any: -1, space: empty}
+		inline: map[int]expr{}, nots: map[*value]*value{}, any: -1, space: empty}
 	switch {
 	case o.Compact:
 	case o.Tidy:
@@ -242,7 +242,7 @@ func (c *schemaCompiler) anyValue() (expr, error) {
 	c.g.rules = append(c.g.rules, never, never, never)
 	text, num := c.any+1, c.any+2
 	self := g.call(c.any)
-	n, err := g.number(numbers{}, false, false)
+	n, err := g.number(numbers{}, false, false, false)
 	if err != nil {
 		return never, err
 	}

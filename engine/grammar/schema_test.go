@@ -118,3 +118,49 @@ func TestTidyWhiteSpaceIsBounded(t *testing.T) {
 		}
 	}
 }
+
+func TestKeywordsThatStandForOthers(t *testing.T) {
+	for _, c := range []struct {
+		schema  string
+		yes, no []string
+	}{
+		{`{"oneOf":[{"type":"integer"},{"type":"number","minimum":5}]}`, []string{`1`, `4`, `5.5`, `-3`}, []string{`5`, `7`, `1.5`, `"a"`}},
+		{`{"oneOf":[{"required":["a"]},{"required":["b"]}],"type":"object","properties":{"a":{},"b":{}},"additionalProperties":false}`,
+			[]string{`{"a":1}`, `{"b":1}`}, []string{`{}`, `{"a":1,"b":1}`}},
+		{`{"oneOf":[{"type":"string"},{"type":"string","pattern":"^a"}]}`, []string{`"b"`, `""`}, []string{`"a"`, `"ab"`, `1`}},
+		{`{"not":{"enum":["a",1,null,true]}}`, []string{`"b"`, `2`, `false`, `{}`, `1.5`}, []string{`"a"`, `1`, `1.0`, `null`, `true`}},
+		{`{"type":["number","string"],"not":{"type":"integer"}}`, []string{`1.5`, `"x"`, `-0.25`}, []string{`1`, `1.0`, `-3`}},
+		{`{"type":"string","not":{"pattern":"^a"}}`, []string{`"b"`, `""`}, []string{`"a"`, `"abc"`}},
+		{`{"type":"object","not":{"required":["x"]}}`, []string{`{}`, `{"y":1}`}, []string{`{"x":1}`, `{"y":1,"x":2}`}},
+		{`{"type":"object","properties":{"k":{"enum":["a","b"]},"v":{}},"required":["k"],"additionalProperties":false,
+			"if":{"properties":{"k":{"const":"a"}}},"then":{"required":["v"],"properties":{"v":{"type":"integer"}}},"else":{"properties":{"v":false}}}`,
+			[]string{`{"k":"a","v":1}`, `{"k":"b"}`}, []string{`{"k":"a"}`, `{"k":"a","v":"x"}`, `{"k":"b","v":1}`}},
+		{`{"type":"object","properties":{"a":{},"b":{},"c":{}},"additionalProperties":false,"dependentRequired":{"a":["b"]},"dependentSchemas":{"c":{"properties":{"b":{"type":"null"}}}}}`,
+			[]string{`{}`, `{"b":1}`, `{"a":1,"b":2}`, `{"b":null,"c":1}`, `{"c":1}`}, []string{`{"a":1}`, `{"b":1,"c":1}`}},
+		{`{"type":"array","items":{"type":"integer"},"contains":{"minimum":5},"maxContains":2}`, []string{`[5]`, `[1,5,2,6]`}, []string{`[]`, `[1,2]`, `[5,6,7]`}},
+		{`{"type":"array","prefixItems":[{"type":"string"}],"contains":{"type":"integer"},"minContains":2,"maxItems":4}`,
+			[]string{`["a",1,2]`, `["a",1,null,2]`}, []string{`["a",1]`, `[1,2]`, `["a",1,2,3,4]`}},
+		{`{"type":"number","multipleOf":0.25,"minimum":0,"maximum":2}`, []string{`0`, `0.25`, `0.5`, `1.50`, `1.750`, `2`}, []string{`0.3`, `0.251`, `2.25`, `1.1`}},
+		{`{"type":"number","multipleOf":2.5}`, []string{`2.5`, `5`, `-7.5`, `10.0`, `0`}, []string{`2`, `1.25`, `3.5`}},
+		{`{"anyOf":[{"not":{"anyOf":[{"type":"string"},{"type":"object"}]}},{"const":"x"}]}`, []string{`1`, `[]`, `"x"`}, []string{`"y"`, `{}`}},
+		{`{"type":"string","format":"uri-reference"}`, []string{`""`, `"a/b?c#d"`, `"http://x.org"`, `"#x"`}, []string{`"a b"`, `"1:b"`}},
+		{`{"type":"string","format":"json-pointer"}`, []string{`""`, `"/a/b~0"`}, []string{`"a"`, `"/~2"`}},
+		{`{"type":"string","format":"a-format-of-their-own","minLength":2}`, []string{`"ab"`}, []string{`"a"`}},
+	} {
+		gr, err := CompileSchema(byteVocabulary(), []byte(c.schema), Options{DotZero: true})
+		if err != nil {
+			t.Errorf("%s: %v", c.schema, err)
+			continue
+		}
+		for _, s := range c.yes {
+			if !accepts(gr, s) {
+				t.Errorf("%s refuses %s", c.schema, s)
+			}
+		}
+		for _, s := range c.no {
+			if accepts(gr, s) {
+				t.Errorf("%s accepts %s", c.schema, s)
+			}
+		}
+	}
+}

@@ -39,6 +39,17 @@ type shape struct {
 	maxProp int
 	needs   []string
 	names   []expr // what member names must be, without quotes
+
+	fraction bool     // a number is no integer
+	without  []*value // values that are not allowed
+	have     []*haves
+}
+
+// haves is a contains: at least min elements, at most max, fit a schema.
+type haves struct {
+	at       *site
+	v        *value
+	min, max int
 }
 
 // literal reports whether the shape is a few fixed texts.
@@ -125,6 +136,7 @@ func (x *expansion) choose(choices []choice, done []*site, out *[]*shape) error 
 		return err
 	}
 	ch := choices[0]
+	before := len(*out)
 	found := make([][]*shape, len(ch.branches))
 	for i, b := range ch.branches {
 		if err := x.expand([]*path{b}, done, choices[1:], &found[i]); err != nil {
@@ -132,23 +144,58 @@ func (x *expansion) choose(choices []choice, done []*site, out *[]*shape) error 
 		}
 		*out = append(*out, found[i]...)
 	}
-	if ch.one {
-		return x.exclusive(ch, found)
+	if !ch.one {
+		return nil
 	}
-	return nil
+	meets := x.meets(found)
+	if meets == nil {
+		return nil
+	}
+	*out = (*out)[:before]
+	return x.apart(ch, meets, choices[1:], done, out)
 }
 
-// exclusive proves that no value is in two branches of a oneOf.
-func (x *expansion) exclusive(ch choice, found [][]*shape) error {
+// meets lists for each branch of a oneOf the others that may have a value in common
+// with it; nil when none has.
+func (x *expansion) meets(found [][]*shape) map[int][]int {
+	var list map[int][]int
 	for i := range found {
 		for j := range i {
-			for _, a := range found[i] {
-				for _, b := range found[j] {
-					if !x.c.disjoint(a, b, 3) {
-						return ch.at.fail("oneOf", fmt.Sprintf("branches %d and %d are not known to exclude each other", j, i))
-					}
-				}
+			if x.apartFrom(found[i], found[j]) {
+				continue
 			}
+			if list == nil {
+				list = map[int][]int{}
+			}
+			list[i], list[j] = append(list[i], j), append(list[j], i)
+		}
+	}
+	return list
+}
+
+func (x *expansion) apartFrom(a, b []*shape) bool {
+	for _, p := range a {
+		for _, q := range b {
+			if !x.c.disjoint(p, q, 3) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// apart expands a oneOf whose branches overlap: each one without the others that it
+// meets.
+func (x *expansion) apart(ch choice, meets map[int][]int, choices []choice, done []*site, out *[]*shape) error {
+	for i, b := range ch.branches {
+		todo := []*path{b}
+		for _, j := range meets[i] {
+			not := object("not", ch.branches[j].v)
+			x.c.index(not, ch.at.pointer+"/oneOf", ch.at.base)
+			todo = append(todo, &path{x.c.sites[not], b.up})
+		}
+		if err := x.expand(todo, done, choices, out); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -185,33 +232,28 @@ func (x *expansion) parts(p *path) (todo []*path, choices []choice, err error) {
 				continue
 			}
 			choices = append(choices, choice{s, branches, k == "oneOf"})
-		case "if":
-			t, err := c.conditional(s, v)
+		default:
+			branches, always, err := c.implied(s, k, v)
 			if err != nil {
 				return nil, nil, err
 			}
-			if t != nil {
-				todo = append(todo, &path{t, p})
+			for _, b := range always {
+				todo = append(todo, &path{c.child(s, b, "/"+k), p})
+			}
+			if len(branches) > 0 {
+				choices = append(choices, choice{s, c.paths(s, branches, "/"+k, p), false})
 			}
 		}
 	}
 	return todo, choices, nil
 }
 
-// conditional takes if, then, else where the condition is fixed; others are refused.
-func (c *schemaCompiler) conditional(s *site, cond *value) (*site, error) {
-	then, other := s.v.get("then"), s.v.get("else")
-	switch {
-	case then == nil && other == nil:
-		return nil, nil
-	case cond.kind == kTrue && then != nil:
-		return c.child(s, then, "/then"), nil
-	case cond.kind == kFalse && other != nil:
-		return c.child(s, other, "/else"), nil
-	case cond.kind == kTrue || cond.kind == kFalse:
-		return nil, nil
+func (c *schemaCompiler) paths(s *site, list []*value, pointer string, up *path) []*path {
+	var out []*path
+	for _, v := range list {
+		out = append(out, &path{c.child(s, v, pointer), up})
 	}
-	return nil, s.fail("if", "conditions are not supported")
+	return out
 }
 
 // merge reads the keywords of all sites into one shape; nil when nothing fits it.
@@ -231,6 +273,12 @@ func (c *schemaCompiler) merge(sites []*site) (*shape, error) {
 		if err := c.filter(s); err != nil {
 			return nil, err
 		}
+	}
+	if s.integer && s.fraction {
+		s.types &^= tNumber
+	}
+	if err := c.exclude(s); err != nil {
+		return nil, err
 	}
 	if s.types == 0 || s.enum != nil && len(s.enum) == 0 {
 		return nil, nil
@@ -253,8 +301,14 @@ func (c *schemaCompiler) keyword(s *shape, at *site, k string, v *value) error {
 		if v.kind == kTrue {
 			return at.fail(k, "not a keyword of JSON Schema; use a list of types")
 		}
-	case "not":
-		return c.negation(s, at, v)
+	case notInteger:
+		s.fraction = true
+	case notEnum:
+		s.without = append(s.without, v.elem...)
+	case notPattern, notFormat:
+		return c.withoutPattern(s, at, k, v)
+	case "contains":
+		return c.containsKeyword(s, at, v)
 	case "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf":
 		return numberKeyword(s, at, k, v)
 	case "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties":
@@ -300,9 +354,6 @@ func (c *schemaCompiler) otherKeyword(at *site, k string, v *value) error {
 			return nil
 		}
 	}
-	if (k == "dependentRequired" || k == "dependentSchemas" || k == "dependencies") && v.kind == kObject && len(v.keys) == 0 {
-		return nil
-	}
 	return at.fail(k, "not supported")
 }
 
@@ -346,29 +397,6 @@ func (s *shape) intersect(list []*value) {
 		}
 	}
 	s.enum = out
-}
-
-// negation takes the few forms of not that leave a shape.
-func (c *schemaCompiler) negation(s *shape, at *site, v *value) error {
-	switch {
-	case v.kind == kFalse:
-		return nil
-	case v.kind == kTrue || v.kind == kObject && len(v.keys) == 0:
-		s.types = 0
-		return nil
-	}
-	var t shape
-	if v.kind == kObject && len(v.keys) == 1 && v.keys[0] == "type" {
-		t.types = tAll
-		if err := typeKeyword(&t, c.child(at, v, "/not"), v.elem[0]); err != nil {
-			return err
-		}
-		if !t.integer {
-			s.types &^= t.types
-			return nil
-		}
-	}
-	return at.fail("not", "not supported except for types other than integer")
 }
 
 func numberKeyword(s *shape, at *site, k string, v *value) error {
@@ -449,13 +477,10 @@ func (c *schemaCompiler) formatKeyword(s *shape, at *site, v *value) error {
 	}
 	p, ok := formats[v.text]
 	if !ok {
-		if s.types&tString == 0 {
-			return nil // formats such as int32 say nothing about strings
+		if slices.Contains(hardFormats, v.text) && s.types&tString != 0 {
+			return at.fail("format", "the format "+quoteShort(v.text)+" is not supported")
 		}
-		if t := at.v.get("type"); t != nil && t.kind == kString && t.text != "string" {
-			return nil
-		}
-		return at.fail("format", "the format "+quoteShort(v.text)+" is not supported")
+		return nil // the standard leaves other names to those who use them
 	}
 	e, err := c.g.textPattern(p, true)
 	if err != nil {
@@ -512,7 +537,7 @@ func (c *schemaCompiler) filter(s *shape) error {
 			if r == nil {
 				return s.site.fail("enum", "a number is too large")
 			}
-			ok = s.num.admits(r) && (!s.integer || r.IsInt())
+			ok = s.num.admits(r) && (!s.integer || r.IsInt()) && !(s.fraction && r.IsInt())
 		case v.kind == kString && (s.minLen > 0 || s.maxLen >= 0 || len(s.text) > 0):
 			if text == unknown {
 				text = c.content(s)
@@ -616,7 +641,7 @@ func (s *shape) free() bool {
 }
 
 func (c *schemaCompiler) numberValue(s *shape) (expr, error) {
-	e, err := c.g.number(s.num, s.integer, c.o.DotZero)
+	e, err := c.g.number(s.num, s.integer, s.fraction, c.o.DotZero)
 	if err != nil {
 		k := "multipleOf"
 		if len(s.num.multiples) == 0 {

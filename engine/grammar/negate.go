@@ -1,0 +1,447 @@
+package grammar
+
+import (
+	"slices"
+	"strconv"
+)
+
+// Keywords of schemas that only this package writes: what remains of a negated keyword.
+// No document can have them, because they are not UTF-8.
+const (
+	notInteger = "\xffinteger"
+	notEnum    = "\xffenum"
+	notPattern = "\xffpattern"
+	notFormat  = "\xffformat"
+)
+
+// object makes a schema of one or more keywords.
+func object(pairs ...any) *value {
+	v := &value{kind: kObject}
+	for i := 0; i < len(pairs); i += 2 {
+		v.keys = append(v.keys, pairs[i].(string))
+		v.elem = append(v.elem, pairs[i+1].(*value))
+	}
+	return v
+}
+
+func list(elem ...*value) *value { return &value{kind: kArray, elem: elem} }
+
+func text(s string) *value { return &value{kind: kString, text: s} }
+
+func number(n int) *value { return &value{kind: kNumber, text: strconv.Itoa(n)} }
+
+var (
+	yes = &value{kind: kTrue}
+	no  = &value{kind: kFalse}
+)
+
+// absent is an object without a member.
+func absent(name string) *value {
+	return object("properties", object(name, &value{kind: kFalse}))
+}
+
+// implied are the keywords that other schemas stand for: branches, of which one must
+// hold, and schemas that always hold.
+func (c *schemaCompiler) implied(s *site, k string, v *value) (branches, always []*value, err error) {
+	switch k {
+	case "not":
+		branches, err = c.negate(c.child(s, v, "/not"), 0)
+		if err == nil && len(branches) == 0 {
+			branches = []*value{no}
+		}
+		return c.known(s, branches, "/not"), nil, err
+	case "if":
+		return c.conditional(s, v), nil, nil
+	case "dependentRequired", "dependentSchemas", "dependencies":
+		if v.kind != kObject {
+			return nil, nil, s.fail(k, "it must be an object")
+		}
+		for i, name := range v.keys {
+			d := v.elem[i]
+			if d.kind == kArray {
+				d = object("required", d)
+			}
+			if d.kind == kString { // draft 3
+				d = object("required", list(d))
+			}
+			free := object("anyOf", list(object("not", object("type", text("object"))), absent(name), object("required", list(text(name)), "allOf", list(d))))
+			always = append(always, free)
+		}
+		return nil, c.known(s, always, "/"+escapePointer(k)), nil
+	}
+	return nil, nil, nil
+}
+
+// known gives written schemas their place.
+func (c *schemaCompiler) known(s *site, list []*value, pointer string) []*value {
+	for _, v := range list {
+		if _, ok := c.sites[v]; !ok {
+			c.fresh(v, s.pointer+pointer, s)
+		}
+	}
+	return list
+}
+
+// fresh gives sites to a written schema and to its written parts; what comes from the
+// document has one.
+func (c *schemaCompiler) fresh(v *value, pointer string, s *site) {
+	if _, ok := c.sites[v]; ok {
+		return
+	}
+	c.sites[v] = &site{id: len(c.sites), pointer: pointer, base: s.base, v: v}
+	for _, e := range v.elem {
+		c.fresh(e, pointer, s)
+	}
+}
+
+func (c *schemaCompiler) conditional(s *site, cond *value) []*value {
+	then, other := s.v.get("then"), s.v.get("else")
+	switch {
+	case then == nil && other == nil:
+		return nil
+	case then == nil:
+		then = &value{kind: kTrue}
+	case other == nil:
+		other = &value{kind: kTrue}
+	}
+	return c.known(s, []*value{object("allOf", list(cond, then)), object("allOf", list(object("not", cond), other))}, "/if")
+}
+
+// maxNegation bounds how deep negations are followed through references.
+const maxNegation = 20
+
+// negate writes schemas of which one holds just where the schema at s does not.
+func (c *schemaCompiler) negate(s *site, depth int) (out []*value, err error) {
+	if depth > maxNegation {
+		return nil, s.fail("", "the negation refers to itself")
+	}
+	switch s.v.kind {
+	case kTrue:
+		return nil, nil
+	case kFalse:
+		return []*value{object()}, nil
+	case kObject:
+	default:
+		return nil, s.fail("", "a schema must be an object or a boolean")
+	}
+	for i, k := range s.v.keys {
+		branches, err := c.negateKeyword(s, k, s.v.elem[i], depth)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, branches...)
+	}
+	return out, nil
+}
+
+func (c *schemaCompiler) negateKeyword(s *site, k string, v *value, depth int) ([]*value, error) {
+	typed := func(t, k string, v *value) []*value { return []*value{object("type", text(t), k, v)} }
+	count := func(t, k string, change int) ([]*value, error) {
+		n, err := v.count()
+		if err != nil {
+			return nil, s.fail(k, err.Error())
+		}
+		if n += change; n < 0 {
+			return nil, nil
+		}
+		return typed(t, k, number(n)), nil
+	}
+	switch k {
+	case "type":
+		return negateType(s, v)
+	case "enum":
+		return []*value{object(notEnum, v)}, nil
+	case "const":
+		return []*value{object(notEnum, list(v))}, nil
+	case notEnum:
+		return []*value{object("enum", v)}, nil
+	case notInteger:
+		return []*value{object("type", text("integer")), object("not", object("type", text("number")))}, nil
+	case "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum":
+		if v.kind != kNumber || s.v.get("exclusiveMinimum") != nil && s.v.get("exclusiveMinimum").kind == kTrue || s.v.get("exclusiveMaximum") != nil && s.v.get("exclusiveMaximum").kind == kTrue {
+			return nil, s.fail(k, "not supported where it is negated")
+		}
+		opposite := map[string]string{"minimum": "exclusiveMaximum", "maximum": "exclusiveMinimum", "exclusiveMinimum": "maximum", "exclusiveMaximum": "minimum"}
+		return typed("number", opposite[k], v), nil
+	case "minLength":
+		return count("string", "maxLength", -1)
+	case "maxLength":
+		return count("string", "minLength", 1)
+	case "minItems":
+		return count("array", "maxItems", -1)
+	case "maxItems":
+		return count("array", "minItems", 1)
+	case "minProperties":
+		return count("object", "maxProperties", -1)
+	case "maxProperties":
+		return count("object", "minProperties", 1)
+	case "pattern":
+		return typed("string", notPattern, v), nil
+	case "format":
+		if _, ok := formats[v.text]; !ok && !slices.Contains(hardFormats, v.text) {
+			return nil, nil
+		}
+		return typed("string", notFormat, v), nil
+	case "required":
+		var out []*value
+		for _, e := range v.elem {
+			out = append(out, object("type", text("object"), "properties", object(e.text, &value{kind: kFalse})))
+		}
+		return out, nil
+	case "properties":
+		var out []*value
+		for i, name := range v.keys {
+			out = append(out, object("type", text("object"), "required", list(text(name)), "properties", object(name, object("not", v.elem[i]))))
+		}
+		return out, nil
+	case "items":
+		if v.kind == kArray || s.v.get("prefixItems") != nil {
+			return nil, s.fail(k, "not supported where it is negated")
+		}
+		return typed("array", "contains", object("not", v)), nil
+	case "contains":
+		if s.v.get("minContains") != nil || s.v.get("maxContains") != nil {
+			return nil, s.fail(k, "not supported where it is negated")
+		}
+		return typed("array", "items", object("not", v)), nil
+	case "$ref":
+		t, err := c.resolve(s, v.text)
+		if err != nil {
+			return nil, err
+		}
+		return c.negate(t, depth+1)
+	case "not":
+		return []*value{v}, nil
+	case "allOf":
+		var out []*value
+		for i, e := range v.elem {
+			more, err := c.negate(c.child(s, e, "/allOf/"+strconv.Itoa(i)), depth+1)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, more...)
+		}
+		return out, nil
+	case "anyOf", "oneOf":
+		return c.negateAlternatives(s, k, v)
+	case "if":
+		return negateConditional(s, v), nil
+	case "additionalProperties", "patternProperties", "propertyNames":
+		if v.kind == kTrue || v.kind == kObject && len(v.keys) == 0 {
+			return nil, nil
+		}
+	case "uniqueItems":
+		if v.kind == kFalse {
+			return nil, nil
+		}
+	case "then", "else", "minContains", "maxContains", "nullable", "additionalItems":
+		return nil, nil
+	}
+	if slices.Contains(enforced, k) || slices.Contains(refused, k) {
+		return nil, s.fail(k, "not supported where it is negated")
+	}
+	return nil, nil
+}
+
+// negateAlternatives: none of them holds, or of a oneOf two do.
+func (c *schemaCompiler) negateAlternatives(s *site, k string, v *value) ([]*value, error) {
+	none := &value{kind: kArray}
+	for _, e := range v.elem {
+		none.elem = append(none.elem, object("not", e))
+	}
+	out := []*value{object("allOf", none)}
+	if k == "oneOf" {
+		for i, a := range v.elem {
+			for _, b := range v.elem[:i] {
+				out = append(out, object("allOf", list(a, b)))
+			}
+		}
+	}
+	return out, nil
+}
+
+func negateConditional(s *site, cond *value) (out []*value) {
+	if then := s.v.get("then"); then != nil {
+		out = append(out, object("allOf", list(cond, object("not", then))))
+	}
+	if other := s.v.get("else"); other != nil {
+		out = append(out, object("allOf", list(object("not", cond), object("not", other))))
+	}
+	return out
+}
+
+func negateType(s *site, v *value) ([]*value, error) {
+	var t shape
+	t.types = tAll
+	if err := typeKeyword(&t, s, v); err != nil {
+		return nil, err
+	}
+	var rest []*value
+	for _, name := range []string{"null", "number", "string", "array", "object"} {
+		if t.types&typeNames[name] == 0 {
+			rest = append(rest, text(name))
+		}
+	}
+	if t.types&(tTrue|tFalse) == 0 {
+		rest = append(rest, text("boolean"))
+	}
+	var out []*value
+	if len(rest) > 0 {
+		out = append(out, object("type", list(rest...)))
+	}
+	if t.integer {
+		out = append(out, object("type", text("number"), notInteger, yes))
+	}
+	return out, nil
+}
+
+// withoutPattern notes what a string must not match.
+func (c *schemaCompiler) withoutPattern(s *shape, at *site, k string, v *value) error {
+	p, whole := v.text, false
+	if k == notFormat {
+		f, ok := formats[v.text]
+		if !ok {
+			return at.fail("format", "the format "+quoteShort(v.text)+" is not supported")
+		}
+		p, whole = f, true
+	}
+	e, err := c.g.textPattern(p, whole)
+	if err != nil {
+		return at.fail("pattern", err.Error())
+	}
+	s.text = append(s.text, c.g.not(e), c.g.textStar)
+	return nil
+}
+
+// exclude takes the values out of a shape that may not be.
+func (c *schemaCompiler) exclude(s *shape) error {
+	for _, v := range s.without {
+		if s.enum != nil {
+			s.enum = slices.DeleteFunc(slices.Clone(s.enum), v.equal)
+			continue
+		}
+		switch v.kind {
+		case kNull, kFalse, kTrue:
+			s.types &^= kindType(v.kind)
+		case kString:
+			if s.types&tString != 0 {
+				s.text = append(s.text, c.g.not(c.characters(v.text)), c.g.textStar)
+			}
+		case kNumber:
+			r := v.rat()
+			if r == nil {
+				return s.site.fail("not", "a number is too large")
+			}
+			s.num.not = append(s.num.not, r)
+		default:
+			if s.types&kindType(v.kind) != 0 {
+				return s.site.fail("not", "arrays and objects cannot be left out")
+			}
+		}
+	}
+	return nil
+}
+
+// containsKeyword notes how many elements must fit.
+func (c *schemaCompiler) containsKeyword(s *shape, at *site, v *value) error {
+	h := &haves{at: at, v: v, min: 1, max: -1}
+	for k, to := range map[string]*int{"minContains": &h.min, "maxContains": &h.max} {
+		if n := at.v.get(k); n != nil {
+			var err error
+			if *to, err = n.count(); err != nil {
+				return at.fail(k, err.Error())
+			}
+		}
+	}
+	if h.min > 0 || h.max >= 0 {
+		s.have = append(s.have, h)
+	}
+	return nil
+}
+
+// maxChainStates bounds the automaton of an array with contains.
+const maxChainStates = 2000
+
+// counted is an array of which some elements must fit a contains. Its rules are the
+// states of an automaton: how many elements came, and how many of them fit.
+func (c *schemaCompiler) counted(s *shape) (expr, error) {
+	g := c.g
+	if len(s.have) > 1 {
+		return never, s.have[1].at.fail("contains", "more than one is not supported")
+	}
+	h := s.have[0]
+	prefix := 0
+	for _, at := range s.sites {
+		prefix = max(prefix, len(tuple(at)))
+	}
+	most := s.maxItem
+	if most < 0 {
+		most = max(prefix, s.minItem, 1)
+	}
+	fits := max(h.min, h.max+1)
+	if (most+1)*(fits+1) > maxChainStates {
+		return never, h.at.fail("contains", "not supported with so many elements")
+	}
+	states := map[[2]int]int{}
+	var order [][2]int
+	rule := func(i, m int) expr {
+		k := [2]int{min(i, most), min(m, fits)}
+		r, ok := states[k]
+		if !ok {
+			r = len(g.rules)
+			g.rules = append(g.rules, never)
+			states[k] = r
+			order = append(order, k)
+		}
+		return g.call(r)
+	}
+	start := rule(0, 0)
+	for at := 0; at < len(order); at++ {
+		i, m := order[at][0], order[at][1]
+		e := never
+		if i >= s.minItem && m >= h.min && (h.max < 0 || m <= h.max) {
+			e = empty
+		}
+		if s.maxItem < 0 || i < s.maxItem {
+			fit, other, err := c.parted(s, h, i, prefix)
+			if err != nil {
+				return never, err
+			}
+			comma := empty
+			if i > 0 {
+				comma = c.comma()
+			}
+			if h.max < 0 || m < h.max {
+				e = g.or(e, g.seq(comma, c.item(fit), rule(i+1, m+1)))
+			}
+			e = g.or(e, g.seq(comma, c.item(other), rule(i+1, m)))
+		}
+		g.rules[states[order[at]]] = e
+	}
+	return c.bracket('[', start, ']'), nil
+}
+
+// parted is element i as one that fits, and as one that need not (must not, if the
+// number of those that fit is bounded).
+func (c *schemaCompiler) parted(s *shape, h *haves, i, prefix int) (fit, other expr, err error) {
+	if i >= prefix {
+		i = -1
+	}
+	sites := c.itemSites(s, i)
+	in := c.child(h.at, h.v, "/contains")
+	if fit, err = c.compile(append(slices.Clone(sites), in)); err != nil {
+		return never, never, err
+	}
+	if h.max >= 0 {
+		key := h.v
+		not, ok := c.nots[key]
+		if !ok {
+			not = object("not", key)
+			c.fresh(not, in.pointer, h.at)
+			c.nots[key] = not
+		}
+		sites = append(slices.Clone(sites), c.sites[not])
+	}
+	other, err = c.compile(sites)
+	return fit, other, err
+}
