@@ -12,39 +12,40 @@ import (
 	"github.com/godwit-ai/godwit/engine/device/cuda"
 )
 
-func (o *Options) openDevice(log *slog.Logger) (device.Device, error) {
+func (o *Options) openDevice(log *slog.Logger) (d device.Device, why string, err error) {
 	if o.device != nil {
-		return o.device, nil
+		return o.device, "", nil
 	}
 	return OpenDevice(o.Device, o.Threads, log)
 }
 
 // OpenDevice chooses what computes: "auto" the first GPU if it can be used, else the
-// processor, and says in the log which and why; "cuda" and "cuda:1" a GPU or an error.
-// threads is for the processor; 0 chooses.
-func OpenDevice(asked string, threads int, log *slog.Logger) (device.Device, error) {
+// processor; "cuda" and "cuda:1" a GPU or an error. why says what is wrong with the GPU
+// where auto took the processor. threads is for the processor; 0 chooses.
+func OpenDevice(asked string, threads int, log *slog.Logger) (d device.Device, why string, err error) {
 	name := strings.ToLower(asked)
 	switch name {
 	case "", "auto":
-		d, err := cuda.New(cuda.Options{Logger: log})
-		if err == nil {
+		if d, err = cuda.New(cuda.Options{Logger: log}); err == nil {
 			log.Info("device chosen", "asked", "auto", "device", d.Name(), "is", d.Info())
-			return d, nil
+			return d, "", nil
 		}
-		log.Info("device chosen", "asked", "auto", "device", "cpu", "why", err.Error())
-		return cpu.New(cpu.Options{Threads: threads})
+		why = err.Error()
+		log.Info("device chosen", "asked", "auto", "device", "cpu", "why", why)
+		d, err = cpu.New(cpu.Options{Threads: threads})
+		return d, why, err
 	case "cpu":
-		return cpu.New(cpu.Options{Threads: threads})
+		d, err = cpu.New(cpu.Options{Threads: threads})
+		return d, "", err
 	}
 	ordinal, err := ordinalOf(name)
 	if err != nil {
-		return nil, fmt.Errorf("unknown device %q: auto, cpu, cuda and cuda:0, cuda:1 … are known", asked)
+		return nil, "", fmt.Errorf("unknown device %q: auto, cpu, cuda and cuda:0, cuda:1 … are known", asked)
 	}
-	d, err := cuda.New(cuda.Options{Ordinal: ordinal, Logger: log})
-	if err != nil {
-		return nil, fmt.Errorf("device %s: %w (use --device cpu, or auto)", asked, err)
+	if d, err = cuda.New(cuda.Options{Ordinal: ordinal, Logger: log}); err != nil {
+		return nil, "", fmt.Errorf("device %s: %w (use --device cpu, or auto)", asked, err)
 	}
-	return d, nil
+	return d, "", nil
 }
 
 // ordinalOf is the number of the GPU that "cuda", "gpu" or "cuda:N" names.

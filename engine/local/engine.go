@@ -48,7 +48,7 @@ type Engine struct {
 	mask        []uint64             // rows of the head that are tokens; nil: all
 	constraints *constraints         // nil without a tokenizer
 	models      []engine.ModelInfo
-	lora        *adapters // nil without LoRA
+	lora        *adapters        // nil without LoRA
 	defaults    *engine.Sampling // of generation_config.json; nil: none
 	seeds       atomic.Uint64    // requests without a seed, with RandomSeed
 
@@ -57,6 +57,7 @@ type Engine struct {
 	dev    device.Device
 	exec   device.Exec
 	ckpt   weights.Checkpoint // open while the Exec holds views of it
+	noGPU  string             // why auto chose the processor
 	closed bool               // the device is, guarded by devMu
 	closer sync.Once
 	err    error
@@ -289,8 +290,15 @@ func (e *Engine) Models() []engine.ModelInfo {
 	return list
 }
 
-// Info is a line for people about the device that computes.
-func (e *Engine) Info() string { return e.dev.Name() + ": " + e.dev.Info() }
+// Info is a line for people about the device that computes, and why it is not a GPU if
+// nobody asked for the processor.
+func (e *Engine) Info() string {
+	info := e.dev.Name() + ": " + e.dev.Info()
+	if e.noGPU != "" {
+		info += " (no GPU: " + e.noGPU + ")"
+	}
+	return info
+}
 
 // Close ends all requests with ErrClosed, waits for the loop and frees the device's
 // memory and the files.

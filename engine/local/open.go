@@ -58,6 +58,9 @@ func (e *Engine) open(ctx context.Context) error {
 	var so sched.Options
 	if err == nil {
 		e.progress("device", 1, 1)
+		if e.o.Chosen != nil {
+			e.o.Chosen(e.Info())
+		}
 		do, so, err = e.size()
 	}
 	var compileErr error
@@ -126,13 +129,14 @@ func (e *Engine) progress(stage string, done, total int64) {
 
 // openDevice chooses and opens what computes.
 func (e *Engine) openDevice() error {
-	d, err := e.o.openDevice(e.log)
-	e.devMu.Lock()
-	defer e.devMu.Unlock()
-	if err == nil {
-		e.dev = d
+	d, why, err := e.o.openDevice(e.log)
+	if err != nil {
+		return err
 	}
-	return err
+	e.devMu.Lock()
+	e.dev, e.noGPU = d, why
+	e.devMu.Unlock()
+	return nil
 }
 
 // find turns the model's name into a path. Dummy weights need none for the models

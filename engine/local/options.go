@@ -96,6 +96,9 @@ type Options struct {
 	// Open or one that Open waits for.
 	Progress func(stage string, done, total int64)
 
+	// Chosen is told what computes, in words, as soon as the device is open.
+	Chosen func(info string)
+
 	// Recorded is told of each step size that a GPU prepares at load: its rows, how many
 	// of how many are done, the device's free bytes then. As Progress.
 	Recorded func(rows, done, total int, free uint64)

@@ -236,7 +236,9 @@ func (l *Load) report(list []Arrival, answers []answer, took time.Duration, m *M
 	add("between pieces of text, ms", gaps, l.gapShare(m, busy/s, past/max(busy, 1e-9), median(each)))
 	add("per output token after the first, ms", each, l.gapShare(m, busy/s, past/max(busy, 1e-9), median(each)))
 	add("whole answer, ms", ends, nil)
-	add("sent later than its time, ms", late, nil)
+	if l.Concurrency == 0 {
+		add("sent later than its time, ms", late, nil)
+	}
 	if failed > 0 {
 		r.note("%d requests failed; the first: %v", failed, failure)
 	}

@@ -184,12 +184,15 @@ func Open(ctx context.Context, o Options, n Sizes) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := local.OpenDevice(o.Device, o.Threads, o.Logger)
+	d, why, err := local.OpenDevice(o.Device, o.Threads, o.Logger)
 	if err != nil {
 		return nil, err
 	}
 	defer d.Close() // the engine has opened it once more by then
 	m.Device, m.GPU = d.Name()+": "+d.Info(), strings.HasPrefix(d.Name(), "cuda")
+	if why != "" {
+		m.Device += " (no GPU: " + why + ")"
+	}
 	if !o.NoCeilings {
 		o.Progress.say("measuring the device", 0, 1)
 		if m.Ceilings, err = measure(ctx, d, c.Type); err != nil {

@@ -165,7 +165,7 @@ func (s *Start) memory(ctx context.Context, o *Options, r *Report) (float64, err
 	if o.NoCeilings {
 		return 0, nil
 	}
-	d, err := local.OpenDevice("cpu", o.Threads, o.Logger)
+	d, _, err := local.OpenDevice("cpu", o.Threads, o.Logger)
 	if err != nil {
 		return 0, err
 	}

@@ -27,6 +27,9 @@ func (p Progress) Percent() float64 {
 // Text words the moment for people; took is since the stage began.
 func (p Progress) Text(took time.Duration) string {
 	stage := p.Stage
+	if p.Total == 1 && p.Full() {
+		return stage // an event, nothing to count
+	}
 	if p.Detail != "" {
 		stage += " (" + p.Detail + ")"
 	}

@@ -15,10 +15,12 @@ func TestStagesAreWordedAsInTheTutorial(t *testing.T) {
 	load("weights", 50e6, 100e6)
 	record(8, 5, 20, 71_200_000_000)
 	load("ready", 1, 1)
+	f(Progress{Stage: "Computing on cpu", Done: 1, Total: 1})
 	want := []string{
 		"Fetching smollm2: 1.0 MB [1.50 s]",
 		"Loading weights:  50% Completed | 50.0/100.0 MB [1.50 s]",
 		"Capturing batches (bs=8 avail_mem=71.20 GB):  25% Completed | 5/20 [1.50 s]",
+		"Computing on cpu",
 	}
 	if strings.Join(said, "\n") != strings.Join(want, "\n") {
 		t.Errorf("said\n%s", strings.Join(said, "\n"))

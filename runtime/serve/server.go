@@ -131,6 +131,7 @@ func Open(ctx context.Context, e *EngineFlags, h Hooks) (*local.Engine, error) {
 	o := e.Options(h.Logger)
 	if h.Progress != nil {
 		o.Progress, o.Recorded = loading(h.Progress, e.Model), recording(h.Progress)
+		o.Chosen = func(info string) { h.Progress(Progress{Stage: "Computing on " + info, Done: 1, Total: 1}) }
 	}
 	return local.Open(ctx, o)
 }

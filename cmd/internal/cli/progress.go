@@ -42,7 +42,11 @@ func LoadProgress(f *os.File) func(serve.Progress) {
 		if full {
 			end = "\n"
 		}
-		fmt.Fprintf(f, "\r\x1b[K%s %s%s", Bar(p.Done, p.Total, 20), p.Text(now.Sub(began)), end)
+		bar := Bar(p.Done, p.Total, 20) + " "
+		if p.Total == 1 {
+			bar = "" // an event
+		}
+		fmt.Fprintf(f, "\r\x1b[K%s%s%s", bar, p.Text(now.Sub(began)), end)
 	}
 }
 

@@ -2,7 +2,7 @@
 // one run: decode, prefill, the offline workload, requests through a port, and the start
 // of processes, for the models whose shapes are built in, with random weights.
 //
-//	go run ./tests/bench/gpu -json DIR
+//	go run ./tests/bench/gpu -json FILE
 //
 // It is a program of its own because it is a fifth of godwit's size, which matters where
 // a machine with a GPU is reached over a narrow line.
@@ -17,7 +17,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -46,7 +45,8 @@ func main() {
 // set is what one run does.
 type set struct {
 	o      bench.Options
-	dir    string
+	path   string
+	all    []*bench.Report
 	only   map[string]bool
 	began  time.Time
 	failed []error
@@ -54,7 +54,7 @@ type set struct {
 
 func run(ctx context.Context) error {
 	s := &set{began: time.Now()}
-	flag.StringVar(&s.dir, "json", "", "folder for the figures")
+	flag.StringVar(&s.path, "json", "", "file for the figures")
 	flag.StringVar(&s.o.Device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	flag.IntVar(&s.o.Repeat, "repeat", 3, "measurements of each row")
 	only := flag.String("only", "", "some of qwen2.5, start, qwen3, llama8b, storm, separated by commas; default: all")
@@ -76,15 +76,10 @@ func run(ctx context.Context) error {
 			s.only[name] = true
 		}
 	}
-	if s.dir != "" {
-		if err := os.MkdirAll(s.dir, 0o755); err != nil {
-			return err
-		}
-	}
 	if *quick {
 		s.quick(ctx)
 	} else {
-		s.all(ctx)
+		s.whole(ctx)
 	}
 	fmt.Printf("%.0f s in all\n", time.Since(s.began).Seconds())
 	return errors.Join(s.failed...)
@@ -103,7 +98,7 @@ func (s *set) part(ctx context.Context, name string, f func(context.Context) err
 	fmt.Printf("(%s: %.1f s)\n\n", name, time.Since(start).Seconds())
 }
 
-// show prints a report and writes it beside the others.
+// show prints a report and writes all that there are.
 func (s *set) show(name string, r *bench.Report, err error) error {
 	if r == nil {
 		return err
@@ -112,10 +107,12 @@ func (s *set) show(name string, r *bench.Report, err error) error {
 		return perr
 	}
 	fmt.Println()
-	if s.dir == "" {
+	r.Name = name
+	s.all = append(s.all, r)
+	if s.path == "" {
 		return err
 	}
-	return errors.Join(err, r.WriteJSON(filepath.Join(s.dir, name+".json")))
+	return errors.Join(err, bench.WriteJSON(s.path, s.all))
 }
 
 // rows is what is measured on one model.
@@ -178,7 +175,8 @@ func (s *set) model(ctx context.Context, model, short string, r rows) error {
 	return nil
 }
 
-func (s *set) all(ctx context.Context) {
+// whole is what BENCHMARKS.md shows.
+func (s *set) whole(ctx context.Context) {
 	s.part(ctx, "qwen2.5", func(ctx context.Context) error {
 		return s.model(ctx, "Qwen2.5-0.5B", "qwen2.5-0.5b", rows{
 			decode: []bench.Decode{
