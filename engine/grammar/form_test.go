@@ -1,6 +1,9 @@
 package grammar
 
-import "testing"
+import (
+	"math/rand/v2"
+	"testing"
+)
 
 // tagVocabulary has a token per byte, an end token (256) and the special token <T> (257).
 func tagVocabulary() *Vocabulary {
@@ -92,4 +95,41 @@ func TestMasksOfFormsAgreeWithAccept(t *testing.T) {
 		}
 	}
 	checkMask(t, v, m, "")
+}
+
+func TestMasksOfGrammarsAgreeWithAccept(t *testing.T) {
+	v := smallVocabulary("ab(,)x")
+	for _, src := range []string{
+		`root ::= "(" list? ")" "x"*
+list ::= item ("," item)*
+item ::= "a"* | root`,
+		`root ::= root "," part | part
+part ::= opt "(" root opt ")" opt | "b"
+opt ::= "a"?`,
+		`root ::= (a | b)* "x"?
+a ::= "a" c
+b ::= "b" c
+c ::= ("," a)?`,
+	} {
+		gr, err := Compile(v, &Form{Kind: EBNF, Text: src}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rng := rand.New(rand.NewPCG(7, 8))
+		for range 6 {
+			m := gr.NewMatcher()
+			text := ""
+			for range 8 {
+				allowed := checkMask(t, v, m, text)
+				if len(allowed) == 0 || m.ended {
+					break
+				}
+				id := allowed[rng.IntN(len(allowed))]
+				text += string(v.tokens[id])
+				if err := m.Accept(id); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
 }

@@ -342,8 +342,8 @@ func (m *machine) walk(r *reach, state expr, starts []int32) {
 	for _, at := range starts {
 		base := int(nodes[at].depth)
 		states[0] = start
-		if at == 0 && m.sets[start].exits {
-			r.exits = append(r.exits, 0)
+		if m.sets[start].exits {
+			r.exits = append(r.exits, at)
 		}
 		i, end := at+1, nodes[at].end
 		for i < end {

@@ -54,6 +54,8 @@ func checkMask(t *testing.T, v *Vocabulary, m *Matcher, text string) []int32 {
 }
 
 var propertySchemas = []string{
+	`{"type":"array","items":{"type":"object"},"contains":{}}`, `{"type":"array","items":{"type":["null","integer"]},"contains":{"type":"integer"},"maxContains":2}`,
+	`{"oneOf":[{"type":"integer"},{"type":"number","minimum":1}]}`, `{"not":{"enum":["a",1,null]}}`,
 	`{"type":"string"}`, `{"type":"string","maxLength":4}`, `{"type":"string","minLength":2,"maxLength":35}`,
 	`{"type":"string","minLength":3,"maxLength":6}`, `{"type":"string","minLength":300,"maxLength":305}`, `{"type":"string","maxLength":12}`,
 	`{"type":"string","pattern":"^[a1]{2,7}$"}`, `{"type":"string","pattern":"^[a1]{3,5}\\.$"}`,
