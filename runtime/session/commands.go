@@ -28,7 +28,7 @@ const commandHelp = `Commands in the first lines of a cell:
   %reset                  forget all variables, types and functions
   %rm NAME...             forget some
   %time                   say how long the rest of the cell took
-  %who, %list             list what the cells have declared
+` + treatmentHelp + `  %who, %list             list what the cells have declared
   $ CMD ARG...            run a program without a shell
   !CMD                    run a line of shell
   %%                      the rest of the cell is the body of main
@@ -86,26 +86,29 @@ func (s *Session) isExpression(text string) bool {
 	return known
 }
 
-// runCommands runs a cell's command lines and returns what is left of it. after, if
-// not nil, is called when the rest has run.
-func (s *Session) runCommands(ctx context.Context, cell Cell, out Output) (rest string, after func(), err error) {
+// runCommands runs a cell's command lines and returns what is left of it, with what
+// they say about how to run that.
+func (s *Session) runCommands(ctx context.Context, cell Cell, out Output) (rest string, t *treatment, err error) {
 	list, rest := s.commands(cell.Code)
+	t = &treatment{}
 	for _, c := range list {
-		if c.text == "%time" {
-			start := time.Now()
-			after = func() { out.Stdout([]byte(fmt.Sprintf("time: %v\n", time.Since(start).Round(time.Microsecond)))) }
-			continue
+		mine, err := s.treat(ctx, t, c, cell, out)
+		if !mine {
+			err = s.command(ctx, c, out)
 		}
-		err := s.command(ctx, c, out)
 		if ctx.Err() != nil {
 			return "", nil, &Error{Name: "Interrupted", Message: "interrupted", Line: c.line, Col: 1}
+		}
+		var own *Error // of code that the line ran
+		if errors.As(err, &own) {
+			return "", nil, own
 		}
 		if err != nil {
 			where := fmt.Sprintf("%s:%d:1", cell.Name, c.line)
 			return "", nil, &Error{Name: "CommandError", Message: where + ": " + err.Error(), Line: c.line, Col: 1, Traceback: []string{where + ": " + c.text}}
 		}
 	}
-	return rest, after, nil
+	return rest, t, nil
 }
 
 func (s *Session) command(ctx context.Context, c command, out Output) error {
@@ -154,7 +157,7 @@ func (s *Session) command(ctx context.Context, c command, out Output) error {
 	case "%rm":
 		return s.remove(args)
 	}
-	return fmt.Errorf("unknown command %s; there are %%cd, %%env, %%go111module, %%help, %%list, %%reset, %%rm, %%time, %%who, %%%%, %%%%bash, %%%%sh, %%%%script, %%%%writefile, $ CMD and !CMD", word)
+	return fmt.Errorf("unknown command %s; there are %%capture, %%cd, %%env, %%go111module, %%help, %%list, %%load, %%reset, %%rm, %%run, %%test, %%time, %%timeit, %%who, %%%%, %%%%bash, %%%%sh, %%%%script, %%%%writefile, $ CMD and !CMD", word)
 }
 
 // runProgram runs a program with its output going to the cell; cancelling ctx ends it and

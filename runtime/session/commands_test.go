@@ -26,7 +26,7 @@ func TestCommandLines(t *testing.T) {
 		{"forgetting everything", "import s \"strings\"\nx := 1\n---\n%reset\n%who\nx := \"new\"\nfmt.Print(x)", "new", ""},
 		{"the body of main", "%%\nfmt.Print(1)", "1", ""},
 		{"lines keep their numbers", "%env CELL_A=1\n\nfmt.Println(nope)", "", "cell 1:3:13: undefined: nope"},
-		{"an unknown command names those there are", "%magic", "", "cell 1:1:1: unknown command %magic; there are %cd,"},
+		{"an unknown command names those there are", "%magic", "", "cell 1:1:1: unknown command %magic; there are %capture, %cd,"},
 		{"a failing command", "\n!exit 3", "", "cell 1:2:1: sh: exit status 3"},
 		{"a program that is not there", "$ no-such-program-here", "", "executable file not found"},
 		{"a command below Go is no command", "x := 1\n%cd\n_ = x", "", "cell 1:2:1: expected"},

@@ -53,6 +53,7 @@ type Cell struct {
 type Result struct {
 	HasValue bool
 	Bundle   Bundle // of the last expression, when HasValue
+	Replace  string // text that the front end puts in the place of the cell's; "" for none
 }
 
 // Error is a failure inside a cell, located in the user's source.

@@ -516,6 +516,9 @@ func (f *body) methodExpr(e *ast.SelectorExpr) string {
 func (f *body) receiverOf(e *ast.SelectorExpr, fn *types.Func, path []int) (string, types.Type) {
 	t := f.typeOf(e.X)
 	fields := path[:len(path)-1]
+	if n := f.outOfReach(t, fields); n >= 0 {
+		return f.promoting(e, fn, t, fields[:n])
+	}
 	_, wantsPtr := types.Unalias(recvOf(fn)).(*types.Pointer)
 	if len(fields) == 0 {
 		switch {
@@ -538,6 +541,42 @@ func (f *body) receiverOf(e *ast.SelectorExpr, fn *types.Func, path []int) (stri
 		return "(*" + text + ")", ft.Underlying().(*types.Pointer).Elem()
 	}
 	return text, ft
+}
+
+// outOfReach is the index of the first embedded field on a path that is an unexported
+// one of a compiled struct; -1 if there is none.
+func (f *body) outOfReach(t types.Type, path []int) int {
+	for n, i := range path {
+		if p, ok := t.Underlying().(*types.Pointer); ok {
+			t = p.Elem()
+		}
+		field := t.Underlying().(*types.Struct).Field(i)
+		if named := namedOf(t); named != nil && named.Obj().Pkg() != nil && !field.Exported() && f.s.types.host(named) != nil {
+			return n
+		}
+		t = field.Type()
+	}
+	return -1
+}
+
+// promoting is the receiver of a method that a compiled struct promotes from a field out
+// of reach: the struct itself, behind the given path.
+func (f *body) promoting(e *ast.SelectorExpr, fn *types.Func, t types.Type, path []int) (string, types.Type) {
+	text, address := f.expr(e.X), ""
+	if len(path) > 0 {
+		text, t = f.walk(text, t, path)
+		address = "(&" + text + ")"
+	}
+	if isPointer(t) {
+		return text, t
+	}
+	if _, ok := f.repr(t).MethodByName(fn.Name()); ok {
+		return text, t
+	}
+	if address == "" {
+		address = f.address(e.X)
+	}
+	return address, types.NewPointer(t)
 }
 
 func isPointerNamed(t types.Type) bool {

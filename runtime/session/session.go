@@ -71,6 +71,7 @@ func New(opts Options) (*Session, error) {
 	s.importer = &packages{s.foreign}
 	s.types = newTypeTable(s)
 	s.makeOverrides()
+	s.testMethods()
 	debug.SetMaxStack(4 << 30)
 	for _, path := range opts.DotImports {
 		pkg := s.foreign.load(path)
@@ -122,27 +123,26 @@ func (s *Session) Exec(ctx context.Context, cell Cell, out Output) (Result, erro
 	if cell.Name == "" {
 		cell.Name = fmt.Sprintf("cell %d", cell.Number)
 	}
-	code, after, err := s.runCommands(ctx, cell, out)
+	code, treatment, err := s.runCommands(ctx, cell, out)
 	if err != nil {
 		return Result{}, err
 	}
-	if after != nil {
-		defer after()
-	}
+	return s.perform(ctx, treatment, cell, code, out)
+}
+
+// evaluate compiles and runs code as a cell.
+func (s *Session) evaluate(ctx context.Context, cell Cell, code string, out Output) (*run, error) {
 	src := &source{name: cell.Name, code: code}
 	programs, errs := s.compile(src)
 	if len(errs) > 0 {
-		return Result{}, compileError(src, errs)
+		return nil, compileError(src, errs)
 	}
 	r := s.newRun(src, out)
 	if !cell.Beside {
 		s.setRunning(r)
 		defer s.setRunning(nil)
 	}
-	if err := s.launch(ctx, r, programs); err != nil {
-		return Result{}, err
-	}
-	return r.result, nil
+	return r, s.launch(ctx, r, programs)
 }
 
 func (s *Session) setRunning(r *run) {
