@@ -87,7 +87,7 @@ func (sh *shell) execute(r request) {
 	started := time.Now()
 	var req wire.ExecuteRequest
 	if err := r.Decode(&req); err != nil {
-		s.replyExecution(r.Message, sh.count, &session.Error{Name: "BadRequest", Message: err.Error()}, nil, started)
+		s.replyExecution(r.Message, sh.count, &session.Error{Name: "BadRequest", Message: err.Error()}, wire.ExecuteReply{}, started)
 		return
 	}
 	if sh.abort.aborts(r) {
@@ -115,7 +115,11 @@ func (sh *shell) execute(r request) {
 	sh.running.set(nil, nil)
 	out.finish()
 	sh.conclude(r, &req, result, failure)
-	s.replyExecution(r.Message, sh.count, failure, expressions, started)
+	reply := wire.ExecuteReply{UserExpressions: expressions}
+	if result.Replace != "" {
+		reply.Payload = []any{wire.NextInput{Source: "set_next_input", Text: result.Replace, Replace: true}}
+	}
+	s.replyExecution(r.Message, sh.count, failure, reply, started)
 }
 
 func (sh *shell) cell(req *wire.ExecuteRequest) session.Cell {
@@ -157,10 +161,10 @@ func (s *server) publishValue(parent wire.Message, count int, b session.Bundle) 
 	}
 }
 
-// replyExecution ends an execution. The time it started goes into the metadata, where
+// replyExecution ends an execution; reply holds what only it knows. The time it started goes into the metadata, where
 // front ends that record timing look for it.
-func (s *server) replyExecution(to wire.Message, count int, failure *session.Error, expressions map[string]any, started time.Time) {
-	reply := wire.ExecuteReply{Status: "ok", Count: count, UserExpressions: expressions}
+func (s *server) replyExecution(to wire.Message, count int, failure *session.Error, reply wire.ExecuteReply, started time.Time) {
+	reply.Status, reply.Count = "ok", count
 	if failure != nil {
 		lines := traceback(failure)
 		reply.Status, reply.Name, reply.Value, reply.Traceback = "error", failure.Name, &failure.Message, &lines

@@ -293,7 +293,7 @@ func (s *server) refuseSubshell(m wire.Message, id string) {
 		s.log.Warn("comm message to an unknown subshell dropped", "subshell", id)
 	case "execute_request":
 		failure := &session.Error{Name: "UnknownSubshell", Message: unknownSubshell(id)}
-		s.replyExecution(m, 0, failure, nil, time.Now())
+		s.replyExecution(m, 0, failure, wire.ExecuteReply{}, time.Now())
 	default:
 		s.replyError(s.shell, m, "UnknownSubshell", unknownSubshell(id))
 	}

@@ -141,6 +141,13 @@ type ExecuteReply struct {
 	Traceback       *[]string      `json:"traceback,omitzero"`
 }
 
+// NextInput is a payload that puts a text into the cell, or into a new one below it.
+type NextInput struct {
+	Source  string `json:"source"` // set_next_input
+	Text    string `json:"text"`
+	Replace bool   `json:"replace"`
+}
+
 // CompleteReply lists completions. Types and signatures travel in the metadata.
 type CompleteReply struct {
 	Status   string         `json:"status"`
