@@ -81,10 +81,18 @@ kernels:
 test-gpu:
     go test ./engine/device/cuda/...
 
-# GPU timings, each as one table
+# The bench set of BENCHMARKS.md on this machine's GPU: decode, prefill, offline, serve, start; about two minutes
 bench-gpu:
-    go test -run NONE -bench 'Decode|Prefill|Nodes' -benchtime 100x ./engine/device/cuda
-    go test -run NONE -bench Offline -benchtime 3x ./engine/device/cuda
+    go build -ldflags "-s -w" -o bin/bench-set ./tests/bench/gpu
+    bin/bench-set -device cuda -json bin/bench-set.json
+
+# GPU timings of kernels and of the step loop
+bench-cuda:
+    go test -run NONE -bench 'Decode|Prefill|Nodes|Ahead' -benchtime 100x ./engine/device/cuda
+
+# What serving costs per streamed token, and what 200 and 1,000 streams leave behind
+bench-serve: build
+    bin/godwit bench serve --fake --streams 200,1000
 
 # Golden files, from the code as it is now: look at the diff
 golden:

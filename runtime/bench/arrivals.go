@@ -121,14 +121,16 @@ func Poisson(n int, rate float64, in, out int, vary bool, seed uint32) []Arrival
 }
 
 // stretch changes the speed of arrivals and bounds their lengths: a request has at least
-// one token on each side, at most maxIn and maxOut.
-func stretch(list []Arrival, speed float64, maxIn, maxOut int) []Arrival {
+// one token on each side, at most maxIn and maxOut (0: no bound), and no more than fit a
+// context, of which answers get at most half.
+func stretch(list []Arrival, speed float64, maxIn, maxOut, context int) []Arrival {
 	out := make([]Arrival, len(list))
 	for i, a := range list {
 		if speed > 0 && speed != 1 {
 			a.At = time.Duration(float64(a.At) / speed)
 		}
-		a.In, a.Out = max(1, min(a.In, maxIn)), max(1, min(a.Out, maxOut))
+		a.Out = max(1, min(a.Out, or(maxOut, a.Out), context/2))
+		a.In = max(1, min(a.In, or(maxIn, a.In), context-a.Out-8))
 		out[i] = a
 	}
 	return out

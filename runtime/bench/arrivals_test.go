@@ -96,8 +96,11 @@ func TestPoissonArrivals(t *testing.T) {
 			t.Errorf("%v", a)
 		}
 	}
-	fast := stretch([]Arrival{{time.Second, 100, 0}}, 4, 10, 10)
+	fast := stretch([]Arrival{{time.Second, 100, 0}}, 4, 10, 10, 1000)
 	if fast[0] != (Arrival{250 * time.Millisecond, 10, 1}) {
 		t.Errorf("%v", fast[0])
+	}
+	if cut := stretch([]Arrival{{0, 500, 400}, {0, 60, 20}}, 0, 0, 0, 200); cut[0] != (Arrival{0, 92, 100}) || cut[1] != (Arrival{0, 60, 20}) {
+		t.Errorf("%v", cut)
 	}
 }

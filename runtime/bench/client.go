@@ -26,11 +26,45 @@ type Target struct {
 	Temperature float64
 	Timeout     time.Duration // of a request; 0: ten minutes
 
-	client *http.Client
+	client     *http.Client
+	contextLen int // as the server says; 0: it does not
 }
 
-// connect makes the client and asks for the model's name if there is none.
+// connect makes the client and asks the server for its models.
 func (t *Target) connect(ctx context.Context) error {
+	t.prepare()
+	res, err := t.do(ctx, http.MethodGet, "/v1/models", nil)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	var list struct {
+		Data []struct {
+			ID      string `json:"id"`
+			Context int    `json:"max_model_len"`
+		} `json:"data"`
+	}
+	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&list); err != nil {
+		return fmt.Errorf("%s/v1/models: %w", t.URL, err)
+	}
+	if len(list.Data) == 0 {
+		return fmt.Errorf("%s/v1/models lists no model", t.URL)
+	}
+	at := 0
+	for i, m := range list.Data {
+		if m.ID == t.Model {
+			at = i
+		}
+	}
+	if t.Model == "" {
+		t.Model = list.Data[at].ID
+	}
+	t.contextLen = max(0, min(list.Data[at].Context, 1<<24))
+	return nil
+}
+
+// prepare fills in what was left open and makes the client.
+func (t *Target) prepare() {
 	t.URL = strings.TrimSuffix(strings.TrimSuffix(t.URL, "/"), "/v1")
 	if !strings.Contains(t.URL, "://") {
 		t.URL = "http://" + t.URL
@@ -46,27 +80,6 @@ func (t *Target) connect(ctx context.Context) error {
 	}
 	t.client = &http.Client{Transport: &http.Transport{MaxIdleConns: 0, MaxIdleConnsPerHost: 1 << 14, DisableCompression: true,
 		DialContext: (&net.Dialer{Timeout: 30 * time.Second}).DialContext, ResponseHeaderTimeout: t.Timeout}}
-	if t.Model != "" {
-		return nil
-	}
-	res, err := t.do(ctx, http.MethodGet, "/v1/models", nil)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	var list struct {
-		Data []struct {
-			ID string `json:"id"`
-		} `json:"data"`
-	}
-	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&list); err != nil {
-		return fmt.Errorf("%s/v1/models: %w", t.URL, err)
-	}
-	if len(list.Data) == 0 {
-		return fmt.Errorf("%s/v1/models lists no model: name one with --model-name", t.URL)
-	}
-	t.Model = list.Data[0].ID
-	return nil
 }
 
 func (t *Target) close() { t.client.CloseIdleConnections() }

@@ -19,8 +19,8 @@ type Load struct {
 	Target      Target // URL "": an own server in this process, with the model of Options
 	Arrivals    []Arrival
 	Speed       float64 // of the arrivals; 2 is twice as fast; 0: as they are
-	MaxIn       int     // longer prompts are cut; 0: half of the context, or 4096
-	MaxOut      int     // the same for answers
+	MaxIn       int     // longer prompts are cut; 0: only those beyond the context
+	MaxOut      int     // the same for answers; those beyond half of the context always are
 	Concurrency int     // requests under way at most; 0: no limit
 }
 
@@ -54,7 +54,7 @@ func (m *Model) Serve(ctx context.Context, l Load) (*Report, error) {
 
 // open loads the model with room for what runs at once.
 func (l *Load) open(ctx context.Context, o Options) (*Model, error) {
-	list := stretch(l.Arrivals, 1, or(l.MaxIn, 1<<20), or(l.MaxOut, 1<<20))
+	list := stretch(l.Arrivals, 1, l.MaxIn, l.MaxOut, 1<<24)
 	n := Sizes{Running: min(256, len(list))}
 	for _, a := range list {
 		n.Context = max(n.Context, a.In+a.Out+32)
@@ -107,11 +107,7 @@ func (l *Load) run(ctx context.Context, o Options, m *Model) (*Report, error) {
 	if m != nil && t.Vocab > m.Program.Vocab {
 		t.Vocab = m.Program.Vocab
 	}
-	contextLen := 8192
-	if m != nil {
-		contextLen = m.Engine.Models()[0].ContextLen
-	}
-	list := stretch(l.Arrivals, l.Speed, or(l.MaxIn, contextLen/2), or(l.MaxOut, contextLen/2-16))
+	list := stretch(l.Arrivals, l.Speed, l.MaxIn, l.MaxOut, or(t.contextLen, 8192))
 	if err := l.warm(ctx); err != nil {
 		return nil, err
 	}

@@ -265,9 +265,7 @@ func (s *Start) overHTTP(ctx context.Context, o *Options) (p Phases, err error) 
 		}
 	}()
 	t := Target{URL: "http://127.0.0.1:" + strconv.Itoa(port), Model: "default", Timeout: 2 * time.Minute}
-	if err := t.connect(ctx); err != nil {
-		return p, err
-	}
+	t.prepare()
 	defer t.close()
 	path, body := t.body(1, s.Prompt, 1)
 	for {
