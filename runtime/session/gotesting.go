@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -10,7 +11,6 @@ import (
 	"go/doc"
 	"go/parser"
 	"go/token"
-	"io"
 	"os"
 	"reflect"
 	"regexp"
@@ -242,6 +242,9 @@ func (g *testRun) all() int {
 // testingMu guards what package testing keeps in variables of the process.
 var testingMu sync.Mutex
 
+// hostLine is the place in the interpreter that package testing names as a log's.
+var hostLine = regexp.MustCompile(`^( +)(?:value|run|makefunc|gotesting)\.go:\d+: `)
+
 // report calls f, which runs something of package testing, with the report going to the
 // cell. The package writes it to what os.Stdout is when it begins, and reads its flags
 // from flag.CommandLine.
@@ -253,7 +256,14 @@ func (g *testRun) report(f func()) {
 	copied := make(chan struct{})
 	go func() { // ends when the report is closed
 		defer close(copied)
-		_, _ = io.Copy(outputWriter(g.out.Stdout), r)
+		lines := bufio.NewReader(r)
+		for {
+			line, err := lines.ReadBytes('\n')
+			g.out.Stdout(hostLine.ReplaceAll(line, []byte("$1")))
+			if err != nil {
+				break
+			}
+		}
 		r.Close()
 	}()
 	defer func() {
@@ -290,8 +300,17 @@ var testingFlags = sync.OnceValue(func() *flag.FlagSet {
 	defer func() { flag.CommandLine = old }()
 	flag.CommandLine = flag.NewFlagSet("test", flag.ContinueOnError)
 	testing.Init()
+	_ = flag.CommandLine.Parse(nil)
+	listProcessors()
 	return flag.CommandLine
 })
+
+// listProcessors has package testing fill its list of processor counts, without which it
+// runs nothing. Only Run does that, before it looks at the tests that an empty M lacks.
+func listProcessors() {
+	defer func() { _ = recover() }()
+	new(testing.M).Run()
+}
 
 // guardTest calls the body of a test or benchmark, which runs on a goroutine of package
 // testing: a panic there would end the process.

@@ -105,7 +105,7 @@ func ExampleDouble_many() {
 	// Unordered output:
 	// 1
 	// 2
-}`, []string{`--- PASS: TestDouble \(`, `    --- PASS: TestDouble/of_1`, `looked at 2`, `--- SKIP: TestSkip`, `not today`, `--- PASS: ExampleDouble \(`, `--- PASS: ExampleDouble_many`, `PASS\nok\tcell 1\t`}, ""},
+}`, []string{`--- PASS: TestDouble \(`, `    --- PASS: TestDouble/of_1`, `(?m)^ +looked at 2$`, `--- SKIP: TestSkip`, `not today`, `--- PASS: ExampleDouble \(`, `--- PASS: ExampleDouble_many`, `PASS\nok\tcell 1\t`}, ""},
 		{"failures", `%test
 func TestFail(t *testing.T) { t.Fatalf("got %d", 3); t.Log("never") }
 func TestPanic(t *testing.T) { var m map[string]int; m["a"] = 1 }
