@@ -17,6 +17,7 @@ func (e *Env) Symbols() map[string]map[string]reflect.Value {
 		"LaunchServer": e.LaunchServer, "LaunchServerCmd": e.LaunchServerCmd, "WaitForServer": e.WaitForServer,
 		"TerminateProcess": e.TerminateProcess, "ExecuteShellCommand": e.ExecuteShellCommand, "Servers": e.Servers,
 		"Generate": e.Generate, "GenerateAll": e.GenerateAll, "GenerateStream": e.GenerateStream,
+		"GenerateInto": e.GenerateInto, "Choose": e.Choose, "Regex": e.Regex, "SchemaOf": SchemaOf,
 		"Chat": e.Chat, "ChatStream": e.ChatStream, "RunBatch": e.RunBatch, "OpenAI": e.OpenAI,
 		"Display": e.Display, "DisplayAs": e.DisplayAs, "UpdateDisplay": e.UpdateDisplay,
 		"DisplayHTML": e.DisplayHTML, "DisplayMarkdown": e.DisplayMarkdown, "DisplaySVG": e.DisplaySVG,

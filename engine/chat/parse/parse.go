@@ -381,7 +381,8 @@ func whole(p Plan, text string) engine.Event {
 }
 
 // Generate submits a request and reads the answers to a chat with the parsers of the
-// engine's model: for callers that have no wishes of their own. It fills KeepSpecial.
+// engine's model: for callers that have no wishes of their own. A constraint begins
+// behind the thinking.
 func Generate(ctx context.Context, eng engine.Engine, req *engine.Request) (*engine.Stream, error) {
 	var p Plan
 	if models := eng.Models(); req.Messages != nil && len(models) > 0 {
@@ -389,7 +390,12 @@ func Generate(ctx context.Context, eng engine.Engine, req *engine.Request) (*eng
 		if req.ContinueFinal && len(req.Messages) > 0 {
 			p.Continued = &req.Messages[len(req.Messages)-1]
 		}
+		r := *req // the caller's stays as it is
+		req = &r
 		req.KeepSpecial = p.Markers()
+		if req.Constraint != nil {
+			req.Constraint = p.Constrain(req.Constraint)
+		}
 	}
 	s, err := eng.Generate(ctx, req)
 	if err != nil {

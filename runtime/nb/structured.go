@@ -1,0 +1,372 @@
+package nb
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/godwit-ai/godwit/engine"
+)
+
+// GenerateInto asks for an answer that fits the type of what target points to, and
+// stores it there. A conversation is what Chat takes; a model without a chat template
+// continues the text instead. Fields are named by their json tags; these tags describe
+// them to the model and bound what it may write:
+//
+//	description:"…"   enum:"red,green"   minimum:"0"   maximum:"120"
+//	minLength:"1"   maxLength:"20"   pattern:"^[a-z]+$"   format:"date"
+//	minItems:"1"   maxItems:"3"   minProperties:"1"   maxProperties:"3"
+//
+// Pointers may be null; fields with omitempty may be left out. Without MaxTokens the
+// answer may have 1024 tokens; one that is longer is a failure.
+func (e *Env) GenerateInto(target any, conversation any, opts ...GenerateOptions) *Answer {
+	v := reflect.ValueOf(target)
+	if v.Kind() != reflect.Pointer || v.IsNil() {
+		failf("GenerateInto stores the answer through a pointer, not a %T", target)
+	}
+	schema, err := SchemaOf(target)
+	if err != nil {
+		fail(err)
+	}
+	o := only(opts)
+	if o.MaxTokens == 0 {
+		o.MaxTokens = 1024
+	}
+	j := e.structuredRequest(conversation, o, schema)
+	j.req.Constraint = &engine.Constraint{Kind: engine.ConstrainSchema, Text: schema, Param: "the type's schema"}
+	a := e.collect(j)
+	if a.FinishReason != string(engine.FinishStop) {
+		failf("the answer was cut off after %d tokens; allow more with GenerateOptions{MaxTokens: …}: %s", len(a.Tokens), a.Text)
+	}
+	if err := json.Unmarshal([]byte(a.Text), target); err != nil {
+		fail(fmt.Errorf("the answer %s: %w", a.Text, err))
+	}
+	return a
+}
+
+func (e *Env) structuredRequest(conversation any, o GenerateOptions, schema string) job {
+	probe := e.request("", []GenerateOptions{o})
+	if models := probe.server.Engine().Models(); len(models) == 0 || !models[0].HasTemplate {
+		text, ok := conversation.(string)
+		if !ok {
+			failf("the model has no chat template: give it a text, not %T", conversation)
+		}
+		return e.request(text, []GenerateOptions{o})
+	}
+	if o.System == "" {
+		o.System = "Answer with JSON that fits this JSON Schema: " + schema
+	}
+	return e.chatRequest(conversation, []GenerateOptions{o})
+}
+
+// Choose continues a text with one of the choices, and returns it.
+func (e *Env) Choose(prompt string, choices []string, opts ...GenerateOptions) string {
+	if len(choices) == 0 {
+		failf("Choose needs choices")
+	}
+	return e.constrained(prompt, &engine.Constraint{Kind: engine.ConstrainChoice, Choices: choices, Param: "choices"}, opts)
+}
+
+// Regex continues a text with one that an RE2 pattern matches from end to end, and
+// returns it.
+func (e *Env) Regex(prompt, pattern string, opts ...GenerateOptions) string {
+	return e.constrained(prompt, &engine.Constraint{Kind: engine.ConstrainRegex, Text: pattern, Param: "pattern"}, opts)
+}
+
+func (e *Env) constrained(prompt string, c *engine.Constraint, opts []GenerateOptions) string {
+	j := e.request(prompt, opts)
+	j.req.Constraint = c
+	a := e.collect(j)
+	if a.FinishReason != string(engine.FinishStop) {
+		failf("the answer was cut off after %d tokens; allow more with GenerateOptions{MaxTokens: …}: %s", len(a.Tokens), a.Text)
+	}
+	return a.Text
+}
+
+// SchemaOf is the JSON Schema of a value's type, or of what it points to, as
+// encoding/json reads it.
+func SchemaOf(v any) (string, error) {
+	t := reflect.TypeOf(v)
+	if t == nil {
+		return "", fmt.Errorf("nil has no type to make a schema of")
+	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	s := &schemaMaker{names: map[reflect.Type]string{}, taken: map[string]bool{}}
+	root, err := s.of(t, "the type")
+	if err != nil {
+		return "", err
+	}
+	for i, name := range s.order {
+		if i == 0 {
+			root.set("$defs", &members{})
+		}
+		root.get("$defs").(*members).set(name, s.defs[i])
+	}
+	b, err := json.Marshal(root)
+	return string(b), err
+}
+
+// members is a JSON object in the order in which it was made.
+type members struct {
+	keys   []string
+	values []any
+}
+
+func (m *members) set(key string, v any) {
+	m.keys, m.values = append(m.keys, key), append(m.values, v)
+}
+
+func (m *members) get(key string) any {
+	for i, k := range m.keys {
+		if k == key {
+			return m.values[i]
+		}
+	}
+	return nil
+}
+
+// MarshalJSON keeps the order.
+func (m *members) MarshalJSON() ([]byte, error) {
+	b := []byte{'{'}
+	for i, k := range m.keys {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		key, err := json.Marshal(k)
+		if err != nil {
+			return nil, err
+		}
+		value, err := json.Marshal(m.values[i])
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(append(b, key...), ':'), value...)
+	}
+	return append(b, '}'), nil
+}
+
+func keywords(pairs ...any) *members {
+	m := &members{}
+	for i := 0; i < len(pairs); i += 2 {
+		m.set(pairs[i].(string), pairs[i+1])
+	}
+	return m
+}
+
+type schemaMaker struct {
+	names map[reflect.Type]string
+	taken map[string]bool
+	order []string
+	defs  []*members
+}
+
+var (
+	timeType = reflect.TypeFor[time.Time]()
+	textType = reflect.TypeFor[encoding.TextUnmarshaler]()
+	jsonType = reflect.TypeFor[json.Unmarshaler]()
+)
+
+// timePattern are times that time.Time reads, on days that every month has.
+const timePattern = `^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$`
+
+// of is the schema of a type; where names it in errors.
+func (s *schemaMaker) of(t reflect.Type, where string) (*members, error) {
+	switch {
+	case t == timeType:
+		return keywords("type", "string", "pattern", timePattern), nil
+	case t.Kind() == reflect.Interface:
+		return keywords(), nil
+	case t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(jsonType):
+		return nil, fmt.Errorf("%s: %s reads JSON in its own way, which has no schema", where, t)
+	case t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(textType):
+		return keywords("type", "string"), nil
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return keywords("type", "boolean"), nil
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		limit := uint64(1) << (t.Bits() - 1)
+		return keywords("type", "integer", "minimum", json.Number("-"+strconv.FormatUint(limit, 10)), "maximum", json.Number(strconv.FormatUint(limit-1, 10))), nil
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		return keywords("type", "integer", "minimum", 0, "maximum", json.Number(strconv.FormatUint(^uint64(0)>>(64-t.Bits()), 10))), nil
+	case reflect.Float32, reflect.Float64:
+		return keywords("type", "number", "minimum", json.Number("-1e18"), "maximum", json.Number("1e18")), nil
+	case reflect.String:
+		return keywords("type", "string"), nil
+	case reflect.Pointer:
+		inside, err := s.of(t.Elem(), where)
+		return keywords("anyOf", []any{inside, keywords("type", "null")}), err
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return keywords("type", "string", "pattern", `^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$`), nil
+		}
+		items, err := s.of(t.Elem(), where+"[]")
+		return keywords("type", "array", "items", items), err
+	case reflect.Array:
+		items, err := s.of(t.Elem(), where+"[]")
+		return keywords("type", "array", "items", items, "minItems", t.Len(), "maxItems", t.Len()), err
+	case reflect.Map:
+		return s.ofMap(t, where)
+	case reflect.Struct:
+		return s.named(t, where)
+	}
+	return nil, fmt.Errorf("%s: JSON has nothing for a %s", where, t)
+}
+
+func (s *schemaMaker) ofMap(t reflect.Type, where string) (*members, error) {
+	m := keywords("type", "object")
+	switch t.Key().Kind() {
+	case reflect.String:
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		m.set("propertyNames", keywords("pattern", `^(0|-?[1-9][0-9]?)$`))
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		m.set("propertyNames", keywords("pattern", `^(0|[1-9][0-9]?)$`))
+	default:
+		return nil, fmt.Errorf("%s: keys of type %s", where, t.Key())
+	}
+	values, err := s.of(t.Elem(), where+"[]")
+	m.set("additionalProperties", values)
+	return m, err
+}
+
+// named gives a struct type a place in $defs, so that it may contain itself.
+func (s *schemaMaker) named(t reflect.Type, where string) (*members, error) {
+	name, ok := s.names[t]
+	if !ok {
+		if name = t.Name(); name == "" || s.taken[name] {
+			name = fmt.Sprintf("%sType%d", name, len(s.names)+1)
+		}
+		s.names[t], s.taken[name] = name, true
+		at := len(s.defs)
+		s.order, s.defs = append(s.order, name), append(s.defs, nil)
+		def, err := s.object(t, where)
+		if err != nil {
+			return nil, err
+		}
+		s.defs[at] = def
+	}
+	return keywords("$ref", "#/$defs/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(name)), nil
+}
+
+func (s *schemaMaker) object(t reflect.Type, where string) (*members, error) {
+	properties, required := &members{}, []string{}
+	if err := s.fields(t, where, properties, &required); err != nil {
+		return nil, err
+	}
+	return keywords("type", "object", "properties", properties, "required", required, "additionalProperties", false), nil
+}
+
+// fields adds the fields of a struct and of the structs that are embedded in it.
+func (s *schemaMaker) fields(t reflect.Type, where string, properties *members, required *[]string) error {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "-" && options == "" {
+			continue
+		}
+		inside := f.Type
+		if inside.Kind() == reflect.Pointer {
+			inside = inside.Elem()
+		}
+		if f.Anonymous && name == "" && inside.Kind() == reflect.Struct {
+			if err := s.fields(inside, where, properties, required); err != nil {
+				return err
+			}
+			continue
+		}
+		if !f.IsExported() {
+			continue
+		}
+		if name == "" {
+			name = f.Name
+		}
+		if properties.get(name) != nil {
+			continue // the outer one wins, as in encoding/json
+		}
+		v, err := s.of(f.Type, where+"."+f.Name)
+		if err != nil {
+			return err
+		}
+		if v, err = tagged(v, f, where+"."+f.Name); err != nil {
+			return err
+		}
+		properties.set(name, v)
+		if !strings.Contains(","+options+",", ",omitempty,") && !strings.Contains(","+options+",", ",omitzero,") {
+			*required = append(*required, name)
+		}
+	}
+	return nil
+}
+
+// tagged adds what a field's tags say. A bound stands in allOf beside the type's own.
+func tagged(v *members, f reflect.StructField, where string) (*members, error) {
+	own := &members{}
+	inside := f.Type
+	for inside.Kind() == reflect.Pointer {
+		inside = inside.Elem()
+	}
+	list := inside.Kind() == reflect.Slice || inside.Kind() == reflect.Array
+	for _, key := range []string{"minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "pattern", "format", "enum"} {
+		text, ok := f.Tag.Lookup(key)
+		if !ok {
+			continue
+		}
+		switch key {
+		case "pattern", "format":
+			own.set(key, text)
+		case "enum":
+			values, err := enumOf(text, inside, list, where)
+			if err != nil {
+				return nil, err
+			}
+			if list {
+				own.set("items", keywords("enum", values))
+				continue
+			}
+			if f.Type.Kind() == reflect.Pointer {
+				values = append(values, nil)
+			}
+			own.set("enum", values)
+		default:
+			if _, err := strconv.ParseFloat(text, 64); err != nil {
+				return nil, fmt.Errorf("%s: the tag %s is no number: %q", where, key, text)
+			}
+			own.set(key, json.Number(text))
+		}
+	}
+	if d := f.Tag.Get("description"); d != "" {
+		own.set("description", d)
+	}
+	if len(own.keys) == 0 {
+		return v, nil
+	}
+	own.set("allOf", []any{v})
+	return own, nil
+}
+
+func enumOf(text string, t reflect.Type, list bool, where string) (values []any, err error) {
+	if list {
+		t = t.Elem()
+	}
+	for _, s := range strings.Split(text, ",") {
+		switch t.Kind() {
+		case reflect.String:
+			values = append(values, s)
+		case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32,
+			reflect.Uint64, reflect.Float32, reflect.Float64:
+			if _, err := strconv.ParseFloat(s, 64); err != nil {
+				return nil, fmt.Errorf("%s: the tag enum has %q, which is no number", where, s)
+			}
+			values = append(values, json.Number(s))
+		default:
+			return nil, fmt.Errorf("%s: the tag enum is for texts and numbers", where)
+		}
+	}
+	return values, nil
+}

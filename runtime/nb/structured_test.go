@@ -1,0 +1,96 @@
+package nb
+
+import (
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+type part struct {
+	Label string  `json:"label" maxLength:"4" description:"a short label"`
+	Parts []*part `json:"parts" maxItems:"1"`
+}
+
+type base struct {
+	ID uint8 `json:"id" minimum:"1"`
+}
+
+type thing struct {
+	base
+	Colour  string            `json:"colour" enum:"red,green"`
+	Sizes   []int             `json:"sizes" enum:"1,2" minItems:"1" maxItems:"2"`
+	Weights map[string]int8   `json:"weights,omitempty" maxProperties:"2"`
+	Note    *string           `json:"note" maxLength:"3"`
+	Pair    [2]bool           `json:"pair"`
+	Made    time.Time         `json:"made"`
+	Code    string            `json:"code" pattern:"^[A-Z]{2}$"`
+	Blob    []byte            `json:"blob" maxLength:"8"`
+	Part    part              `json:"part"`
+	Links   map[string]string `json:"-"`
+	hidden  int
+}
+
+func TestGenerateIntoFillsAStruct(t *testing.T) {
+	n := newNotebook(t)
+	n.launchTiny(t)
+	filled := 0
+	for seed := range int64(6) {
+		var got thing
+		var a *Answer
+		if err := failure(func() {
+			a = n.GenerateInto(&got, "A thing:", GenerateOptions{Temperature: 1, Seed: seed + 1, MaxTokens: 1500, System: "JSON."})
+		}); err != nil {
+			if !strings.Contains(err.Error(), "cut off after 1500 tokens") { // a random model may go on and on
+				t.Error(err)
+			}
+			continue
+		}
+		filled++
+		if got.ID < 1 || got.Colour != "red" && got.Colour != "green" || len(got.Sizes) < 1 || len(got.Sizes) > 2 || slices.Max(got.Sizes) > 2 ||
+			got.Note != nil && len([]rune(*got.Note)) > 3 || got.Made.IsZero() && got.Made.Year() != 0 && got.Made.Year() != 1 || len(got.Code) != 2 ||
+			len(got.Part.Parts) > 1 || len([]rune(got.Part.Label)) > 4 || got.hidden != 0 {
+			t.Errorf("seed %d: %s gave %+v", seed, a.Text, got)
+		}
+	}
+	if filled == 0 {
+		t.Error("no answer came to its end")
+	}
+}
+
+func TestChooseAndRegexKeepToTheirTexts(t *testing.T) {
+	n := newNotebook(t)
+	n.launchTiny(t)
+	choices := []string{"yes", "no", "perhaps not"}
+	o := GenerateOptions{Temperature: 2, Seed: 3}
+	if got := n.Choose("Is it?", choices, o); !slices.Contains(choices, got) {
+		t.Errorf("chose %q", got)
+	}
+	if got := n.Regex("A date:", `\d{4}-\d\d`, o); !regexp.MustCompile(`^\d{4}-\d\d$`).MatchString(got) {
+		t.Errorf("wrote %q", got)
+	}
+	if err := failure(func() { n.Regex("x", `a{100}`, GenerateOptions{MaxTokens: 3}) }); err == nil || !strings.Contains(err.Error(), "cut off") {
+		t.Errorf("an answer that was cut off: %v", err)
+	}
+	if err := failure(func() { n.Regex("x", `(`) }); err == nil || !strings.Contains(err.Error(), "missing closing )") {
+		t.Errorf("a bad pattern: %v", err)
+	}
+}
+
+func TestSchemaOfSaysWhatJSONReads(t *testing.T) {
+	s, err := SchemaOf(&part{})
+	const want = `{"$ref":"#/$defs/part","$defs":{"part":{"type":"object","properties":{"label":{"maxLength":4,"description":"a short label","allOf":[{"type":"string"}]},` +
+		`"parts":{"maxItems":1,"allOf":[{"type":"array","items":{"anyOf":[{"$ref":"#/$defs/part"},{"type":"null"}]}}]}},"required":["label","parts"],"additionalProperties":false}}}`
+	if err != nil || s != want {
+		t.Errorf("%v, %s", err, s)
+	}
+	for _, v := range []any{nil, struct{ F func() }{}, struct {
+		N int `minimum:"much"`
+	}{}, map[bool]int{}, struct{ R json.RawMessage }{}} {
+		if s, err := SchemaOf(v); err == nil {
+			t.Errorf("%T: %s", v, s)
+		}
+	}
+}
