@@ -3,6 +3,7 @@ package cpu
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"unsafe"
 
@@ -68,9 +69,18 @@ func (e *exec) SetAdapter(slot int, a *device.Adapter) error {
 	return nil
 }
 
-// packFloats repacks a float32 matrix.
+// packFloats repacks a matrix; with half the bytes where that keeps every value, as with
+// adapters that were stored in half precision.
 func packFloats(values []float32, rows, cols int) (*matrix, error) {
 	t := quant.Tensor{Type: quant.F32, Shape: []int{rows, cols}, Data: unsafe.Slice((*byte)(unsafe.Pointer(&values[0])), 4*len(values))}
+	if half := halves(values, func(f float32) (uint16, float32) { h := quant.F32ToF16(f); return h, quant.F16ToF32(h) }); half != nil {
+		t.Type, t.Data = quant.F16, half
+	} else if half := halves(values, func(f float32) (uint16, float32) {
+		h := uint16(math.Float32bits(f) >> 16)
+		return h, math.Float32frombits(uint32(h) << 16)
+	}); half != nil {
+		t.Type, t.Data = quant.BF16, half
+	}
 	m, err := newMatrix(t)
 	if err != nil {
 		return nil, err
@@ -79,6 +89,19 @@ func packFloats(values []float32, rows, cols int) (*matrix, error) {
 	m.data = unsafe.Slice((*byte)(unsafe.Pointer(&f[0])), m.bytes())
 	m.pack(t, 0, m.groups)
 	return m, nil
+}
+
+// halves are the values in a 16-bit form; nil when one of them would change.
+func halves(values []float32, to func(float32) (uint16, float32)) []byte {
+	out := make([]byte, 0, 2*len(values))
+	for _, v := range values {
+		h, back := to(v)
+		if math.Float32bits(back) != math.Float32bits(v) {
+			return nil
+		}
+		out = le.AppendUint16(out, h)
+	}
+	return out
 }
 
 // floatsAligned gives n float32 at a cache line.

@@ -2,6 +2,7 @@ package devicetest
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -25,11 +26,21 @@ func randomAdapter(p *op.Program, rank int, seed uint64, pick func(n int) bool) 
 			continue
 		}
 		l := device.LowRank{Rank: rank, A: make([]float32, rank*w.Shape[1]), B: make([]float32, rank*w.Shape[0])}
+		value := func() float32 {
+			v := float32(rnd.NormFloat64()) * 0.05
+			switch n % 3 { // as in files of other precisions
+			case 0:
+				v = quant.F16ToF32(quant.F32ToF16(v))
+			case 1:
+				v = math.Float32frombits(math.Float32bits(v) &^ 0xffff)
+			}
+			return v
+		}
 		for i := range l.A {
-			l.A[i] = float32(rnd.NormFloat64()) * 0.05
+			l.A[i] = value()
 		}
 		for i := range l.B {
-			l.B[i] = float32(rnd.NormFloat64()) * 0.05
+			l.B[i] = value()
 		}
 		a.Pairs[w.Name] = l
 	}
