@@ -132,6 +132,13 @@ func StartBench(ctx context.Context, o Options, s Start) (*Report, error) {
 		kinds = append(kinds, "warm, over HTTP")
 	}
 	all := map[string][]Phases{}
+	defer func() { // also after an error: what there is
+		for _, kind := range kinds {
+			if len(all[kind]) > 0 {
+				r.add(startRow(kind, all[kind], float64(bytes)/max(rate, 1)))
+			}
+		}
+	}()
 	for run := range s.Runs + 1 { // the first of each kind warms up
 		for i, kind := range kinds {
 			o.Progress.say("starting, "+kind, run*len(kinds)+i, (s.Runs+1)*len(kinds))
@@ -153,9 +160,6 @@ func StartBench(ctx context.Context, o Options, s Start) (*Report, error) {
 				all[kind] = append(all[kind], p)
 			}
 		}
-	}
-	for _, kind := range kinds {
-		r.add(startRow(kind, all[kind], float64(bytes)/max(rate, 1)))
 	}
 	return r, nil
 }
@@ -283,12 +287,23 @@ func (s *Start) overHTTP(ctx context.Context, o *Options) (p Phases, err error) 
 		case <-time.After(time.Millisecond):
 		}
 	}
-	a := t.ask(ctx, path, body)
-	p.First = time.Since(began)
-	if a.err != nil && a.out == 0 {
-		return p, a.err
+	for {
+		a := t.ask(ctx, path, body)
+		p.First = time.Since(began)
+		if a.err == nil || a.out > 0 {
+			return p, nil
+		}
+		if !strings.Contains(a.err.Error(), "status 503") { // the model is being loaded
+			return p, a.err
+		}
+		select {
+		case <-read:
+			return p, errors.New("the server ended before it served")
+		case <-ctx.Done():
+			return p, context.Cause(ctx)
+		case <-time.After(time.Millisecond):
+		}
 	}
-	return p, nil
 }
 
 func listening(port int) bool {

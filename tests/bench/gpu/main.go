@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/godwit-ai/godwit/runtime/bench"
+	"github.com/godwit-ai/godwit/runtime/serve"
 )
 
 func main() {
@@ -33,6 +34,8 @@ func main() {
 		err = firstToken(ctx, os.Args[2:])
 	case len(os.Args) > 1 && os.Args[1] == "fake-server":
 		err = bench.ServeFake(ctx, os.Stdin, os.Stdout)
+	case len(os.Args) > 1 && os.Args[1] == "serve":
+		err = serving(ctx, os.Args[2:])
 	default:
 		err = run(ctx)
 	}
@@ -222,7 +225,7 @@ func (s *set) start(ctx context.Context, model, short string) error {
 	}
 	o := s.o
 	o.Model = model
-	r, err := bench.StartBench(ctx, o, bench.Start{Runs: 5, Cold: true, Child: []string{exe, "first-token"}})
+	r, err := bench.StartBench(ctx, o, bench.Start{Runs: 5, Cold: true, Child: []string{exe, "first-token"}, Serve: []string{exe, "serve", "--log-level", "warning"}})
 	return s.show(short+"-start", r, err)
 }
 
@@ -233,6 +236,23 @@ func (s *set) storm(ctx context.Context, streams ...int) error {
 	}
 	r, err := bench.StormBench(ctx, bench.Storm{Streams: streams, Child: []string{exe, "fake-server"}}, nil)
 	return s.show("storm", r, err)
+}
+
+// serving is godwit serve, the other child process of start.
+func serving(ctx context.Context, args []string) error {
+	c, notes, err := serve.ParseArgs(args)
+	if err != nil {
+		return err
+	}
+	srv, err := serve.Start(c, serve.Hooks{Notes: notes})
+	if err != nil {
+		return err
+	}
+	err = srv.Wait(ctx)
+	if err == nil {
+		<-ctx.Done()
+	}
+	return errors.Join(err, srv.Close(time.Second))
 }
 
 // firstToken is the child process of start.
