@@ -44,9 +44,11 @@ type Session struct {
 	pendingFuncs     map[*types.Func]*function
 	pendingInstances map[string]*function
 	undo             []func()
-	checking         *unit    // what compile works on
-	methodCache      sync.Map // methodKey -> *boundMethod
-	cellTypes        sync.Map // key of a type -> reflect.Type that cells see
+	replaced         []types.Object // what the cell being compiled takes out of scope
+	compiled         []*function    // what it adds
+	checking         *unit          // what compile works on
+	methodCache      sync.Map       // methodKey -> *boundMethod
+	cellTypes        sync.Map       // key of a type -> reflect.Type that cells see
 
 	overrides map[string]reflect.Value
 	blocking  map[string]reflect.Value
@@ -237,7 +239,7 @@ func compileError(src *source, errs []located) *Error {
 func (s *Session) compile(src *source) (programs []func(), errs []located) {
 	s.compileMu.Lock()
 	defer s.compileMu.Unlock()
-	s.undo = nil
+	s.undo, s.replaced, s.compiled = nil, nil, nil
 	defer func() {
 		if v := recover(); v != nil {
 			if s.opts.trace != nil {
@@ -272,6 +274,7 @@ func (s *Session) compile(src *source) (programs []func(), errs []located) {
 		}
 		programs = append(programs, p)
 	}
+	s.letGo()
 	return programs, nil
 }
 
@@ -508,6 +511,7 @@ func restore[K comparable, V any](m map[K]V, key K, old V, had bool) {
 func (s *Session) setScope(name string, obj types.Object) {
 	old, had := s.scope[name]
 	s.undo = append(s.undo, func() { restore(s.scope, name, old, had) })
+	s.replaced = append(s.replaced, old)
 	if obj == nil {
 		delete(s.scope, name)
 		return
@@ -695,6 +699,7 @@ func (s *Session) commit(u *unit, extra []*declared) {
 	s.funcsMu.Lock()
 	for obj, fn := range s.pendingFuncs {
 		s.funcs[obj] = fn
+		s.compiled = append(s.compiled, fn)
 	}
 	for key, fn := range s.pendingInstances {
 		s.instances[key] = fn
@@ -716,9 +721,12 @@ func (s *Session) commit(u *unit, extra []*declared) {
 			}
 		}
 	}
-	for _, nv := range u.promoted {
+	for v, nv := range u.promoted {
 		s.setScope(nv.Name(), nv)
 		delete(s.decls, nv.Name())
+		if v != types.Object(nv) {
+			s.vars.Delete(v) // only this unit's own code names it
+		}
 	}
 }
 
