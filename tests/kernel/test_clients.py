@@ -1,6 +1,7 @@
 """Programs that people use: nbclient, nbconvert, jupyter kernelspec, jupyter console."""
 import json
 import os
+import pathlib
 import socket
 import subprocess
 import sys
@@ -179,6 +180,23 @@ class Clients(unittest.TestCase):
             self.assertIn("installed", kernel("list").stdout)
             self.assertEqual(kernel("remove", "--user", "--name", "installed").returncode, 0)
             self.assertFalse(os.path.exists(spec["resource_dir"]))
+
+    def test_the_binary_installs_itself_under_an_alias(self):
+        with tempfile.TemporaryDirectory() as d:
+            env = dict(os.environ, JUPYTER_DATA_DIR=d, JUPYTER_PATH="")
+
+            def kernel(*args):
+                return subprocess.run([BIN, "kernel", *args], env=env, capture_output=True, text=True, timeout=TIMEOUT)
+            done = kernel("install", "--user", "--alias", "gophernotes")
+            if "usage: testkernel" in done.stderr:
+                self.skipTest("the test kernel has no install command")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            own, alias = (json.loads(pathlib.Path(d, "kernels", name, "kernel.json").read_text()) for name in ("godwit", "gophernotes"))
+            self.assertEqual(own["argv"], alias["argv"])
+            self.assertEqual(alias["language"], "go")
+            self.assertNotEqual(own["display_name"], alias["display_name"])
+            for name in ("godwit", "gophernotes"):
+                self.assertEqual(kernel("remove", "--user", "--name", name).returncode, 0)
 
 
 if __name__ == "__main__":
