@@ -106,6 +106,10 @@ bench-cpu: model
 bench-cycles:
     GODWIT_LONG=1 go test -run Cycles -v ./runtime/serve
 
+# Figures of the kernel over real ZeroMQ: start, round trips, help, interrupts, 10,000 cells (NAMES: some of them)
+bench-kernel *NAMES: build venv
+    @GODWIT_BIN=bin/godwit .venv/bin/python tests/bench/kernel/figures.py {{NAMES}}
+
 # One million batch lines in constant memory
 bench-batch:
     BATCHJOBS_MILLION=1 go test -run Million -v ./batchjobs
