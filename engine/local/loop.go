@@ -27,7 +27,7 @@ type loop struct {
 	page      int
 	sched     *sched.Scheduler
 	cache     *kvcache.Cache
-	ahead     bool // the device feeds tokens from step to step
+	ahead     bool   // the device feeds tokens from step to step
 	seats     *seats // nil without adapters
 	flights   [2]flight
 	turns     int     // steps launched
