@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/godwit-ai/godwit/runtime/cache"
 	"github.com/godwit-ai/godwit/runtime/session"
 	"github.com/godwit-ai/godwit/runtime/symbols"
 )
@@ -86,8 +87,18 @@ for i := range 3 {
 }
 import "gonum.org/v1/gonum/graph/path"
 fmt.Print(path.DijkstraFrom(simple.Node(0), g).WeightTo(3))`, "6"},
+		{"a cache that is kept", `type Model struct{ Name string; Weights []float64; secret int }
+var calls int
+get := func() Model { return cache.Cache("model", func() Model { calls++; return Model{"m", []float64{1, 2}, 3} }) }
+a, b := get(), get()
+n := cache.Cache("model", func() int { return 7 })
+cache.Delete("model")
+fmt.Print(a, b, calls, n, cache.Cache("model", func() string { return "new" }))
+fmt.Print(cache.Cache("bad", func() func() { return nil }) == nil)`, "{m [1 2] 3} {m [1 2] 0} 1 7newcache: json: unsupported type: func()\ntrue"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			cache.SetDir(t.TempDir())
+			defer cache.SetDir("")
 			s, err := session.New(session.Options{})
 			if err != nil {
 				t.Fatal(err)

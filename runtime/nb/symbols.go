@@ -24,6 +24,7 @@ func (e *Env) Symbols() map[string]map[string]reflect.Value {
 		"DisplayPNG": e.DisplayPNG, "DisplayJPEG": e.DisplayJPEG, "ClearOutput": e.ClearOutput,
 		"ThroughputChart": viz.Throughput, "LatencyChart": viz.Latency, "LogprobChart": viz.Logprobs,
 		"PrintHighlight": e.PrintHighlight, "Input": e.Input, "Password": e.Password,
+		"NewProgress": e.NewProgress, "Steps": e.Steps,
 
 		"launch_server": e.LaunchServer, "launch_server_cmd": e.LaunchServerCmd, "wait_for_server": e.WaitForServer,
 		"terminate_process": e.TerminateProcess, "execute_shell_command": e.ExecuteShellCommand,
@@ -37,7 +38,7 @@ func (e *Env) Symbols() map[string]map[string]reflect.Value {
 	for _, t := range []any{
 		(*Process)(nil), (*ServerOptions)(nil), (*GenerateOptions)(nil), (*Token)(nil), (*Answer)(nil), (*Message)(nil),
 		(*Messages)(nil), (*Params)(nil), (*Client)(nil), (*Completion)(nil), (*Choice)(nil), (*ResponseMessage)(nil), (*ToolCall)(nil), (*FunctionCall)(nil),
-		(*Usage)(nil), (*ModelCard)(nil), (*APIError)(nil), (*BatchOptions)(nil), (*BatchResult)(nil), (*Failure)(nil),
+		(*Usage)(nil), (*Progress)(nil), (*ModelCard)(nil), (*APIError)(nil), (*BatchOptions)(nil), (*BatchResult)(nil), (*Failure)(nil),
 		(*HTML)(nil), (*Markdown)(nil), (*Latex)(nil), (*SVG)(nil), (*JavaScript)(nil), (*PNG)(nil), (*JPEG)(nil),
 		(*viz.Finished)(nil), (*viz.Logprob)(nil), // what the charts draw
 	} {

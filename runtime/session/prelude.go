@@ -27,6 +27,7 @@ const nativePath = "godwit/native"
 var preludeNames = map[string]string{
 	"slices": "slices", "maps": "maps", "cmp": "cmp", "sync": "sync", "sync/atomic": "atomic", "errors": "errors",
 	"math/rand/v2": "rand", "unique": "unique", "iter": "iter", "reflect": "reflect",
+	"github.com/godwit-ai/godwit/runtime/cache": "cells", // linked in by package linked
 }
 
 func isPrelude(path string) bool { return strings.HasPrefix(path, preludeRoot) }

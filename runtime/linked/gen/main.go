@@ -14,6 +14,7 @@ var packages = []string{
 	"github.com/go-echarts/go-echarts/v2/components",
 	"github.com/go-echarts/go-echarts/v2/opts",
 	"github.com/go-echarts/go-echarts/v2/types",
+	"github.com/godwit-ai/godwit/runtime/cache",
 	"github.com/julienschmidt/httprouter",
 	"github.com/klauspost/compress/flate",
 	"github.com/klauspost/compress/gzip",

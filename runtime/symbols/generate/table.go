@@ -216,7 +216,7 @@ func (o *Options) writeIndex(chosen []*Listed) error {
 	fmt.Fprintf(&b, "},\nModules: map[string]string{\n")
 	seen := map[string]bool{}
 	for _, p := range chosen {
-		if p.Module != nil && !seen[p.Module.Path] {
+		if p.Module != nil && p.Module.Version != "" && !seen[p.Module.Path] {
 			seen[p.Module.Path] = true
 			fmt.Fprintf(&b, "%q: %q,\n", p.Module.Path, p.Module.Version)
 		}
