@@ -192,18 +192,20 @@ func closeChannel(args []reflect.Value) []reflect.Value {
 	return nil
 }
 
-func makeValue(t reflect.Type, args []reflect.Value) reflect.Value {
+func (s *Session) makeValue(t reflect.Type, args []reflect.Value) reflect.Value {
 	n := make([]int, 2)
 	for i, a := range args {
 		n[i] = int(a.Int())
 	}
 	switch t.Kind() {
 	case reflect.Map:
+		s.room(n[0], t.Key().Size()+t.Elem().Size())
 		return reflect.MakeMapWithSize(t, max(0, n[0])).Convert(t)
 	case reflect.Chan:
 		if n[0] < 0 {
 			panic(runtimeError("makechan: size out of range"))
 		}
+		s.room(n[0], t.Elem().Size())
 		return reflect.MakeChan(reflect.ChanOf(reflect.BothDir, t.Elem()), n[0]).Convert(t)
 	}
 	if len(args) == 1 {
@@ -215,6 +217,7 @@ func makeValue(t reflect.Type, args []reflect.Value) reflect.Value {
 	if n[1] < n[0] {
 		panic(runtimeError("runtime error: makeslice: cap out of range"))
 	}
+	s.room(n[1], t.Elem().Size())
 	return reflect.MakeSlice(t, n[0], n[1])
 }
 

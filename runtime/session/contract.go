@@ -38,6 +38,10 @@ type Options struct {
 	// first; false means "not mine".
 	Render func(v any) (Bundle, bool)
 
+	// MemoryLimit is how many bytes the process may hold while cells run; one that goes
+	// beyond is stopped. 0 means nine tenths of the machine's or the control group's.
+	MemoryLimit uint64
+
 	trace func(lowered string) // shows the lowered code, for tests
 }
 

@@ -112,11 +112,17 @@ func (s *Session) makeOverrides() {
 	fatal := func() { panic(exitSignal{1}) }
 	f := reflect.ValueOf
 	s.overrides = map[string]reflect.Value{
-		"fmt.Print":   f(func(a ...any) (int, error) { return fmt.Fprint(out, a...) }),
-		"fmt.Println": f(func(a ...any) (int, error) { return fmt.Fprintln(out, a...) }),
-		"fmt.Printf":  f(func(format string, a ...any) (int, error) { return printf(out, format, a) }),
-		"fmt.Fprintf": f(func(w io.Writer, format string, a ...any) (int, error) { return printf(w, format, a) }),
-		"fmt.Sprintf": f(func(format string, a ...any) string { return typeVerbs(format, a) }),
+		"fmt.Print":    f(func(a ...any) (int, error) { printable(a); return fmt.Fprint(out, a...) }),
+		"fmt.Println":  f(func(a ...any) (int, error) { printable(a); return fmt.Fprintln(out, a...) }),
+		"fmt.Sprint":   f(func(a ...any) string { printable(a); return fmt.Sprint(a...) }),
+		"fmt.Sprintln": f(func(a ...any) string { printable(a); return fmt.Sprintln(a...) }),
+		"fmt.Fprint":   f(func(w io.Writer, a ...any) (int, error) { printable(a); return fmt.Fprint(w, a...) }),
+		"fmt.Fprintln": f(func(w io.Writer, a ...any) (int, error) { printable(a); return fmt.Fprintln(w, a...) }),
+		"fmt.Append":   f(func(b []byte, a ...any) []byte { printable(a); return fmt.Append(b, a...) }),
+		"fmt.Appendln": f(func(b []byte, a ...any) []byte { printable(a); return fmt.Appendln(b, a...) }),
+		"fmt.Printf":   f(func(format string, a ...any) (int, error) { return printf(out, format, a) }),
+		"fmt.Fprintf":  f(func(w io.Writer, format string, a ...any) (int, error) { return printf(w, format, a) }),
+		"fmt.Sprintf":  f(func(format string, a ...any) string { return typeVerbs(format, a) }),
 		"fmt.Errorf": f(func(format string, a ...any) error {
 			format, a = typeVerbs2(format, a)
 			return fmt.Errorf(format, a...)
@@ -133,6 +139,9 @@ func (s *Session) makeOverrides() {
 		// The runtime ends the process if the pointer is not the start of an allocation.
 		// That finalizers run is never promised, so here none does.
 		"runtime.SetFinalizer": f(func(any, any) {}),
+		// A small limit would end the process.
+		"runtime/debug.SetMaxStack": f(func(n int) int { return n }),
+		"context.AfterFunc":         f(s.afterFunc),
 		// Without a debugger a breakpoint ends the process.
 		"runtime.Breakpoint": f(func() {}),
 		"log.Print":          f(func(a ...any) { _ = logger.Output(2, fmt.Sprint(a...)) }),
@@ -155,6 +164,9 @@ func (s *Session) makeOverrides() {
 	}
 	s.structuredLog()
 	s.blocking = s.cancellableMethods()
+	for name, fn := range unlockers() {
+		s.blocking[name] = fn
+	}
 	s.overrides["encoding/json.Unmarshal"] = f(s.unmarshal)
 	s.blocking["(*encoding/json.Decoder).Decode"] = f(s.decode)
 	s.reflection()
@@ -194,6 +206,7 @@ func (s *Session) callback(r *run, f func()) {
 	}
 	r.begin()
 	defer r.end()
+	r.arrive()
 	defer r.report()
 	r.adopt()
 	if r.reason.Load() == nil {

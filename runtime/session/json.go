@@ -33,8 +33,15 @@ func encode(x any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
+// deepJSON is how much stack a value may take that is encoded: what takes more holds
+// itself.
+const deepJSON = 64 << 20
+
 // marshal writes JSON for a value of a type, calling the methods of cells' types.
 func (s *Session) marshal(t types.Type, v reflect.Value) ([]byte, error) {
+	if stackUsed() > deepJSON {
+		return nil, fmt.Errorf("json: unsupported value: encountered a cycle via %s", typeString(t))
+	}
 	if out, done, err := s.marshalMethod(t, v); done {
 		return out, err
 	}

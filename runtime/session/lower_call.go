@@ -503,7 +503,7 @@ func (f *body) makeCall(e *ast.CallExpr) string {
 		args[i] = f.intText(e.Args[i+1])
 	}
 	return f.native(fmt.Sprintf("make|%s|%d", f.hostKey(r), len(in)), in, []reflect.Type{r}, false, func(args []reflect.Value) []reflect.Value {
-		return []reflect.Value{makeValue(r, args)}
+		return []reflect.Value{f.s.makeValue(r, args)}
 	}) + "(" + strings.Join(args, ", ") + ")"
 }
 

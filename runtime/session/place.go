@@ -58,7 +58,7 @@ func (f *body) mayPanic(st ast.Stmt) bool {
 		case *ast.FuncLit, *ast.BlockStmt:
 			return false
 		case *ast.CallExpr:
-			if tv := f.info.Types[n.Fun]; !tv.IsType() && f.info.Types[n].Value == nil {
+			if tv := f.info.Types[n.Fun]; f.info.Types[n].Value == nil && (!tv.IsType() || f.toArray(n)) {
 				found = true
 			}
 		case *ast.IndexExpr, *ast.SliceExpr, *ast.StarExpr, *ast.TypeAssertExpr, *ast.SendStmt, *ast.RangeStmt:
@@ -68,15 +68,23 @@ func (f *body) mayPanic(st ast.Stmt) bool {
 				found = true
 			}
 		case *ast.BinaryExpr:
-			found = found || n.Op == token.QUO || n.Op == token.REM || f.comparesInterfaces(n)
+			found = found || n.Op == token.QUO || n.Op == token.REM || f.comparesInterfaces(n) || isShift(n.Op) && f.info.Types[n].Value == nil
 		case *ast.AssignStmt:
-			found = found || n.Tok == token.QUO_ASSIGN || n.Tok == token.REM_ASSIGN
+			found = found || n.Tok == token.QUO_ASSIGN || n.Tok == token.REM_ASSIGN || n.Tok == token.SHL_ASSIGN || n.Tok == token.SHR_ASSIGN
 		case *ast.UnaryExpr:
 			found = found || n.Op == token.ARROW
 		}
 		return !found
 	})
 	return found
+}
+
+func isShift(op token.Token) bool { return op == token.SHL || op == token.SHR }
+
+// toArray reports whether a conversion makes an array, or a pointer to one, of a slice.
+func (f *body) toArray(n *ast.CallExpr) bool {
+	_, slice := f.typeOf(n.Args[0]).Underlying().(*types.Slice)
+	return slice && f.repr(f.typeOf(n)).Kind() != reflect.Slice && f.repr(f.typeOf(n)).Kind() != reflect.String
 }
 
 func (f *body) comparesInterfaces(n *ast.BinaryExpr) bool {

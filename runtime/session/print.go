@@ -71,6 +71,7 @@ func (p *printer) plain(x any) { fmt.Fprintf(p.w, fmt.FormatString(p.w, p.verb),
 func (p *printer) sharp() bool { return p.verb == 'v' && p.w.Flag('#') }
 
 func (p *printer) value(t types.Type, v reflect.Value, depth int, a access) {
+	p.s.tooDeep()
 	if isInterface(t) {
 		p.iface(t, v, depth, a)
 		return
@@ -376,6 +377,7 @@ func (p *printer) basic(t types.Type, v reflect.Value) {
 // typeVerbs2 replaces the arguments of %T and %p that are values of cells: fmt itself
 // would name the box, or ask it for an address.
 func typeVerbs2(format string, a []any) (string, []any) {
+	printable(a)
 	if !strings.ContainsAny(format, "Tp") && !slices.ContainsFunc(a, isBox) {
 		return format, a
 	}

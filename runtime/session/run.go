@@ -24,22 +24,24 @@ func goroutineLabels() unsafe.Pointer
 
 // run is one execution of a cell with everything that it started.
 type run struct {
-	s      *Session
-	src    *source
-	out    Output
-	labels context.Context // carries profiling labels only
-	label  unsafe.Pointer
-	done   chan struct{} // closed when the run is cancelled
-	ended  chan struct{} // closed when the cell's own goroutine has ended
-	reason atomic.Pointer[Error]
-	alive  atomic.Int64 // goroutines of the run
-	once   sync.Once    // releases the brake that cancelling pulled
-	start  time.Time
+	s        *Session
+	src      *source
+	out      Output
+	labels   context.Context // carries profiling labels only
+	label    unsafe.Pointer
+	done     chan struct{} // closed when the run is cancelled
+	ended    chan struct{} // closed when the cell's own goroutine has ended
+	reason   atomic.Pointer[Error]
+	alive    atomic.Int64 // goroutines of the run
+	protects atomic.Int64 // calls of functions with deferred calls
+	once     sync.Once    // releases the brake that cancelling pulled
+	start    time.Time
 
 	mu     sync.Mutex
 	values []any
 	result Result
 	trace  []string
+	deep   map[uintptr]*unwinding
 	input  []byte
 }
 
@@ -99,6 +101,7 @@ func (s *Session) aside(f func() string) string {
 	r.begin()
 	go func() { // ends with f; a cut off one at its next check
 		defer r.end()
+		r.arrive()
 		defer close(r.ended)
 		r.enter()
 		text <- safeText(f)
@@ -150,11 +153,12 @@ func (s *Session) Done() <-chan struct{} {
 
 // cancel stops the run: every goroutine of it ends at its next check.
 func (r *run) cancel(reason *Error) {
+	r.s.brake.pull() // before the reason is there, which lets end release it
 	if !r.reason.CompareAndSwap(nil, reason) {
+		r.s.brake.release()
 		return
 	}
 	close(r.done)
-	r.s.brake.pull()
 	if r.alive.Load() == 0 {
 		r.release()
 	}
@@ -164,6 +168,7 @@ func (r *run) cancel(reason *Error) {
 func (r *run) begin() { r.alive.Add(1) }
 
 func (r *run) end() {
+	r.s.live.Delete(goroutine())
 	if r.alive.Add(-1) == 0 && r.reason.Load() != nil {
 		r.release()
 	}
@@ -183,6 +188,7 @@ func (s *Session) spawn(f func()) {
 	r.begin()
 	go func() { // counted by the run; Close and interrupts end it
 		defer r.end()
+		r.arrive()
 		defer r.report()
 		f()
 	}()
@@ -191,6 +197,14 @@ func (s *Session) spawn(f func()) {
 // report turns a panic of a goroutine into a message of its cell.
 func (r *run) report() {
 	v := recover()
+	if deep := r.landed(); v == nil {
+		v = deep
+	}
+	r.tell(v)
+}
+
+// tell writes what ended a goroutine of the run to its cell.
+func (r *run) tell(v any) {
 	switch v := v.(type) {
 	case nil:
 	case exitSignal:
@@ -274,8 +288,10 @@ func (w traceWriter) Write(p []byte) (int, error) {
 	if r == nil {
 		return len(p), nil
 	}
+	if r.reason.Load() != nil {
+		halt()
+	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	for _, line := range strings.Split(strings.TrimSpace(string(p)), "\n") {
 		name, _, ok := strings.Cut(line, ": panic")
 		if !ok || len(r.trace) >= 60 {
@@ -285,7 +301,64 @@ func (w traceWriter) Write(p []byte) (int, error) {
 			r.trace = append(r.trace, where+"\t"+fn)
 		}
 	}
+	tooDeep := r.unwinds()
+	r.mu.Unlock()
+	if tooDeep {
+		halt()
+	}
 	return len(p), nil
+}
+
+// unwinding is a panic on its way up through the frames of one goroutine.
+type unwinding struct {
+	frames int
+	value  any // set when the goroutine is ended without going through all frames
+}
+
+// The interpreter raises a panic anew in every frame, and each time the runtime looks
+// through all the frames before: 10,000 take seconds, a million would take days. Where no
+// function waits with deferred calls, the goroutine ends after quickFrames of them; after
+// slowFrames it ends even so.
+const (
+	quickFrames = 200
+	slowFrames  = 12000
+)
+
+// unwinds counts one frame of the calling goroutine's panic and reports whether the
+// rest is to be skipped. r.mu is held.
+func (r *run) unwinds() bool {
+	g := goroutine()
+	if r.deep == nil {
+		r.deep = map[uintptr]*unwinding{}
+	}
+	u := r.deep[g]
+	if u == nil {
+		u = &unwinding{}
+		r.deep[g] = u
+	}
+	u.frames++
+	if u.frames < quickFrames || u.frames < slowFrames && r.protects.Load() > 0 {
+		return false
+	}
+	u.value = panicking()
+	return u.value != nil
+}
+
+// landed forgets what is known of the calling goroutine's panic, which has been
+// recovered or has reached the end; it returns the panic if frames were skipped.
+func (r *run) landed() any {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.deep == nil {
+		return nil
+	}
+	g := goroutine()
+	u := r.deep[g]
+	delete(r.deep, g)
+	if u == nil {
+		return nil
+	}
+	return u.value
 }
 
 // grace is how long Exec waits for a cancelled run to end. Millions of frames take a
@@ -327,8 +400,18 @@ var panics = struct {
 // protect runs a function's body and then its deferred calls.
 func (s *Session) protect(body func(*Defers)) {
 	d := &Defers{}
+	r := s.current()
+	if r != nil {
+		r.protects.Add(1)
+	}
 	defer func() {
 		v := recover()
+		if r != nil {
+			r.protects.Add(-1)
+			if v != nil {
+				r.landed()
+			}
+		}
 		if _, exit := v.(exitSignal); exit {
 			panic(v) // os.Exit runs no deferred calls
 		}

@@ -54,6 +54,7 @@ type Session struct {
 	blocking  map[string]reflect.Value
 
 	brake    *brake
+	live     sync.Map // goroutines whose panics a run receives
 	runsMu   sync.RWMutex
 	runs     map[unsafe.Pointer]*run
 	runOrder []*run
@@ -159,6 +160,7 @@ func (s *Session) launch(ctx context.Context, r *run, programs []func()) error {
 	r.begin()
 	go func() { // Exec waits for it, or leaves it behind when an interrupt cannot reach it
 		defer r.end()
+		r.arrive()
 		defer close(r.ended)
 		finished := false
 		defer func() {
@@ -166,6 +168,9 @@ func (s *Session) launch(ctx context.Context, r *run, programs []func()) error {
 			if finished && v == nil {
 				failed <- nil
 				return
+			}
+			if deep := r.landed(); v == nil && r.reason.Load() == nil {
+				v = deep
 			}
 			failed <- r.failure(v)
 		}()
@@ -176,6 +181,7 @@ func (s *Session) launch(ctx context.Context, r *run, programs []func()) error {
 		r.result = s.result(r)
 		finished = true
 	}()
+	go r.watchMemory()
 	select {
 	case err := <-failed:
 		return asError(err)

@@ -18,6 +18,10 @@ type boxed struct {
 	v any
 }
 
+// Layout is the value as it lies in memory, for compiled functions that look into it by
+// reflection: fields and tags are those of the cell's type, its methods are missing.
+func (b boxed) Layout() any { return b.v }
+
 // boxedError is a box whose type has Error() string.
 type boxedError struct{ boxed }
 
@@ -347,7 +351,7 @@ func fillWrapper(b boxed, w reflect.Type) (reflect.Value, error) {
 		}
 		recv := reflect.ValueOf(b.v)
 		v.Field(i).Set(reflect.MakeFunc(f.Type, func(args []reflect.Value) []reflect.Value {
-			return fitAll(m.invoke(recv, args), f.Type)
+			return m.s.guarded(name, f.Type, func() []reflect.Value { return fitAll(m.invoke(recv, args), f.Type) })
 		}))
 	}
 	return v, nil
