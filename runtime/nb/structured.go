@@ -24,6 +24,7 @@ import (
 // Pointers may be null; fields with omitempty may be left out. Without MaxTokens the
 // answer may have 1024 tokens; one that is longer is a failure.
 func (e *Env) GenerateInto(target any, conversation any, opts ...GenerateOptions) *Answer {
+	target = plain(target)
 	v := reflect.ValueOf(target)
 	if v.Kind() != reflect.Pointer || v.IsNil() {
 		failf("GenerateInto stores the answer through a pointer, not a %T", target)
@@ -90,7 +91,7 @@ func (e *Env) constrained(prompt string, c *engine.Constraint, opts []GenerateOp
 // SchemaOf is the JSON Schema of a value's type, or of what it points to, as
 // encoding/json reads it.
 func SchemaOf(v any) (string, error) {
-	t := reflect.TypeOf(v)
+	t := reflect.TypeOf(plain(v))
 	if t == nil {
 		return "", fmt.Errorf("nil has no type to make a schema of")
 	}
@@ -110,6 +111,14 @@ func SchemaOf(v any) (string, error) {
 	}
 	b, err := json.Marshal(root)
 	return string(b), err
+}
+
+// plain is the memory of a value of a cell's type, other values as they are.
+func plain(v any) any {
+	if b, ok := v.(interface{ Layout() any }); ok {
+		return b.Layout()
+	}
+	return v
 }
 
 // members is a JSON object in the order in which it was made.
