@@ -270,8 +270,12 @@ func (s *Server) originCheck() (func(*http.Request) *openai.Error, error) {
 		if p.Check(r) == nil {
 			return nil
 		}
-		return &openai.Error{Status: http.StatusForbidden, Type: openai.TypePermission, Code: "cross_origin", Message: "Requests from foreign origins are refused"}
+		return crossOrigin()
 	}, nil
+}
+
+func crossOrigin() *openai.Error {
+	return &openai.Error{Status: http.StatusForbidden, Type: openai.TypePermission, Code: "cross_origin", Message: "Requests from foreign origins are refused"}
 }
 
 func preflight(r *http.Request) bool {
@@ -281,7 +285,7 @@ func preflight(r *http.Request) bool {
 // preflight answers without a key and reveals nothing but whether an origin is allowed.
 func (s *Server) preflight(x *exchange, r *http.Request) {
 	if !s.setCORS(x, r) {
-		s.fail(x, r, &openai.Error{Status: http.StatusForbidden, Type: openai.TypePermission, Code: "cross_origin", Message: "Requests from foreign origins are refused"})
+		s.fail(x, r, crossOrigin())
 		return
 	}
 	h := x.Header()

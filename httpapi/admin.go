@@ -28,6 +28,9 @@ func (s *Server) admin(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		x := exchangeOf(r)
 		switch {
+		case foreignPage(r):
+			drainBody(r)
+			s.fail(w, r, crossOrigin())
 		case x.scope == adminKey, !s.hasAdmin && x.scope == inferKey:
 			h(w, r)
 		case s.hasAdmin && x.scope == inferKey:
@@ -43,6 +46,13 @@ func (s *Server) admin(h http.HandlerFunc) http.HandlerFunc {
 			s.notOffered(w, r, "admin_off", "This route is off: the server has an address that others can reach, and no --admin-api-key")
 		}
 	}
+}
+
+// foreignPage reports a browser that acts for another site: there are admin routes that
+// take GET, which the check of origins lets pass.
+func foreignPage(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return site != "" && site != "same-origin" && site != "none"
 }
 
 // nearby reports a connection that came over loopback or a Unix socket.

@@ -51,6 +51,19 @@ func TestAdminRoutesNeedTheRightKey(t *testing.T) {
 	}
 }
 
+func TestAdminRoutesAreClosedToForeignPages(t *testing.T) {
+	fake := fakeEngine()
+	url, _ := serve(t, fake, Options{})
+	for site, status := range map[string]int{"cross-site": 403, "same-site": 403, "same-origin": 200, "none": 200} {
+		if res, body := do(t, "GET", url+"/flush_cache", "", "Sec-Fetch-Site: "+site); res.StatusCode != status {
+			t.Errorf("%s: %d %s", site, res.StatusCode, body)
+		}
+	}
+	if fake.Flushes() != 2 {
+		t.Errorf("%d flushes", fake.Flushes())
+	}
+}
+
 // beyond makes connections look as if they had come over an address that others reach.
 type beyond struct{ net.Listener }
 
