@@ -144,11 +144,11 @@ func (r *Report) table(b *strings.Builder) {
 }
 
 func (c Column) text(v any) string {
-	switch v.(type) {
+	switch v := v.(type) {
 	case nil:
 		return "-"
 	case string:
-		return v.(string)
+		return v
 	}
 	if c.Format == "" {
 		return fmt.Sprint(v)

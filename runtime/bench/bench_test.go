@@ -346,3 +346,19 @@ func TestWrittenWeightsAreThoseThatWereMade(t *testing.T) {
 		}
 	}
 }
+
+func FuzzStream(f *testing.F) {
+	f.Add("data: {\"choices\":[{\"text\":\"a\"}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}\n\ndata: [DONE]\n\n")
+	f.Add("data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n: ping\ndata:{\"error\":null}\n")
+	f.Add("data: \"text\":\"")
+	f.Fuzz(func(t *testing.T, body string) {
+		var a answer
+		err := a.read(strings.NewReader(body), time.Now())
+		if err == nil && !strings.Contains(body, "[DONE]") {
+			t.Error("a stream without its end was accepted")
+		}
+		if a.pieces > strings.Count(body, "data:") || a.pieces > 0 && len(a.gaps) != a.pieces-1 {
+			t.Errorf("%d pieces, %d gaps", a.pieces, len(a.gaps))
+		}
+	})
+}

@@ -328,7 +328,7 @@ func freePort() (int, error) {
 // names that folder.
 func (s *Start) files(ctx context.Context, o *Options) (files []string, cleanup func(), err error) {
 	cleanup = func() {}
-	path := o.Model
+	var path string
 	if o.LoadFormat == "dummy" {
 		dir, err := os.MkdirTemp("", "godwit-bench-")
 		if err != nil {
