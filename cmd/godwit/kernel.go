@@ -18,9 +18,11 @@ import (
 	"github.com/godwit-ai/godwit/cmd/internal/cli"
 	"github.com/godwit-ai/godwit/kernel"
 	"github.com/godwit-ai/godwit/kernel/comm"
+	"github.com/godwit-ai/godwit/runtime/display"
 	_ "github.com/godwit-ai/godwit/runtime/linked" // what cells can import
 	"github.com/godwit-ai/godwit/runtime/nb"
 	"github.com/godwit-ai/godwit/runtime/session"
+	"github.com/godwit-ai/godwit/viz"
 )
 
 func kernelCommand() *cobra.Command {
@@ -184,7 +186,9 @@ func newWorkstation(log io.Writer) (*workstation, error) {
 	w.env = nb.New(nb.Options{Current: w.output, Context: w.context, Log: log, Methods: session.CallMethod,
 		Image: func(v any) (image.Image, bool) { return session.As[image.Image](w.session, v) }})
 	s, err := session.New(session.Options{
-		Exports:    []map[string]map[string]reflect.Value{w.env.Symbols(), w.comms.Symbols()},
+		Exports: []map[string]map[string]reflect.Value{w.env.Symbols(), w.comms.Symbols()},
+		Sources: map[string]fs.FS{nb.Path: nb.Source, comm.Path: comm.Source, "github.com/godwit-ai/godwit/viz": viz.Source,
+			"github.com/godwit-ai/godwit/runtime/display": display.Source},
 		DotImports: []string{nb.Path},
 		Render: func(v any) (session.Bundle, bool) {
 			data, meta, ok := w.env.Render(v)

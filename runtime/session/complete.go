@@ -468,8 +468,17 @@ func (s *Session) objectAt(before, name string, local map[string]types.Object) t
 
 // describe is the declaration of a symbol and, below it, its comment.
 func (s *Session) describe(obj types.Object, detail int) string {
-	text := s.declaration(obj, detail)
-	if doc := docOf(obj); doc != "" {
+	text, doc := s.declaration(obj, detail), docOf(obj)
+	if e, ok := s.source(obj); ok {
+		if f, isFunc := obj.(*types.Func); isFunc && f.Signature().Recv() == nil && e.parameters != "" {
+			text = "func " + f.Pkg().Name() + "." + f.Name() + e.parameters
+		}
+		doc = e.doc
+	}
+	if obj.Pkg() == s.mainPkg {
+		doc = s.cellComment(obj)
+	}
+	if doc != "" {
 		text += "\n\n" + doc
 	}
 	return text

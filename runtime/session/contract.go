@@ -5,6 +5,7 @@
 package session
 
 import (
+	"io/fs"
 	"reflect"
 )
 
@@ -34,6 +35,9 @@ type Options struct {
 	Exports []map[string]map[string]reflect.Value
 	// DotImports are import paths out of Exports whose names cells use unqualified.
 	DotImports []string
+	// Sources are the Go source files of packages in Exports, by import path: inspection
+	// takes comments and the names of parameters from them.
+	Sources map[string]fs.FS
 	// Render turns a cell's last value into a bundle; nil uses fmt only. It is asked
 	// first; false means "not mine".
 	Render func(v any) (Bundle, bool)

@@ -24,6 +24,7 @@ import (
 type Session struct {
 	opts     Options
 	foreign  *foreign
+	sources  sources
 	importer types.Importer
 	types    *typeTable
 	mainPkg  *types.Package
@@ -71,6 +72,7 @@ func New(opts Options) (*Session, error) {
 		instances: map[string]*function{}, decls: map[string]*declared{}, broken: map[string]string{}, preludes: map[string]*unit{},
 		brake: newBrake(), runs: map[unsafe.Pointer]*run{},
 	}
+	s.sources.files = opts.Sources
 	s.importer = &packages{s.foreign}
 	s.types = newTypeTable(s)
 	s.makeOverrides()

@@ -1,0 +1,8 @@
+package nb
+
+import "embed"
+
+// Source is this package's own source: notebooks show its comments.
+//
+//go:embed *.go
+var Source embed.FS

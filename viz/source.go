@@ -1,0 +1,8 @@
+package viz
+
+import "embed"
+
+// Source is this package's own source: notebooks show its comments.
+//
+//go:embed *.go
+var Source embed.FS
