@@ -101,11 +101,15 @@ func (r *Report) Print(w io.Writer) error {
 	}
 	b.WriteByte('\n')
 	r.table(&b)
+	b.WriteByte('\n')
 	for _, n := range r.Notes {
-		b.WriteString("\n" + n)
+		b.WriteString(n + "\n")
 	}
-	if len(r.Notes) > 0 {
-		b.WriteByte('\n')
+	for _, row := range r.Rows {
+		if share, ok := row["share"].(float64); ok && share > 100 {
+			b.WriteString("A share above 100 % means that the machine was busier while its limits were measured.\n")
+			break
+		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

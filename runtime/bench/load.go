@@ -238,7 +238,7 @@ func (l *Load) report(list []Arrival, answers []answer, took time.Duration, m *M
 	if failed > 0 {
 		r.note("%d requests failed; the first: %v", failed, failure)
 	}
-	if m != nil {
+	if m != nil && m.Ceilings != nil {
 		r.note("Limits: one prompt of the mean length alone; a decode step of the mean number of requests under way with their mean context.")
 	}
 	return r, nil
