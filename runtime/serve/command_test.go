@@ -122,6 +122,35 @@ func TestParseCommand(t *testing.T) {
 	}
 }
 
+// TestEveryFlagOfSGLangIsKnown walks the flags that launch commands of tutorials and
+// documentations use: each works, is a note, or is refused with its reason.
+func TestEveryFlagOfSGLangIsKnown(t *testing.T) {
+	for flag := range strings.FieldsSeq(`config model-path model tokenizer-path tokenizer-mode tokenizer-worker-num skip-tokenizer-init
+		enable-tokenizer-batch-encode load-format trust-remote-code context-length is-embedding revision download-dir dtype quantization
+		kv-cache-dtype json-model-override-args delete-ckpt-after-loading model-checksum weight-version served-model-name host port
+		fastapi-root-path api-key admin-api-key skip-server-warmup warmups strict-model mem-fraction-static max-running-requests
+		max-queued-requests max-total-tokens chunked-prefill-size max-prefill-tokens schedule-policy enable-priority-scheduling
+		schedule-conservativeness page-size radix-eviction-policy disable-radix-cache device tp-size tp pp-size dp-size base-gpu-id nnodes
+		node-rank dist-init-addr enable-memory-saver cpu-offload-gb sleep-on-idle chat-template hf-chat-template-name completion-template
+		reasoning-parser tool-call-parser tool-server sampling-defaults preferred-sampling-params stream-interval incremental-streaming-output
+		stream-response-default-include-usage enable-cache-report allow-auto-truncate enable-custom-logit-processor
+		enable-return-hidden-states file-storage-path random-seed enable-deterministic-inference enable-lora lora-paths max-lora-rank
+		lora-target-modules max-loras-per-batch max-loaded-loras lora-eviction-policy lora-backend max-lora-chunk-size
+		enable-lora-overlap-loading lora-drain-wait-threshold grammar-backend constrained-json-whitespace-pattern
+		constrained-json-disable-any-whitespace attention-backend sampling-backend speculative-algorithm speculative-draft-model-path
+		speculative-num-steps speculative-eagle-topk speculative-num-draft-tokens cuda-graph-max-bs cuda-graph-bs disable-cuda-graph
+		disable-overlap-schedule enable-mixed-chunk num-continuous-decode-steps log-level log-level-http log-requests log-requests-level
+		log-requests-format crash-dump-folder enable-metrics decode-log-interval enable-request-time-stats-logging export-metrics-to-file
+		export-metrics-to-file-dir enable-trace otlp-traces-endpoint watchdog-timeout soft-watchdog-timeout ssl-certfile ssl-keyfile`) {
+		if _, _, err := ParseArgs([]string{"--model", "m", "--" + flag + "=1"}); err != nil && strings.Contains(err.Error(), "unknown flag") {
+			t.Errorf("--%s is unknown", flag)
+		}
+	}
+	if c, notes, err := ParseArgs([]string{"--model", "m", "--cuda-graph-bs", "1", "2", "4", "--lora-target-modules", "q_proj", "v_proj", "--port", "5"}); err != nil || len(notes) != 2 || c.Port != 5 {
+		t.Errorf("%+v %q %v", c, notes, err)
+	}
+}
+
 func TestBadCommandsSayWhatIsWrong(t *testing.T) {
 	for name, tc := range map[string]struct{ command, want string }{
 		"nothing":                               {"", "expected a server command"},

@@ -199,3 +199,18 @@ func TestBadFlagsOfTheDoor(t *testing.T) {
 		}
 	}
 }
+
+func TestIdsInIdsOut(t *testing.T) {
+	s := start(t, launch(t, "--skip-tokenizer-init"), Hooks{})
+	status, body := post(t, s.URL()+"/generate", `{"input_ids":[5,6,7],"sampling_params":{"max_new_tokens":3,"ignore_eos":true}}`)
+	if status != 200 || !strings.Contains(body, `"text":"","output_ids":[`) || !strings.Contains(body, `"completion_tokens":3`) {
+		t.Errorf("%d %s", status, body)
+	}
+	for _, c := range []struct{ route, body string }{
+		{"/generate", `{"text":"x"}`}, {"/v1/chat/completions", `{"messages":[{"role":"user","content":"x"}]}`}, {"/tokenize", `{"prompt":"x"}`},
+	} {
+		if status, body := post(t, s.URL()+c.route, c.body); status != 400 || !strings.Contains(body, "without a tokenizer") {
+			t.Errorf("%s: %d %s", c.route, status, body)
+		}
+	}
+}

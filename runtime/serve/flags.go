@@ -47,6 +47,7 @@ type EngineFlags struct {
 	Threads           int
 	RandomSeed        uint64
 	AutoTruncate      bool
+	SkipTokenizer     bool
 
 	EnableLoRA    bool
 	LoRAPaths     []string // PATH, NAME=PATH or JSON
@@ -112,6 +113,7 @@ func (e *EngineFlags) Register(fs *pflag.FlagSet) {
 	fs.StringVar(&e.Model, "model-path", e.Model, "model: a .gguf file, a Hugging Face folder, or a name such as smollm2")
 	fs.StringVar(&e.Model, "model", e.Model, "the same as --model-path")
 	fs.StringVar(&e.Tokenizer, "tokenizer-path", e.Tokenizer, "folder with tokenizer.json (default: the model's)")
+	fs.BoolVar(&e.SkipTokenizer, "skip-tokenizer-init", e.SkipTokenizer, "no tokenizer: prompts and answers are token ids")
 	fs.StringVar(&e.LoadFormat, "load-format", e.LoadFormat, "auto, gguf, safetensors or dummy (random weights from a config.json)")
 	fs.StringVar(&e.ChatTemplate, "chat-template", e.ChatTemplate, "file with a Jinja chat template (default: the model's)")
 	fs.StringVar(&e.ReasoningParser, "reasoning-parser", e.ReasoningParser, "how to tell thinking from answers: auto (by the chat template) or "+names(parse.Reasonings()))
@@ -183,12 +185,37 @@ func names(list []string) string { return strings.Join(list[1:], ", ") }
 var without = map[string]string{
 	"tp-size": "one device: leave tensor parallelism out", "tp": "one device: leave tensor parallelism out",
 	"dp-size": "one device: leave data parallelism out", "pp-size": "one device: leave pipeline parallelism out",
-	"quantization":                  "weights keep the format of their file: give a quantised GGUF instead",
-	"kv-cache-dtype":                "the cache's type is fixed",
-	"grammar-backend":               "structured output is not there yet",
-	"speculative-algorithm":         "speculative decoding is not there yet",
-	"is-embedding":                  "embedding models are not there yet",
-	"enable-custom-logit-processor": "logit processors are Python pickles; use logit_bias",
+	"quantization":                            "weights keep the format of their file: give a quantised GGUF instead",
+	"kv-cache-dtype":                          "the cache's type is fixed",
+	"speculative-algorithm":                   "speculative decoding is not there yet",
+	"speculative-draft-model-path":            "speculative decoding is not there yet",
+	"speculative-num-steps":                   "speculative decoding is not there yet",
+	"speculative-eagle-topk":                  "speculative decoding is not there yet",
+	"speculative-num-draft-tokens":            "speculative decoding is not there yet",
+	"config":                                  "flags are given on the command line",
+	"revision":                                "name a folder, or a model as it is in the cache",
+	"download-dir":                            "models lie in the user's cache; HF_HOME moves that of Hugging Face",
+	"json-model-override-args":                "change the model's config.json instead",
+	"cpu-offload-gb":                          "a model is on one device as a whole",
+	"hf-chat-template-name":                   "give the template's file with --chat-template",
+	"completion-template":                     "completions continue a text and fill no gap",
+	"tool-server":                             "the server runs no tools; clients do",
+	"preferred-sampling-params":               "the model's generation_config.json gives its defaults",
+	"enable-return-hidden-states":             "hidden states do not leave the device",
+	"file-storage-path":                       "the Files API is not offered",
+	"model-checksum":                          "sizes and shapes are checked, not sums",
+	"delete-ckpt-after-loading":               "no file of a model is ever deleted",
+	"enable-trace":                            "there is no tracing; --log-level debug shows each step",
+	"otlp-traces-endpoint":                    "there is no tracing; --log-level debug shows each step",
+	"export-metrics-to-file":                  "read them from /metrics",
+	"export-metrics-to-file-dir":              "read them from /metrics",
+	"dist-init-addr":                          "one machine: leave the address of others out",
+	"fastapi-root-path":                       "let the proxy in front cut the prefix off",
+	"crash-dump-folder":                       "nothing of a request is written to disk",
+	"constrained-json-whitespace-pattern":     "white space between JSON's tokens is free",
+	"constrained-json-disable-any-whitespace": "white space between JSON's tokens is free; structured_outputs.disable_any_whitespace of a request leaves it out",
+	"is-embedding":                            "embedding models are not there yet",
+	"enable-custom-logit-processor":           "logit processors are Python pickles; use logit_bias",
 }
 
 // hints are flags of SGLang's server that tune its own back ends and change no
@@ -202,7 +229,13 @@ var hints = map[string]bool{
 	"lora-backend": true, "max-lora-chunk-size": true, "lora-target-modules": true, "enable-lora-overlap-loading": false, "lora-drain-wait-threshold": true,
 	"enable-mixed-chunk": false, "num-continuous-decode-steps": true, "nnodes": true, "node-rank": true, "base-gpu-id": true,
 	"enable-deterministic-inference": false, "disable-cuda-graph-padding": false, "trust-remote-code": false,
+	"grammar-backend": true, "enable-priority-scheduling": false, "radix-eviction-policy": true, "enable-memory-saver": false, "sleep-on-idle": false,
+	"warmups": true, "log-requests": false, "log-requests-level": true, "log-requests-format": true, "soft-watchdog-timeout": true,
+	"enable-request-time-stats-logging": false, "enable-tokenizer-batch-encode": false,
 }
+
+// lists are those of the hints that take several words.
+var lists = map[string]bool{"cuda-graph-bs": true, "lora-target-modules": true}
 
 // ParseArgs reads server flags. Notes are lines for the log about flags that have
 // no effect here.
@@ -267,6 +300,9 @@ func Screen(args []string) (rest, notes []string, err error) {
 		if takes && !inline {
 			i++
 		}
+		for lists[name] && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
+			i++
+		}
 	}
 	return rest, notes, nil
 }
@@ -285,8 +321,6 @@ func trivial(name string, args []string, i int, inline bool) bool {
 		return v == "1"
 	case "kv-cache-dtype":
 		return v == "auto"
-	case "grammar-backend":
-		return v == "none"
 	}
 	return false
 }
@@ -443,8 +477,8 @@ func (e *EngineFlags) Options(log *slog.Logger) local.Options {
 		Device: e.Device, ContextLength: e.ContextLength, MaxRunningRequests: e.MaxRunning, MaxQueuedRequests: e.MaxQueued,
 		MaxTotalTokens: e.MaxTotalTokens, PageTokens: e.PageSize, ChunkedPrefillSize: e.ChunkedPrefill,
 		MaxPrefillTokens: e.MaxPrefillTokens, DisableRadixCache: e.DisableRadixCache, Threads: e.Threads,
-		AutoTruncate: e.AutoTruncate,
-		EnableLoRA:   e.EnableLoRA, LoRADir: e.LoRADir, LoRAEviction: e.LoRAEviction, MaxLoRARank: e.MaxLoRARank,
+		AutoTruncate: e.AutoTruncate, SkipTokenizer: e.SkipTokenizer,
+		EnableLoRA: e.EnableLoRA, LoRADir: e.LoRADir, LoRAEviction: e.LoRAEviction, MaxLoRARank: e.MaxLoRARank,
 		MaxAdaptersPerBatch: e.MaxLoRABatch, MaxLoadedAdapters: e.MaxLoRALoaded,
 		RandomSeed: e.RandomSeed, DType: e.DType, Logger: log,
 	}
