@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/godwit-ai/godwit/engine"
+	"github.com/godwit-ai/godwit/engine/device"
 	"github.com/godwit-ai/godwit/engine/device/reference"
 	"github.com/godwit-ai/godwit/engine/model/modeltest"
+	"github.com/godwit-ai/godwit/engine/op"
 	"github.com/godwit-ai/godwit/engine/quant"
 )
 
@@ -261,4 +263,16 @@ func TestWhatLoRANeeds(t *testing.T) {
 			t.Errorf("want %q: %v", want, err)
 		}
 	}
+	o := Options{ModelPath: modeltest.TinyModel(t, "llama"), EnableLoRA: true, device: plainDevice{reference.New()}}
+	if _, err := Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "--device cpu") {
+		t.Errorf("on a device without adapters: %v", err)
+	}
+}
+
+// plainDevice hides what its Exec can do beyond the least.
+type plainDevice struct{ device.Device }
+
+func (d plainDevice) Compile(ctx context.Context, p *op.Program, w device.Weights, o device.Options) (device.Exec, error) {
+	e, err := d.Device.Compile(ctx, p, w, o)
+	return struct{ device.Exec }{e}, err
 }
