@@ -26,8 +26,8 @@ import (
 )
 
 func kernelCommand() *cobra.Command {
-	c := &cobra.Command{Use: "kernel", Short: "The Go kernel for Jupyter: install, list, remove, run", Args: cobra.NoArgs}
-	c.AddCommand(kernelInstall(), kernelRemove(), kernelList(), kernelRun())
+	c := &cobra.Command{Use: "kernel", Short: "The Go kernel for Jupyter: install, list, remove, build one with more packages", Args: cobra.NoArgs}
+	c.AddCommand(kernelInstall(), kernelRemove(), kernelList(), kernelPackages(), kernelBuild(), kernelRun())
 	return c
 }
 
