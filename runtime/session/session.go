@@ -651,10 +651,11 @@ func (s *Session) load(u *unit) (func(), []located) {
 	b.WriteString("package main\nimport \"v\"\n")
 	b.WriteString(l.out.String())
 	b.WriteString("func Run() {\n")
+	var link strings.Builder
 	for _, fn := range l.fresh {
-		fmt.Fprintf(&b, "*%s = %s\n", l.symbol("F", fn.slot), fn.name)
+		fmt.Fprintf(&link, "*%s = %s\n", l.symbol("F", fn.slot), fn.name)
 	}
-	b.WriteString(main)
+	b.WriteString(strings.Replace(main, linkMark, link.String(), 1))
 	b.WriteString("}\n")
 	if s.opts.trace != nil {
 		s.opts.trace(b.String())
@@ -662,6 +663,10 @@ func (s *Session) load(u *unit) (func(), []located) {
 	l.syms["Unused"] = reflect.ValueOf(func() {})
 	return s.interpret(u.src, b.String(), l.syms)
 }
+
+// linkMark stands in the main text where the unit's functions get known to others: the
+// place mark has to be the first thing in the function.
+const linkMark = "/*link*/\n"
 
 // interpret compiles lowered code in an interpreter of its own: nothing is shared
 // between units but what their symbol tables hold, so old ones can be freed.
@@ -742,6 +747,7 @@ func (s *Session) commit(u *unit, extra []*declared) {
 func (f *body) mainText() string {
 	list := f.u.body.List
 	f.enterPlace(f.u.src.name, "")
+	f.printf("%s", linkMark)
 	if f.u.last != nil {
 		list = list[:len(list)-1]
 	}

@@ -95,7 +95,7 @@ class Errors(KernelCase):
         reply = self.failure("func outer() int { return inner(0) }\nouter()")
         text = "\n".join(reply["traceback"])
         self.assertIn(f"cell {first}:2", text)
-        self.assertIn(f"cell {reply['execution_count']}:", text)
+        self.assertIn(f"cell {reply['execution_count']}:2:1", text)
 
     def test_os_exit_and_log_fatal_end_only_the_cell(self):
         self.ok("alive := 1")
