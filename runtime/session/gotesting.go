@@ -321,10 +321,14 @@ func (s *Session) guardTest(r *run, t testing.TB, body func()) {
 	}
 	r.begin()
 	defer r.end()
+	r.arrive()
 	r.adopt()
 	finished := false
 	defer func() {
 		v := recover()
+		if deep := r.landed(); v == nil {
+			v = deep
+		}
 		switch {
 		case v != nil:
 			e := r.panicError(v)
