@@ -32,3 +32,10 @@ type Adapters interface {
 	// way until ctx ends; then it is unloaded all the same when they end.
 	UnloadAdapter(ctx context.Context, name string) error
 }
+
+// Pauser stands still and goes on. Requests that run keep what they have; new ones are
+// admitted and wait.
+type Pauser interface {
+	Pause()
+	Resume()
+}

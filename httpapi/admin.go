@@ -104,14 +104,16 @@ func (s *Server) abortRequest(w http.ResponseWriter, r *http.Request) {
 	s.sendJSON(w, r, done{true, n})
 }
 
-// pauseGeneration ends what runs and lets new requests wait.
+// pauseGeneration lets new requests wait, and ends what runs (mode abort) or lets it stand
+// still (mode in_place).
 func (s *Server) pauseGeneration(w http.ResponseWriter, r *http.Request) {
 	var q struct {
 		Mode string `json:"mode"`
 	}
 	err := s.options(w, r, &q)
-	if err == nil && q.Mode != "" && q.Mode != "abort" {
-		e := refuse(http.StatusBadRequest, openai.CodeUnsupported, "mode "+strconv.Quote(clip(q.Mode, 40))+" is not supported: requests that run can only be ended, with mode \"abort\"")
+	pauser, ok := s.eng.get().(engine.Pauser)
+	if err == nil && q.Mode != "" && q.Mode != "abort" && !(ok && q.Mode == "in_place") {
+		e := refuse(http.StatusBadRequest, openai.CodeUnsupported, "mode "+strconv.Quote(clip(q.Mode, 40))+" is not supported: use abort, which ends what runs, or in_place, which lets it stand still")
 		e.Param, err = "mode", e
 	}
 	if err != nil {
@@ -119,7 +121,20 @@ func (s *Server) pauseGeneration(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.running.pause()
+	if q.Mode == "in_place" {
+		pauser.Pause()
+		s.sendJSON(w, r, done{true, 0})
+		return
+	}
 	s.sendJSON(w, r, done{true, s.running.abort("", "", true)})
+}
+
+// resume opens the gate and lets the engine go on.
+func (s *Server) resume() {
+	if p, ok := s.eng.get().(engine.Pauser); ok {
+		p.Resume()
+	}
+	s.running.resume()
 }
 
 func (s *Server) continueGeneration(w http.ResponseWriter, r *http.Request) {
@@ -127,7 +142,7 @@ func (s *Server) continueGeneration(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	s.running.resume()
+	s.resume()
 	s.sendJSON(w, r, done{true, 0})
 }
 

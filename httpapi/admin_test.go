@@ -169,7 +169,7 @@ func TestPauseEndsWhatRunsAndHoldsWhatComes(t *testing.T) {
 	fake := &enginetest.Fake{Names: []string{"m"}, TokenDelay: time.Millisecond, ContextLen: 1 << 20}
 	url, s := serve(t, fake, Options{})
 	got := begin(t, fake, url, "/v1/completions", `{"prompt":"x","max_tokens":1000000,"ignore_eos":true}`)
-	if res, body := do(t, "POST", url+"/pause_generation", `{"mode":"in_place"}`); res.StatusCode != 400 || apiError(t, body)["param"] != "mode" {
+	if res, body := do(t, "POST", url+"/pause_generation", `{"mode":"retract"}`); res.StatusCode != 400 || apiError(t, body)["param"] != "mode" {
 		t.Errorf("%d %s", res.StatusCode, body)
 	}
 	if res, body := do(t, "POST", url+"/pause_generation", ``); res.StatusCode != 200 || !strings.Contains(body, `"aborted":1`) {
@@ -206,6 +206,24 @@ func TestPauseEndsWhatRunsAndHoldsWhatComes(t *testing.T) {
 	}
 	if status := <-waiting; status != 200 {
 		t.Errorf("the request that waited got %d", status)
+	}
+}
+
+func TestPauseInPlaceGoesOnWhereItStopped(t *testing.T) {
+	fake := &enginetest.Fake{Names: []string{"m"}, TokenDelay: time.Millisecond}
+	url, _ := serve(t, fake, Options{})
+	got := begin(t, fake, url, "/v1/completions", `{"prompt":"x","max_tokens":300,"ignore_eos":true}`)
+	if res, body := do(t, "POST", url+"/pause_generation", `{"mode":"in_place"}`); res.StatusCode != 200 {
+		t.Fatalf("%d %s", res.StatusCode, body)
+	}
+	if n := fake.Stats().Running; n > 1 {
+		t.Errorf("%d requests run", n)
+	}
+	if res, _ := do(t, "POST", url+"/continue_generation", ""); res.StatusCode != 200 {
+		t.Error(res.StatusCode)
+	}
+	if text := <-got; !strings.Contains(text, `"completion_tokens":300`) || !strings.Contains(text, `"finish_reason":"length"`) {
+		t.Errorf("the request got %q", text)
 	}
 }
 

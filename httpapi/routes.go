@@ -49,7 +49,7 @@ func (s *Server) routes() []route {
 		{"POST", "/separate_reasoning", "splits a text into thinking and answer", s.textRoute(openai.SeparateReasoning)},
 		{"POST", "/parse_function_call", "finds the tool calls in a text", s.textRoute(openai.ParseFunctionCall)},
 		{"POST", "/abort_request", "ends requests of the caller's key by rid, or all", http.HandlerFunc(s.abortRequest)},
-		{"POST", "/pause_generation", "admin: ends what runs and lets new requests wait", s.admin(s.pauseGeneration)},
+		{"POST", "/pause_generation", "admin: lets new requests wait, and ends what runs (mode abort) or lets it stand still (in_place)", s.admin(s.pauseGeneration)},
 		{"POST", "/continue_generation", "admin: lets them go on", s.admin(s.continueGeneration)},
 		{"GET", "/flush_cache", "admin: forgets cached prefixes; 400 while requests run", s.admin(s.flushCache)},
 		{"POST", "/flush_cache", "the same", s.admin(s.flushCache)},

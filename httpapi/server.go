@@ -228,7 +228,7 @@ func (s *Server) httpServer() *http.Server {
 // for the running ones. When ctx ends first they are cancelled, which is no error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
-	s.running.resume() // what waits at the gate may still finish
+	s.resume() // what waits may still finish
 	defer s.cancel()
 	s.mu.Lock()
 	servers := s.servers

@@ -47,6 +47,7 @@ type Fake struct {
 	ended   bool
 	created int64
 	flushes int
+	gate    chan struct{} // not nil while paused
 }
 
 // Failure makes requests fail whose rendered prompt contains a text.

@@ -9,6 +9,7 @@ import (
 var (
 	_ engine.PromptEncoder = (*Fake)(nil)
 	_ engine.CacheFlusher  = (*Fake)(nil)
+	_ engine.Pauser        = (*Fake)(nil)
 )
 
 // EncodePrompt gives the bytes of a request's prompt as ids.
@@ -32,6 +33,46 @@ func (f *Fake) FlushCache(context.Context) error {
 	}
 	f.flushes++
 	return nil
+}
+
+// Pause lets no further token come until Resume.
+func (f *Fake) Pause() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.gate == nil {
+		f.gate = make(chan struct{})
+	}
+}
+
+// Resume goes on.
+func (f *Fake) Resume() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.gate != nil {
+		close(f.gate)
+		f.gate = nil
+	}
+}
+
+// stand waits while the engine is paused.
+func (s *source) stand() error {
+	for {
+		s.f.mu.Lock()
+		gate := s.f.gate
+		s.f.mu.Unlock()
+		if gate == nil {
+			return nil
+		}
+		select {
+		case <-gate:
+		case <-s.ctx.Done():
+			return context.Cause(s.ctx)
+		case <-s.closed:
+			return engine.ErrClosed
+		case <-s.cancel:
+			return context.Canceled
+		}
+	}
 }
 
 // Flushes is how often FlushCache succeeded.

@@ -63,6 +63,10 @@ func (s *source) Recv() (engine.Event, error) {
 		s.end(false)
 		return engine.Event{}, io.EOF
 	}
+	if err := s.stand(); err != nil {
+		s.end(err != engine.ErrClosed)
+		return engine.Event{}, err
+	}
 	delay := s.f.TokenDelay
 	if first {
 		delay = s.f.FirstDelay

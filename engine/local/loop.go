@@ -29,6 +29,7 @@ type loop struct {
 	cache     *kvcache.Cache
 	ahead     bool   // the device feeds tokens from step to step
 	seats     *seats // nil without adapters
+	paused    bool   // no step may begin
 	flights   [2]flight
 	turns     int     // steps launched
 	air       *flight // launched and not landed, between turns
@@ -51,6 +52,7 @@ type inbox struct {
 	jobs    []*job
 	cancels []cancel
 	flushes []chan<- error
+	paused  bool // stays until it is taken back
 }
 
 // cancel ends a choice (a stop string was found) or, with choice -1, a job (its
@@ -146,7 +148,10 @@ func (l *loop) run() {
 	for open := true; open; {
 		busy := false
 		err := safely(func() error {
-			if open = l.mail(); open {
+			switch open = l.mail(); {
+			case open && l.paused:
+				l.still()
+			case open:
 				busy = l.turn()
 			}
 			return nil
@@ -171,7 +176,8 @@ func (l *loop) run() {
 func (l *loop) mail() bool {
 	l.mu.Lock()
 	jobs, cancels, flushes, closing := l.inbox.jobs, l.inbox.cancels, l.inbox.flushes, l.closing
-	l.inbox = inbox{}
+	l.paused = l.inbox.paused
+	l.inbox = inbox{paused: l.paused}
 	l.mu.Unlock()
 	for _, j := range jobs {
 		l.jobs[j] = struct{}{}
