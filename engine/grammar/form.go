@@ -68,7 +68,10 @@ func Compile(v *Vocabulary, f *Form, o Options) (gr *Grammar, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return finish(g, v, e)
+	if gr, err = finish(g, v, e); err == nil {
+		gr.again = func() (*Grammar, error) { return Compile(v, f, o) }
+	}
+	return gr, err
 }
 
 func (g *builder) form(f *Form, o Options) (e expr, err error) {

@@ -18,6 +18,7 @@ package grammar
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -75,8 +76,30 @@ func (l Limits) withDefaults() Limits {
 // Grammar is a compiled language over a vocabulary. It may be used by many goroutines;
 // they share what it learns.
 type Grammar struct {
+	mu    sync.Mutex
 	m     *machine
 	start []thread
+	base  int                      // expressions after compiling
+	again func() (*Grammar, error) // compiles once more
+}
+
+// grown bounds the expressions that a grammar adds while it is used: beyond, texts that
+// begin get a fresh machine, and the old one goes with the texts that use it.
+const grown = 50_000
+
+// machine is where a new text starts.
+func (gr *Grammar) machine() (*machine, []thread) {
+	gr.mu.Lock()
+	defer gr.mu.Unlock()
+	gr.m.mu.Lock()
+	full := len(gr.m.g.nodes) > gr.base+grown || len(gr.m.stacks) > grown
+	gr.m.mu.Unlock()
+	if full && gr.again != nil {
+		if fresh, err := gr.again(); err == nil {
+			gr.m, gr.start, gr.base = fresh.m, fresh.start, fresh.base
+		}
+	}
+	return gr.m, gr.start
 }
 
 // protect turns the limits that a builder panics with into an error.
@@ -113,7 +136,7 @@ func finish(g *builder, v *Vocabulary, root expr) (*Grammar, error) {
 		return nil, err
 	}
 	g.deadline = time.Time{}
-	return &Grammar{m: newMachine(g, v, g.rules), start: []thread{{g.root, 0}}}, nil
+	return &Grammar{m: newMachine(g, v, g.rules), start: []thread{{g.root, 0}}, base: len(g.nodes)}, nil
 }
 
 // CompileRegex makes the grammar of the texts that an RE2 pattern matches from end to

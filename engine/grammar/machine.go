@@ -25,7 +25,17 @@ type machine struct {
 	rounds map[expr]loop // of round
 	lasts  map[expr]byteSet
 	size   int // bytes held by masks
+	work   int // places of the trie that the current mask looked at
 }
+
+// Bounds on ambiguity: ways to read a text at once, and the work for one mask, some
+// 200 ms.
+const (
+	maxThreads = 2000
+	maxWork    = 30_000_000
+)
+
+var errAmbiguous = &Error{Msg: "the grammar is too ambiguous: its texts can be read in too many ways"}
 
 // stack names what is to follow when the rule at hand is complete; 0 is the bottom.
 type stack uint32
@@ -136,6 +146,9 @@ func (m *machine) step(list []thread, b byte, out []thread) []thread {
 			}
 		}
 	})
+	if len(out) > maxThreads {
+		panic(errAmbiguous)
+	}
 	return out
 }
 
@@ -340,6 +353,9 @@ func (m *machine) walk(r *reach, state expr, starts []int32) {
 	states := path[:]
 	var found []int32
 	for _, at := range starts {
+		if m.work += int(nodes[at].end-at)>>3 + 1; m.work > maxWork {
+			panic(errAmbiguous)
+		}
 		base := int(nodes[at].depth)
 		states[0] = start
 		if m.sets[start].exits {
@@ -436,16 +452,36 @@ func (m *machine) mask(list []thread, dst []uint64) {
 		m.forget()
 	}
 	clear(dst)
+	m.work = 0
+	var seen map[seenKey]bool
+	if len(list) > 4 {
+		seen = map[seenKey]bool{}
+	}
 	for _, t := range list {
-		m.add(dst, m.from(t.state, &m.vocab.short, m.short), t.above)
-		m.add(dst, m.from(t.state, &m.vocab.long, m.long), t.above)
+		m.add(dst, m.from(t.state, &m.vocab.short, m.short), t.above, seen)
+		m.add(dst, m.from(t.state, &m.vocab.long, m.long), t.above, seen)
 	}
 }
 
+// seenKey is a reach and the stack below it, which one mask needs to look at once.
+type seenKey struct {
+	r     *reach
+	above stack
+}
+
 // add sets the bits of r and of what follows it on the stack.
-func (m *machine) add(dst []uint64, r *reach, above stack) {
+func (m *machine) add(dst []uint64, r *reach, above stack, seen map[seenKey]bool) {
 	r.addTo(dst)
 	for above != 0 && len(r.exits) > 0 {
+		if seen != nil {
+			if seen[seenKey{r, above}] {
+				return
+			}
+			seen[seenKey{r, above}] = true
+		}
+		if m.work += len(r.exits); m.work > maxWork {
+			panic(errAmbiguous)
+		}
 		up := m.stacks[above]
 		r = m.under(r, up.cont)
 		r.addTo(dst)

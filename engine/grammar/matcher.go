@@ -11,7 +11,10 @@ type Matcher struct {
 }
 
 // NewMatcher starts an empty text.
-func (gr *Grammar) NewMatcher() *Matcher { return &Matcher{m: gr.m, threads: gr.start} }
+func (gr *Grammar) NewMatcher() *Matcher {
+	m, start := gr.machine()
+	return &Matcher{m: m, threads: start}
+}
 
 // Clone is a matcher that goes on from the same place.
 func (x *Matcher) Clone() *Matcher {

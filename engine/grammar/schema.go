@@ -20,7 +20,10 @@ func (s *site) fail(keyword, msg string) *Error {
 	if keyword != "" {
 		p += "/" + escapePointer(keyword)
 	}
-	return &Error{Pointer: p, Keyword: keyword, Msg: keyword + ": " + msg}
+	if keyword != "" {
+		msg = keyword + ": " + msg
+	}
+	return &Error{Pointer: p, Keyword: keyword, Msg: msg}
 }
 
 func escapePointer(s string) string {

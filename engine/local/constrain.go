@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/engine/grammar"
@@ -17,11 +19,9 @@ import (
 // constraints compiles the constraints of requests, each in a goroutine of its own
 // under the grammar package's limits, and keeps the grammars that were used last.
 type constraints struct {
-	tok    *tokenizer.Tokenizer
-	vocab  int
-	eos    []int32
-	limits grammar.Limits
-
+	tok   *tokenizer.Tokenizer
+	vocab int
+	eos   []int32
 	once  sync.Once
 	words *grammar.Vocabulary
 	ids   map[string]int32 // tokens by their bytes
@@ -44,11 +44,15 @@ type compiled struct {
 // cases; few do.
 const (
 	keptGrammars = 64
-	compilations = 2 // at once: a hard grammar must not hold up an easy one
+	compileTime  = time.Second
 )
 
+// compilations is how many may run at once: a hard grammar should not hold up an easy
+// one, and must leave processors to the step.
+func compilations() int { return max(1, runtime.GOMAXPROCS(0)/4) }
+
 func newConstraints(tok *tokenizer.Tokenizer, vocab int, eos []int32) *constraints {
-	c := &constraints{tok: tok, vocab: vocab, eos: eos, turns: make(chan struct{}, compilations),
+	c := &constraints{tok: tok, vocab: vocab, eos: eos, turns: make(chan struct{}, compilations()),
 		known: map[[sha256.Size]byte]*compiled{}}
 	return c
 }
@@ -108,7 +112,7 @@ func (c *constraints) compile(g *compiled, key [sha256.Size]byte, k *engine.Cons
 	defer func() { <-c.turns }()
 	err := safely(func() (err error) {
 		v := c.vocabulary()
-		if g.gr, err = grammar.Compile(v, formOf(k), grammar.Options{Tidy: true, Limits: c.limits}); err != nil {
+		if g.gr, err = grammar.Compile(v, formOf(k), grammar.Options{Tidy: true, Limits: grammar.Limits{Time: compileTime}}); err != nil {
 			return err
 		}
 		return g.gr.NewMatcher().Mask(make([]uint64, v.Words())) // the first mask is part of the cost
