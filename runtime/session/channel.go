@@ -1,10 +1,12 @@
 package session
 
 import (
+	"math"
 	"reflect"
 	"runtime"
 	"sync"
 	"time"
+	"unsafe"
 )
 
 // wait is the channel that interrupts the calling goroutine; never nil.
@@ -160,11 +162,53 @@ func castValue(v reflect.Value, t reflect.Type) reflect.Value {
 		return out
 	case v.Kind() == reflect.UnsafePointer && t.Kind() == reflect.Pointer:
 		return reflect.NewAt(t.Elem(), v.UnsafePointer()).Convert(t)
+	case v.Kind() == reflect.Uintptr && t.Kind() == reflect.UnsafePointer:
+		word := uintptr(v.Uint())
+		out.SetPointer(*(*unsafe.Pointer)(unsafe.Pointer(&word)))
+		return out
 	case v.Kind() == reflect.UnsafePointer && t.Kind() == reflect.Uintptr:
 		out.SetUint(uint64(uintptr(v.UnsafePointer())))
 		return out
 	}
 	return v.Convert(t)
+}
+
+// unsafeValue is a function of package unsafe with a result of a type.
+func unsafeValue(name string, args []reflect.Value, out reflect.Type) reflect.Value {
+	v := reflect.New(out).Elem()
+	switch name {
+	case "Add":
+		v.SetPointer(unsafe.Add(args[0].UnsafePointer(), integer(args[1], "runtime error: unsafe.Add: len out of range")))
+	case "SliceData":
+		return reflect.NewAt(out.Elem(), args[0].UnsafePointer())
+	case "StringData":
+		return reflect.ValueOf(unsafe.StringData(args[0].String()))
+	case "Slice", "String":
+		n := integer(args[1], "runtime error: unsafe."+name+": len out of range")
+		p := args[0].UnsafePointer()
+		switch {
+		case n < 0 || float64(n)*float64(args[0].Type().Elem().Size()) > float64(-uintptr(p)-1):
+			panic(runtimeError("runtime error: unsafe." + name + ": len out of range"))
+		case p == nil && n > 0:
+			panic(runtimeError("runtime error: unsafe." + name + ": ptr is nil and len is not zero"))
+		case name == "String":
+			v.SetString(unsafe.String((*byte)(p), n))
+		case p != nil:
+			v.Set(reflect.SliceAt(out.Elem(), p, n).Convert(out))
+		}
+	}
+	return v
+}
+
+// integer is a count of any integer type.
+func integer(v reflect.Value, tooLarge string) int {
+	if v.CanInt() {
+		return int(v.Int())
+	}
+	if v.Uint() > math.MaxInt {
+		panic(runtimeError(tooLarge))
+	}
+	return int(v.Uint())
 }
 
 func (s *Session) copySlice(args []reflect.Value) []reflect.Value {
@@ -214,7 +258,7 @@ func (s *Session) makeValue(t reflect.Type, args []reflect.Value) reflect.Value 
 	if n[0] < 0 || n[0] > 1<<46 {
 		panic(runtimeError("runtime error: makeslice: len out of range"))
 	}
-	if n[1] < n[0] {
+	if n[1] < n[0] || n[1] > 1<<46 {
 		panic(runtimeError("runtime error: makeslice: cap out of range"))
 	}
 	s.room(n[1], t.Elem().Size())

@@ -236,6 +236,10 @@ func builtinText(args []any, sep string) string {
 			parts[i] = "nil"
 		case v.CanFloat():
 			parts[i] = strconv.FormatFloat(v.Float(), 'g', -1, v.Type().Bits())
+		case v.Kind() == reflect.Slice:
+			parts[i] = fmt.Sprintf("[%d/%d]%#x", v.Len(), v.Cap(), v.Pointer())
+		case hasAddress(a):
+			parts[i] = fmt.Sprintf("%#x", v.Pointer())
 		default:
 			parts[i] = fmt.Sprint(a)
 		}

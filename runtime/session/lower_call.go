@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"go/types"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -474,14 +475,24 @@ func (f *body) appendCall(e *ast.CallExpr) string {
 	if len(args) == 1 {
 		return args[0]
 	}
-	if f.s.types.loops[f.repr(t)] != nil && !e.Ellipsis.IsValid() {
+	if !e.Ellipsis.IsValid() && (f.s.types.loops[f.repr(t)] != nil || len(args) > 2 && slices.ContainsFunc(e.Args[1:], isPlace)) {
 		return f.appendValues(t, args)
 	}
 	return "append(" + strings.Join(args, ", ") + ")"
 }
 
-// appendValues is append to a slice that may hold slices of its own type, which the
-// interpreter would take for a list of elements.
+// isPlace reports whether an expression is an element or a variable behind a pointer.
+func isPlace(e ast.Expr) bool {
+	switch ast.Unparen(e).(type) {
+	case *ast.IndexExpr, *ast.StarExpr, *ast.SelectorExpr:
+		return true
+	}
+	return false
+}
+
+// appendValues is append where the interpreter would be wrong: to a slice that may hold
+// slices of its own type, which it takes for lists of elements, and of places that it
+// would read only after it has written others.
 func (f *body) appendValues(t types.Type, args []string) string {
 	in := []reflect.Type{f.repr(t)}
 	for range args[1:] {
@@ -559,9 +570,39 @@ func (f *body) complexCall(e *ast.CallExpr, name string) string {
 }
 
 func (f *body) unsafeCall(e *ast.CallExpr, name string) string {
-	if name == "Sizeof" {
+	switch name {
+	case "Sizeof":
 		return fmt.Sprintf("uintptr(%d)", f.repr(f.typeOf(e.Args[0])).Size())
+	case "Alignof":
+		return fmt.Sprintf("uintptr(%d)", f.repr(f.typeOf(e.Args[0])).Align())
+	case "Offsetof":
+		return fmt.Sprintf("uintptr(%d)", f.offset(e))
 	}
-	f.fail(e, "unsafe.%s is not supported in a cell", name)
-	return ""
+	out := f.repr(f.typeOf(e))
+	in := make([]reflect.Type, len(e.Args))
+	args := make([]string, len(e.Args))
+	for i, a := range e.Args {
+		t := types.Default(f.typeOf(a))
+		in[i], args[i] = f.repr(t), f.exprTo(a, t)
+	}
+	fn := f.compiled("unsafe."+name+"|"+f.hostKey(out), func(args []reflect.Value) []reflect.Value {
+		return []reflect.Value{unsafeValue(name, args, out)}
+	}, in, []reflect.Type{out})
+	return fn + "(" + strings.Join(args, ", ") + ")"
+}
+
+// offset is where a field stands in its struct, through embedded structs.
+func (f *body) offset(e *ast.CallExpr) uintptr {
+	sel, ok := ast.Unparen(e.Args[0]).(*ast.SelectorExpr)
+	if !ok || f.info.Selections[sel] == nil {
+		f.fail(e, "unsafe.Offsetof of this is not supported in a cell")
+	}
+	r, at := f.repr(f.env.apply(f.info.Selections[sel].Recv())), uintptr(0)
+	for _, i := range f.info.Selections[sel].Index() {
+		if r.Kind() == reflect.Pointer {
+			r, at = r.Elem(), 0
+		}
+		at, r = at+r.Field(i).Offset, r.Field(i).Type
+	}
+	return at
 }

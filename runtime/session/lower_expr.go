@@ -56,7 +56,7 @@ func (f *body) conv(x string, from, to types.Type, at ast.Node) string {
 			}
 			return "nil"
 		}
-		if to != nil && f.crossesLoop(from, to) {
+		if to != nil && f.crossesLayouts(from, to) {
 			return f.recast(f.repr(from), f.repr(to)) + "(" + x + ")"
 		}
 		return x
@@ -84,11 +84,13 @@ func (f *body) knownByName(r reflect.Type) bool {
 	return r.Kind() == reflect.Func && r.Name() != "" || f.s.types.loops[r] != nil
 }
 
-// crossesLoop reports whether a value changes between the layout of a type that refers
-// to itself and the one of its underlying type, which compiled code holds for two types.
-func (f *body) crossesLoop(from, to types.Type) bool {
+// crossesLayouts reports whether a value changes its layout where Go needs no
+// conversion: between a type that refers to itself, or a struct with a name, and the
+// underlying type.
+func (f *body) crossesLayouts(from, to types.Type) bool {
 	source, target := f.repr(from), f.repr(to)
-	return source != target && (f.s.types.loops[source] != nil || f.s.types.loops[target] != nil)
+	return source != target && (f.s.types.loops[source] != nil || f.s.types.loops[target] != nil ||
+		source.Kind() == reflect.Struct && target.Kind() == reflect.Struct)
 }
 
 func (f *body) recast(source, target reflect.Type) string {
@@ -304,8 +306,11 @@ func (f *body) composite(e *ast.CompositeLit, t types.Type) string {
 	r := f.repr(t)
 	switch u := t.Underlying().(type) {
 	case *types.Pointer:
-		return "&" + f.composite(e, u.Elem())
+		return f.addressOfComposite(e, u.Elem())
 	case *types.Struct:
+		if len(e.Elts) == 0 {
+			return "(" + f.zero(t) + ")" // an empty literal leaves what it is assigned to as it was
+		}
 		b.WriteString(f.typeText(r) + "{")
 		for i, el := range e.Elts {
 			field, value := u.Field(min(i, u.NumFields()-1)), el
@@ -331,6 +336,13 @@ func (f *body) composite(e *ast.CompositeLit, t types.Type) string {
 	}
 	f.fail(e, "this composite literal is not supported")
 	return ""
+}
+
+func (f *body) addressOfComposite(e *ast.CompositeLit, t types.Type) string {
+	if _, ok := t.Underlying().(*types.Struct); ok && len(e.Elts) == 0 {
+		return "new(" + f.text(t) + ")"
+	}
+	return "&" + f.composite(e, t)
 }
 
 func (f *body) namedComposite(_ types.Type, r reflect.Type, text string) string {
@@ -612,7 +624,7 @@ func (f *body) address(x ast.Expr) string {
 func (f *body) addressOfLiteral(x *ast.CompositeLit) string {
 	t := f.typeOf(x)
 	if _, ok := t.Underlying().(*types.Struct); ok {
-		return "&" + f.composite(x, t)
+		return f.addressOfComposite(x, t)
 	}
 	return f.newOf(t) + "(" + f.composite(x, t) + ")"
 }

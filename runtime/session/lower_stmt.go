@@ -422,7 +422,11 @@ func (f *body) assignOne(l, e ast.Expr, define bool) {
 // set assigns. Functions go through a variable: the interpreter loses one that a
 // compiled call returns straight into a pointer's target.
 func (f *body) set(place, value string, t types.Type) {
-	if _, ok := t.Underlying().(*types.Signature); ok && value != "nil" {
+	_, fn := t.Underlying().(*types.Signature)
+	_, st := t.Underlying().(*types.Struct)
+	// The interpreter leaves a place behind a pointer as it was when it is given a
+	// composite literal.
+	if fn && value != "nil" || st && strings.HasSuffix(value, "}") {
 		name := f.temp("t")
 		f.printf("var %s %s = %s\n", name, f.text(t), value)
 		value = name

@@ -351,7 +351,7 @@ func fillWrapper(b boxed, w reflect.Type) (reflect.Value, error) {
 		}
 		recv := reflect.ValueOf(b.v)
 		v.Field(i).Set(reflect.MakeFunc(f.Type, func(args []reflect.Value) []reflect.Value {
-			return fitAll(m.invoke(recv, args), f.Type)
+			return m.s.guarded(name, f.Type, func() []reflect.Value { return fitAll(m.invoke(recv, args), f.Type) })
 		}))
 	}
 	return v, nil
