@@ -1,0 +1,63 @@
+package grammar
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// limitsOf says where an enforced keyword is refused all the same.
+var limitsOf = map[string]string{
+	"$dynamicRef":          "where it meets a $dynamicAnchor",
+	"oneOf":                "where branches overlap and one cannot be negated",
+	"not":                  "of additionalProperties, patternProperties, propertyNames, multipleOf, uniqueItems, prefixItems, dependent…, and of arrays and objects in enum and const",
+	"if":                   "where the condition cannot be negated",
+	"enum":                 "of arrays and objects beside keywords for them",
+	"patternProperties":    "more than 8 patterns",
+	"minProperties":        "more than 1 where undeclared members may be repeated",
+	"contains":             "two of them for one array; very long arrays",
+	"pattern":              "lookaround, word boundaries, backreferences",
+	"format":               "regex, idn-email, idn-hostname; names that the standard does not have are annotations",
+	"multipleOf":           "above 10000 (in units of the last decimal place)",
+	"$ref":                 "to other documents",
+	"uniqueItems":          "unless maxItems is at most 1",
+	"dependentSchemas":     "",
+	"additionalProperties": "",
+}
+
+// annotations are the keywords of the standard that say nothing about values.
+var annotations = strings.Fields(`$schema $id $anchor $dynamicAnchor $comment $defs $vocabulary definitions title description default
+	examples deprecated readOnly writeOnly contentEncoding contentMediaType contentSchema`)
+
+// KeywordTable is the table of JSON Schema keywords in Markdown: what is enforced, with
+// its limits, what is refused with its place, and what is not looked at. Keywords that
+// are not in it are annotations, as the standard has it.
+func KeywordTable() string {
+	var b strings.Builder
+	b.WriteString("# JSON Schema keywords\n\nMade by `go test ./engine/grammar -run KeywordTable -update`; do not edit.\n\n| keyword | | refused |\n|---|---|---|\n")
+	row := func(k, status, limit string) { fmt.Fprintf(&b, "| `%s` | %s | %s |\n", k, status, limit) }
+	for _, k := range sorted(enforced) {
+		if k[0] != 0xFF && k != "nullable" {
+			row(k, "enforced", limitsOf[k])
+		}
+	}
+	for _, k := range sorted(append([]string{"nullable"}, refused...)) {
+		row(k, "refused", "unless it asks for nothing")
+	}
+	for _, k := range sorted(annotations) {
+		row(k, "annotation", "")
+	}
+	b.WriteString("\nFormats that are enforced: ")
+	var names []string
+	for f := range formats {
+		names = append(names, "`"+f+"`")
+	}
+	b.WriteString(strings.Join(sorted(names), ", ") + ".\n")
+	return b.String()
+}
+
+func sorted(list []string) []string {
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return list
+}
