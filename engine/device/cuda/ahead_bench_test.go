@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,4 +52,57 @@ func BenchmarkAhead(b *testing.B) {
 			b.ReportMetric(100*(1-worked.Seconds()/s), "%idle")
 		})
 	}
+}
+
+// BenchmarkBatch is the ladder of decode steps of batches: without the kernels made for
+// them, with them, from fewer rows on, and with kernels that overlap.
+func BenchmarkBatch(b *testing.B) {
+	e := qwen(b)
+	unlock, err := e.lock()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer unlock()
+	from, rows, overlap := e.batchFrom, e.batchRows, e.overlapRows
+	defer func() { e.batchFrom, e.batchRows, e.overlapRows = from, rows, overlap }()
+	ways := []struct {
+		name                string
+		from, rows, overlap int
+	}{{"as before", skinnyRows, 0, 64}, {"batch", skinnyRows, 256, 64}, {"batch from 9", normRows, 256, 64},
+		{"as before, overlap", skinnyRows, 0, 256}, {"batch, overlap", skinnyRows, 256, 256}, {"batch, no overlap", skinnyRows, 256, 0}}
+	var out strings.Builder
+	fmt.Fprintf(&out, "%-20s", "rows of 400 tokens")
+	for _, w := range ways {
+		fmt.Fprintf(&out, "%20s", w.name)
+	}
+	names, batches := []string{"prompt of 32", "prompt of 128", "prompt of 256"}, []*device.Batch{prefillBatch(1, 32), prefillBatch(1, 128), prefillBatch(1, 256)}
+	for _, n := range []int{9, 16, 24, 32, 48, 64, 96, 128, 192, 256} {
+		names, batches = append(names, fmt.Sprint(n)), append(batches, decodeBatch(n, 400, 0.6))
+	}
+	for i, batch := range batches {
+		slot := &e.slots[1-e.at]
+		f, _ := e.form(batch)
+		bytes, err := e.fill(slot, batch, f)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := e.stream.UploadAsync(e.meta, slot.staging, bytes); err != nil {
+			b.Fatal(err)
+		}
+		fmt.Fprintf(&out, "\n%-20s", names[i])
+		for _, w := range ways {
+			e.batchFrom, e.batchRows, e.overlapRows = w.from, w.rows, w.overlap
+			took, err := e.recorded(func() error {
+				if err := e.runNodes(); err != nil {
+					return err
+				}
+				return e.output.sample(e)
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			fmt.Fprintf(&out, "%17.0f µs", took.Seconds()*1e6)
+		}
+	}
+	fmt.Println(out.String())
 }

@@ -183,6 +183,9 @@ const (
 	wgmma128Shared = 3*(128+128)*128 + 1024
 	wgmma64Shared  = 4*(64+64)*128 + 1024
 	wgmma256Shared = 4*(256+128)*128 + 1024
+	batch32Shared  = 4*(64+32)*128 + 1024
+	batch64Shared  = 4*(64+64)*128 + 1024
+	batch128Shared = 4*(64+128)*128 + 1024
 	allShared      = -1                                                 // what the GPU has, less skinnyStatic
 	skinnyStatic   = 5 << 10                                            // shared memory of the skinny kernels beside their operand
 	aloneShared    = 32*8 + 32*8 + 2*16 + 256*8 + 2048*16 + 2048*4 + 24 // struct Alone of sample.cu
@@ -197,6 +200,8 @@ var kernelTable = map[string][]kernelInfo{
 		{"skinny_q4_1_8", allShared}, {"skinny_q4_1_16", allShared}},
 	"gemm": {{"gemm_bf16_128", gemm128Shared}, {"gemm_bf16_64", gemm64Shared}, {"gemm_bf16_32", gemm32Shared},
 		{"gemm_f16_128", gemm128Shared}, {"gemm_f16_64", gemm64Shared}, {"gemm_f16_32", gemm32Shared}},
+	"batch": {{"batch_bf16_32", batch32Shared}, {"batch_bf16_64", batch64Shared}, {"batch_bf16_128", batch128Shared},
+		{"batch_f16_32", batch32Shared}, {"batch_f16_64", batch64Shared}, {"batch_f16_128", batch128Shared}},
 	"wgmma": {{"wgmma_bf16_128", wgmma128Shared}, {"wgmma_bf16_64", wgmma64Shared}, {"wgmma_bf16_256", wgmma256Shared}, {"wgmma_f16_256", wgmma256Shared},
 		{"wgmma_f16_128", wgmma128Shared}, {"wgmma_f16_64", wgmma64Shared}},
 	"attention": {{"attention_plain", 0}, {"decode_all_bf16_64", 0}, {"decode_all_bf16_128", 0}, {"decode_all_f16_64", 0}, {"decode_all_f16_128", 0},

@@ -44,6 +44,7 @@ type Options struct {
 	Logger  *slog.Logger // says which formats were widened at load; nil: no log
 
 	noGraphs bool // tests: every step kernel by kernel
+	noBatch  bool // tests: batches without the kernels made for them
 	whole    bool // decode steps of few sequences as one kernel
 }
 
@@ -256,7 +257,7 @@ func (c *code) load(ctx *driver.Context, images []kernels.Image) error {
 			if shared == allShared {
 				shared = c.most - skinnyStatic
 			}
-			if shared > 0 && (image.Name != "wgmma" || c.wgmma) && (image.Name != "stream" || c.whole) {
+			if shared > 0 && (image.Name != "wgmma" && image.Name != "batch" || c.wgmma) && (image.Name != "stream" || c.whole) {
 				if err := f.AllowShared(shared); err != nil {
 					return fmt.Errorf("kernel %s: %d bytes of shared memory: %w", k.name, shared, err)
 				}

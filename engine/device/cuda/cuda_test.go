@@ -40,7 +40,9 @@ func gpu(t testing.TB, o Options) *Device {
 
 func TestConformance(t *testing.T) { devicetest.Run(t, gpu(t, Options{})) }
 
-func TestConformanceKernelByKernel(t *testing.T) { devicetest.Run(t, gpu(t, Options{noGraphs: true})) }
+func TestConformanceKernelByKernel(t *testing.T) {
+	devicetest.Run(t, gpu(t, Options{noGraphs: true, noBatch: true}))
+}
 
 func TestRealModelAgreesWithTransformers(t *testing.T) {
 	path := devicetest.SmolLM2Path(t)

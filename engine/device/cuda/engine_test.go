@@ -1,11 +1,15 @@
 package cuda_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -240,16 +244,77 @@ func together(b *testing.B, e *local.Engine, prompts [][]int32, lengths []int, t
 	return tokens
 }
 
+// phases is a log handler that adds up where the steps of a run take their time.
+type phases struct {
+	mu     sync.Mutex
+	counts map[string]int
+	rows   map[string]int64
+	took   map[string]time.Duration
+}
+
+func newPhases() *phases {
+	return &phases{counts: map[string]int{}, rows: map[string]int64{}, took: map[string]time.Duration{}}
+}
+
+func (p *phases) Enabled(context.Context, slog.Level) bool { return true }
+func (p *phases) WithAttrs([]slog.Attr) slog.Handler       { return p }
+func (p *phases) WithGroup(string) slog.Handler            { return p }
+
+func (p *phases) Handle(_ context.Context, r slog.Record) error {
+	if r.Message != "step" {
+		return nil
+	}
+	var rows, sequences int64
+	var took time.Duration
+	r.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case "rows":
+			rows = a.Value.Int64()
+		case "sequences":
+			sequences = a.Value.Int64()
+		case "duration":
+			took = a.Value.Duration()
+		}
+		return true
+	})
+	name := "prompts"
+	if rows == sequences {
+		name = fmt.Sprintf("decode, up to %3d", (rows+31)/32*32)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.counts[name]++
+	p.rows[name] += rows
+	p.took[name] += took
+	return nil
+}
+
+// table lists the phases and starts anew.
+func (p *phases) table() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(p.counts)) {
+		fmt.Fprintf(&out, "\n%-18s %5d steps %8d rows %9.1f ms %8.3f ms each", name, p.counts[name], p.rows[name],
+			p.took[name].Seconds()*1e3, p.took[name].Seconds()*1e3/float64(p.counts[name]))
+	}
+	clear(p.counts)
+	clear(p.rows)
+	clear(p.took)
+	return out.String()
+}
+
 // BenchmarkOffline is the batch workload through the whole engine: 256 requests at
 // once, temperature 0.6, no end before the length, Qwen2.5-0.5B with random weights.
 func BenchmarkOffline(b *testing.B) {
-	e := openBench(b, nil)
+	steps := newPhases()
+	e := openBench(b, func(o *local.Options) { o.Logger = slog.New(steps) })
 	prompts, lengths := workload()
 	for range b.N {
 		before, start := e.Stats(), time.Now()
 		tokens := together(b, e, prompts, lengths, 0.6)
 		wall := time.Since(start)
-		b.Logf("%d tokens in %v: %.0f tok/s", tokens, wall, float64(tokens)/wall.Seconds())
+		b.Logf("%d tokens in %v: %.0f tok/s%s", tokens, wall, float64(tokens)/wall.Seconds(), steps.table())
 		b.ReportMetric(float64(tokens)/wall.Seconds(), "out-tok/s")
 		idle(b, before, e.Stats(), wall)
 	}

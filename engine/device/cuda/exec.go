@@ -47,10 +47,14 @@ type exec struct {
 	copies *call[copyArgs]
 	output outputs
 	graphs graphs
-	whole  *whole // nil: steps run kernel by kernel only
-	slots  [2]slot
-	at     int // the slot of the step launched last
-	closed bool
+
+	batchFrom   int    // more rows than this, and
+	batchRows   int    // no more than this, take the kernels for batches
+	overlapRows int    // most rows whose kernels overlap
+	whole       *whole // nil: steps run kernel by kernel only
+	slots       [2]slot
+	at          int // the slot of the step launched last
+	closed      bool
 }
 
 // slot is what a step needs on the host until its results are read. Two steps may be
@@ -125,12 +129,12 @@ func (c *call[A]) run(e *exec, x, y, z, threads, shared int) error {
 
 // overlapRows is the size of a step up to which kernels may start before their
 // predecessor has ended. That hides the start of short kernels; the blocks of long ones
-// get in each other's way (LOG.md, entry 3).
-const overlapRows = 64
+// get in each other's way (LOG.md, entries 3 and 5).
+const overlapRows = 256
 
 // start runs a kernel with a grid of x · y · z blocks.
 func (e *exec) start(l *driver.Launch, x, y, z, threads, shared int) error {
-	l.Overlap(e.code.overlap && e.step.rows <= overlapRows)
+	l.Overlap(e.code.overlap && e.step.rows <= e.overlapRows)
 	return l.Run(e.stream, [3]uint32{uint32(x), uint32(y), uint32(z)}, [3]uint32{uint32(threads), 1, 1}, shared)
 }
 
@@ -140,6 +144,7 @@ func (e *exec) compile(ctx context.Context, w device.Weights, keepBF16 bool) err
 	e.norms = map[*op.Instr]pointer{}
 	e.tables = map[*op.Rope]pointer{}
 	e.step.e = e
+	e.batchFrom, e.batchRows, e.overlapRows = normRows, batchRows, overlapRows
 	l, err := newLoader(ctx, e, w, keepBF16)
 	if err != nil {
 		return err

@@ -37,6 +37,7 @@ type linearRun struct {
 	warps   int               // that share a tile of it
 	gemm    [3]*driver.Launch // tiles of 128, 64 and 32 rows
 	wgmma   [3]*driver.Launch // tiles of 128, 64 and 256 rows; nil: not on this GPU
+	batch   [3]*driver.Launch // tiles of 32, 64 and 128 rows; nil: not on this GPU
 	dequant *call[dequantArgs]
 }
 
@@ -112,6 +113,11 @@ func (e *exec) buildLinear(l *loader, p *linear) (*linearRun, error) {
 			r.wgmma[i] = e.launch("wgmma_"+typeNames[e.compute]+suffix, args)
 		}
 	}
+	for i, suffix := range []string{"_32", "_64", "_128"} {
+		if e.code.wgmma && !e.dev.o.noBatch {
+			r.batch[i] = e.launch("batch_"+typeNames[e.compute]+suffix, args)
+		}
+	}
 	if block {
 		r.dequant = newCall[dequantArgs](e, "dequant")
 	}
@@ -176,7 +182,7 @@ func (r *linearRun) run(s *step, rows int) error {
 	switch {
 	case r.skinny[0] == nil:
 		return r.e.start(r.plain, int(r.w.n+15)/16, (rows+7)/8, 1, 256, 0)
-	case rows <= skinnyRows:
+	case rows <= skinnyRows && (rows <= r.e.batchFrom || r.batch[0] == nil || r.dequant != nil):
 		k := r.skinny[0]
 		if rows > 8 {
 			k = r.skinny[1]
@@ -206,6 +212,9 @@ func skinnyShared(rows, k int) int { return rows * ((k+63)/64*64 + 32) * 2 }
 func (r *linearRun) multiply(rows int) error {
 	n, k, sms := int(r.a.w.n), int(r.a.w.k), r.e.dev.d.SMs
 	steps := (k + 63) / 64
+	if done, err := r.multiplyBatch(rows); done {
+		return err
+	}
 	large := ((rows+127)/128)*((n+127)/128) >= sms*3/4 && rows > 64
 	var kernel *driver.Launch
 	tile, columns, threads, shared := 64, 64, 128, 0
@@ -233,6 +242,41 @@ func (r *linearRun) multiply(rows int) error {
 	splits = (steps + per - 1) / per
 	r.a.splits = int32(splits)
 	return r.e.start(kernel, x, y, splits, threads, shared)
+}
+
+const (
+	batchRows    = 256 // most rows of the kernels for batches
+	batchWide    = 128 // most rows where a matrix has blocks for every multiprocessor by itself
+	batchColumns = 1 << 16
+)
+
+// multiplyBatch runs a.w over the rows of a batch, if there is a kernel for that: the
+// blocks of a cluster share the terms where there are too few tiles to go round.
+func (r *linearRun) multiplyBatch(rows int) (done bool, err error) {
+	n, k, sms := int(r.a.w.n), int(r.a.w.k), r.e.dev.d.SMs
+	if r.batch[0] == nil || rows > r.e.batchRows || n > batchColumns {
+		return false, nil
+	}
+	kernel, tile, shared := r.batch[2], 128, batch128Shared
+	switch {
+	case rows <= 32:
+		kernel, tile, shared = r.batch[0], 32, batch32Shared
+	case rows <= 64:
+		kernel, tile, shared = r.batch[1], 64, batch64Shared
+	}
+	y, z, ranks := (n+63)/64, (rows+tile-1)/tile, 1
+	for ranks < 8 && 2*ranks*y*z <= 2*sms && 2*ranks <= (k+63)/64 {
+		ranks *= 2
+	}
+	if ranks == 1 && rows > batchWide {
+		return false, nil
+	}
+	r.a.shared = 0
+	if r.a.w.q == r.e.wide {
+		r.a.shared = 1 // made by the kernel before
+	}
+	kernel.Cluster(ranks)
+	return true, r.e.start(kernel, ranks, y, z, 128, shared)
 }
 
 // widened multiplies a matrix in blocks, widening as many of its rows at a time as

@@ -113,10 +113,11 @@ func TestALaunchPassesItsGridAndParameters(t *testing.T) {
 	args := uint64(42)
 	l := NewLaunch(Function{c: c, name: "k"}, unsafe.Pointer(&args))
 	l.Overlap(true)
+	l.Cluster(8)
 	if err := l.Run(Stream{c: c, handle: 7}, [3]uint32{3, 2, 1}, [3]uint32{64, 1, 1}, 99); err != nil {
 		t.Fatal(err)
 	}
-	if got.grid != [3]uint32{3, 2, 1} || got.block != [3]uint32{64, 1, 1} || got.shared != 99 || got.stream != 7 || got.count != 1 || got.attributes.id != 6 || value != 42 {
+	if got.grid != [3]uint32{3, 2, 1} || got.block != [3]uint32{64, 1, 1} || got.shared != 99 || got.stream != 7 || got.count != 2 || got.attributes.id != 6 || value != 42 {
 		t.Errorf("%+v, parameter %d", got, value)
 	}
 	f.answers[cuLaunchKernelEx] = code(1)

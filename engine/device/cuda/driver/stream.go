@@ -1,6 +1,9 @@
 package driver
 
-import "unsafe"
+import (
+	"encoding/binary"
+	"unsafe"
+)
 
 // Stream is a queue of work on the device.
 type Stream struct {
@@ -148,19 +151,18 @@ type launchConfig struct {
 // Launch is a kernel with its one parameter, a struct that the caller may change
 // between runs. It lives on the heap and is reused, so that a run allocates nothing.
 type Launch struct {
-	f         Function
-	config    launchConfig
-	attribute launchAttribute
-	params    [1]unsafe.Pointer
+	f          Function
+	config     launchConfig
+	attributes [2]launchAttribute
+	overlap    bool
+	cluster    int
+	params     [1]unsafe.Pointer
 }
 
 // NewLaunch prepares a kernel that takes *args by value.
 func NewLaunch(f Function, args unsafe.Pointer) *Launch {
-	const programmaticStreamSerialization = 6
 	l := &Launch{f: f, params: [1]unsafe.Pointer{args}}
-	l.attribute.id = programmaticStreamSerialization
-	l.attribute.value[0] = 1
-	l.config.attributes = &l.attribute
+	l.config.attributes = &l.attributes[0]
 	return l
 }
 
@@ -168,9 +170,34 @@ func NewLaunch(f Function, args unsafe.Pointer) *Launch {
 // (programmatic dependent launch, compute capability 9.0 and newer), or forbids it
 // again. Such a kernel must wait by itself before it touches anything.
 func (l *Launch) Overlap(on bool) {
+	l.overlap = on
+	l.arrange()
+}
+
+// Cluster makes n neighbouring blocks along x a cluster (compute capability 9.0 and
+// newer); 1 makes none.
+func (l *Launch) Cluster(n int) {
+	l.cluster = n
+	l.arrange()
+}
+
+// arrange lists the attributes that are on.
+func (l *Launch) arrange() {
+	const clusterDimension, programmaticStreamSerialization = 4, 6
 	l.config.count = 0
-	if on {
-		l.config.count = 1
+	add := func(id uint32, words ...uint32) {
+		a := &l.attributes[l.config.count]
+		*a = launchAttribute{id: id}
+		for i, w := range words {
+			binary.NativeEndian.PutUint32(a.value[4*i:], w)
+		}
+		l.config.count++
+	}
+	if l.overlap {
+		add(programmaticStreamSerialization, 1)
+	}
+	if l.cluster > 1 {
+		add(clusterDimension, uint32(l.cluster), 1, 1)
 	}
 }
 
