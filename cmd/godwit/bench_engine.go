@@ -31,7 +31,7 @@ func (f *benchFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.Device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	fs.IntVar(&f.Threads, "threads", 0, "CPU threads (default: one per core)")
 	fs.IntVar(&f.Repeat, "repeat", 3, "measurements of each row; the median counts")
-	fs.IntVar(&f.ChunkedPrefill, "chunked-prefill-size", 0, "prompt tokens per step (default: automatic, 8192 on a GPU)")
+	fs.IntVar(&f.ChunkedPrefill, "chunked-prefill-size", 0, "prompt tokens per step (default: automatic, 16384 on a GPU)")
 	fs.IntVar(&f.MaxTotalTokens, "max-total-tokens", 0, "tokens in the KV cache (default: what the benchmark needs)")
 	fs.BoolVar(&f.NoCeilings, "no-limits", false, "do not measure the device's limits first")
 	fs.StringVar(&f.json, "json", "", "write the figures to this file (- is standard output)")

@@ -264,7 +264,7 @@ func (e *Engine) size() (do device.Options, so sched.Options, err error) {
 	if o.ChunkedPrefillSize < 0 {
 		so.PrefillRows = or(o.MaxPrefillTokens, defaultPrefill)
 	}
-	so.PrefillRows = min(so.PrefillRows, e.context)
+	so.PrefillRows = min(so.PrefillRows, e.context*so.MaxRunning) // several prompts share a step
 	do.MaxSeqs = so.MaxRunning
 	if e.o.EnableLoRA {
 		do.MaxAdapters = e.o.MaxAdaptersPerBatch
@@ -291,7 +291,7 @@ func (e *Engine) adopt(do *device.Options, so *sched.Options) {
 	do.Pages = p.Pages()
 	e.limitContext(do.Pages * do.PageTokens)
 	so.MaxRunning = min(so.MaxRunning, do.Pages)
-	so.PrefillRows = min(so.PrefillRows, e.context)
+	so.PrefillRows = min(so.PrefillRows, e.context*so.MaxRunning) // several prompts share a step
 }
 
 // limitContext keeps texts as short as the cache.

@@ -171,15 +171,23 @@ func (f *figures) steady() float64 {
 func (m *Model) together(ctx context.Context, w *Workload, temperature float32) (*figures, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	f := &figures{n: len(w.Prompts), start: time.Now()}
-	var wg sync.WaitGroup
+	requests := make([]*engine.Request, len(w.Prompts))
 	for i, p := range w.Prompts {
-		s, err := m.Engine.Generate(ctx, &engine.Request{TokenIDs: p, Sampling: engine.Sampling{MaxTokens: w.Lengths[i], IgnoreEOS: true,
-			Temperature: temperature, Seed: uint64(i), HasSeed: true}})
+		requests[i] = &engine.Request{TokenIDs: p, Sampling: engine.Sampling{MaxTokens: w.Lengths[i], IgnoreEOS: true,
+			Temperature: temperature, Seed: uint64(i), HasSeed: true}}
+	}
+	f := &figures{n: len(w.Prompts), start: time.Now()}
+	streams := make([]*engine.Stream, 0, len(requests))
+	for _, r := range requests {
+		s, err := m.Engine.Generate(ctx, r)
 		if err != nil {
 			cancel(err)
 			break
 		}
+		streams = append(streams, s)
+	}
+	var wg sync.WaitGroup
+	for i, s := range streams {
 		wg.Go(func() {
 			if err := f.read(s, w.Lengths[i]); err != nil {
 				cancel(err)

@@ -30,7 +30,7 @@ type Options struct {
 	Repeat     int // measurements of each row, of which the median counts; 0: 3
 	Seed       uint64
 
-	ChunkedPrefill int // prompt rows of a step; 0: 8192 on a GPU, the engine's choice elsewhere
+	ChunkedPrefill int // prompt rows of a step; 0: 16384 on a GPU, the engine's choice elsewhere
 	MaxTotalTokens int // cache; 0: what the benchmark needs
 	NoCeilings     bool
 
@@ -278,7 +278,7 @@ func (m *Model) options(d device.Device, n Sizes) local.Options {
 		lo.ContextLength = n.Context
 	}
 	if lo.ChunkedPrefillSize == 0 && m.GPU {
-		lo.ChunkedPrefillSize = 8192
+		lo.ChunkedPrefillSize = 16384 // as much as the published workload allows
 	}
 	if o.MaxTotalTokens > 0 {
 		lo.MaxTotalTokens = o.MaxTotalTokens
