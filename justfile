@@ -96,7 +96,7 @@ bench-serve: build
 
 # Golden files, from the code as it is now: look at the diff
 golden:
-    go test ./engine/model ./engine/op ./engine/sched ./httpapi -update
+    go test ./engine/model ./engine/op ./engine/sched ./httpapi ./cmd/godwit -update
 
 # The CPU device beside llama.cpp, in turns, one table (installs the peer from npm into .cache)
 bench-cpu: model

@@ -187,6 +187,8 @@ func (c *console) evaluate(code string) (status int, ends bool) {
 	case err != nil:
 		c.failed = true
 		c.out.problem(err)
+	case res.Replace != "":
+		c.out.Stdout([]byte(strings.TrimRight(res.Replace, "\n") + "\n")) // %load: the editor has one line; %run runs the file
 	case res.HasValue:
 		c.out.Display(res.Bundle)
 	}

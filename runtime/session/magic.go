@@ -310,3 +310,6 @@ func (s *Session) function(ctx context.Context, cell Cell, code string) (func(),
 	}
 	return compile(lead + "_ = " + trimmed + "\n}") // an expression without a call
 }
+
+// CommandHelp is what %help prints.
+func CommandHelp() string { return commandHelp }
