@@ -91,13 +91,14 @@ type builder struct {
 	special  map[string]bool // the texts of special tokens
 	ids      map[nodeKey]expr
 	trans    []*[256]expr
-	sums     []sum           // by expr, where known
-	alive    map[expr]bool   // of conjunctions
-	patterns map[string]expr // compiled, by kind and source
-	ends     map[expr]bool   // of finite
-	raw      bool            // build conjunctions without looking whether they are alive
-	textStar expr            // any content of a JSON string
-	chars    map[string]expr // of jsonChar, by set
+	unique   map[int]*uniqueArray // marked arrays, by rule
+	sums     []sum                // by expr, where known
+	alive    map[expr]bool        // of conjunctions
+	patterns map[string]expr      // compiled, by kind and source
+	ends     map[expr]bool        // of finite
+	raw      bool                 // build conjunctions without looking whether they are alive
+	textStar expr                 // any content of a JSON string
+	chars    map[string]expr      // of jsonChar, by set
 	limit    int
 	deadline time.Time
 }

@@ -20,7 +20,7 @@ var limitsOf = map[string]string{
 	"format":               "regex, idn-email, idn-hostname; names that the standard does not have are annotations",
 	"multipleOf":           "above 10000 (in units of the last decimal place)",
 	"$ref":                 "to other documents",
-	"uniqueItems":          "unless maxItems is at most 1",
+	"uniqueItems":          "beside contains",
 	"dependentSchemas":     "",
 	"additionalProperties": "",
 }

@@ -46,7 +46,7 @@ var keywordCases = map[string][3]string{
 	"minItems":        {`{"type":"array","minItems":1}`, `[1]`, `[]`}, "maxItems": {`{"type":"array","maxItems":1}`, `[1]`, `[1,2]`},
 	"contains": {`{"type":"array","contains":{"type":"null"}}`, `[1,null]`, `[1]`}, "minContains": {`{"type":"array","contains":{"type":"null"},"minContains":2}`, `[null,null]`, `[null]`},
 	"maxContains": {`{"type":"array","contains":{"type":"null"},"maxContains":1}`, `[null]`, `[null,null]`},
-	"uniqueItems": {`{"type":"array","uniqueItems":true,"maxItems":1}`, `[1]`, `[1,1]`}, "pattern": {`{"type":"string","pattern":"^a$"}`, `"a"`, `"b"`},
+	"uniqueItems": {`{"type":"array","uniqueItems":true}`, `[1,2,"1"]`, `[1,2,1.0]`}, "pattern": {`{"type":"string","pattern":"^a$"}`, `"a"`, `"b"`},
 	"format": {`{"type":"string","format":"date"}`, `"2024-02-29"`, `"2023-02-29"`}, "minLength": {`{"type":"string","minLength":1}`, `"é"`, `""`},
 	"maxLength": {`{"type":"string","maxLength":1}`, `"é"`, `"ab"`}, "minimum": {`{"minimum":1}`, `1`, `0`}, "maximum": {`{"maximum":1}`, `1`, `2`},
 	"exclusiveMinimum": {`{"exclusiveMinimum":1}`, `2`, `1`}, "exclusiveMaximum": {`{"exclusiveMaximum":1}`, `0`, `1`}, "multipleOf": {`{"type":"number","multipleOf":0.5}`, `1.5`, `1.25`},

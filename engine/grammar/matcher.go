@@ -8,6 +8,7 @@ type Matcher struct {
 	m       *machine
 	threads []thread
 	ended   bool
+	reading reading // of arrays whose elements must differ
 }
 
 // NewMatcher starts an empty text.
@@ -19,6 +20,7 @@ func (gr *Grammar) NewMatcher() *Matcher {
 // Clone is a matcher that goes on from the same place.
 func (x *Matcher) Clone() *Matcher {
 	c := *x
+	c.reading.text = c.reading.text[:len(c.reading.text):len(c.reading.text)] // x goes on in its own
 	return &c
 }
 
@@ -34,6 +36,9 @@ func (x *Matcher) Mask(dst []uint64) (err error) {
 	x.m.mu.Lock()
 	defer x.m.mu.Unlock()
 	x.m.mask(x.threads, dst)
+	if len(x.m.g.unique) > 0 {
+		x.unrepeated(dst)
+	}
 	if x.m.complete(x.threads) {
 		for _, id := range x.m.vocab.eos {
 			dst[id>>6] |= 1 << (id & 63)
@@ -64,14 +69,28 @@ func (x *Matcher) AcceptBytes(text []byte) (err error) {
 	defer protect(&err)
 	x.m.mu.Lock()
 	defer x.m.mu.Unlock()
-	now := x.threads
+	return x.read(text)
+}
+
+func (x *Matcher) read(text []byte) error {
+	now, reading := x.threads, x.reading
 	for i, b := range text {
 		now = x.m.step(now, b, make([]thread, 0, 4))
 		if len(now) == 0 {
 			return &Error{Msg: "the grammar does not allow " + quoteShort(string(text[i:])) + " here"}
 		}
+		if len(x.m.g.unique) == 0 {
+			continue
+		}
+		var u *uniqueArray
+		if b == '[' && !reading.quoted {
+			u = x.m.opens(now)
+		}
+		if !reading.follow(b, u) {
+			return &Error{Msg: "the elements of the array must differ"}
+		}
 	}
-	x.threads = now
+	x.threads, x.reading = now, reading
 	return nil
 }
 
@@ -96,7 +115,7 @@ func (x *Matcher) Forced() (text []byte, err error) {
 	x.m.mu.Lock()
 	defer x.m.mu.Unlock()
 	now := x.threads
-	for len(text) < 4096 {
+	for len(text) < 4096 && len(x.m.g.unique) == 0 {
 		b, ok := x.m.forced(now)
 		if !ok {
 			break

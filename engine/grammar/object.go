@@ -8,6 +8,9 @@ import (
 
 func (c *schemaCompiler) array(s *shape) (expr, error) {
 	if len(s.have) > 0 {
+		if s.unique && s.maxItem != 0 && s.maxItem != 1 {
+			return never, s.keywordSite("uniqueItems").fail("uniqueItems", "not supported beside contains")
+		}
 		return c.counted(s)
 	}
 	g := c.g
@@ -70,7 +73,18 @@ func (c *schemaCompiler) array(s *shape) (expr, error) {
 	if s.minItem == 0 {
 		e = g.optional(e)
 	}
-	return c.bracket('[', e, ']'), nil
+	if !s.unique || most == 0 || most == 1 {
+		return c.bracket('[', e, ']'), nil
+	}
+	few := never // elements of a tuple are not listed
+	if prefix == 0 {
+		few = rest
+	}
+	u := c.uniqueRule(g.seq(c.space, e, g.byte(']')), few)
+	if info := g.unique[len(g.rules)-1]; info.few != nil && s.minItem > info.all {
+		return never, nil
+	}
+	return g.concat(g.byte('['), u), nil
 }
 
 // tuple are the schemas by position, in either draft's spelling.

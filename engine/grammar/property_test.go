@@ -55,6 +55,8 @@ func checkMask(t *testing.T, v *Vocabulary, m *Matcher, text string) []int32 {
 
 var propertySchemas = []string{
 	`{"type":"array","items":{"type":"object"},"contains":{}}`, `{"type":"array","items":{"type":["null","integer"]},"contains":{"type":"integer"},"maxContains":2}`,
+	`{"type":"array","uniqueItems":true,"items":{"type":"string","maxLength":2}}`, `{"type":"array","uniqueItems":true,"items":{"enum":["a","1",1,null]},"minItems":2}`,
+	`{"type":"array","uniqueItems":true,"items":{"type":"integer","minimum":0,"maximum":11}}`, `{"type":"array","uniqueItems":true,"items":{"type":"array","uniqueItems":true}}`,
 	`{"oneOf":[{"type":"integer"},{"type":"number","minimum":1}]}`, `{"not":{"enum":["a",1,null]}}`,
 	`{"type":"string"}`, `{"type":"string","maxLength":4}`, `{"type":"string","minLength":2,"maxLength":35}`,
 	`{"type":"string","minLength":3,"maxLength":6}`, `{"type":"string","minLength":300,"maxLength":305}`, `{"type":"string","maxLength":12}`,
@@ -200,17 +202,17 @@ func TestChoiceAndForcedText(t *testing.T) {
 func TestErrorsNameTheirPlace(t *testing.T) {
 	v := byteVocabulary()
 	for schema, want := range map[string]string{
-		`{"properties":{"a/b":{"unevaluatedItems":false}}}`:    "/properties/a~1b/unevaluatedItems",
-		`{"type":"array","items":{"uniqueItems":true}}`:        "/items/uniqueItems",
-		`{"$ref":"#/$defs/gone"}`:                              "/$ref",
-		`{"allOf":[{"type":"strin"}]}`:                         "/allOf/0/type",
-		`{"properties":{"x":{"pattern":"(?=a)"}}}`:             "/properties/x/pattern",
-		`{"type":"string","format":"regex"}`:                   "/format",
-		`{"not":{"patternProperties":{"a":{"type":"null"}}}}`:  "/not/patternProperties",
-		`{"anyOf":[{"$ref":"#"},{"type":"null"}]}`:             "",
-		`{"type":"object","minProperties":3}`:                  "/minProperties",
-		`{"type":"string","minLength":-1}`:                     "/minLength",
-		`{"properties":{"a":{"type":"number","minimum":"1"}}}`: "/properties/a/minimum",
+		`{"properties":{"a/b":{"unevaluatedItems":false}}}`:                          "/properties/a~1b/unevaluatedItems",
+		`{"type":"array","items":{"uniqueItems":true,"type":"array","contains":{}}}`: "/items/uniqueItems",
+		`{"$ref":"#/$defs/gone"}`:                                                    "/$ref",
+		`{"allOf":[{"type":"strin"}]}`:                                               "/allOf/0/type",
+		`{"properties":{"x":{"pattern":"(?=a)"}}}`:                                   "/properties/x/pattern",
+		`{"type":"string","format":"regex"}`:                                         "/format",
+		`{"not":{"patternProperties":{"a":{"type":"null"}}}}`:                        "/not/patternProperties",
+		`{"anyOf":[{"$ref":"#"},{"type":"null"}]}`:                                   "",
+		`{"type":"object","minProperties":3}`:                                        "/minProperties",
+		`{"type":"string","minLength":-1}`:                                           "/minLength",
+		`{"properties":{"a":{"type":"number","minimum":"1"}}}`:                       "/properties/a/minimum",
 	} {
 		_, err := CompileSchema(v, []byte(schema), Options{})
 		e, ok := err.(*Error)

@@ -144,6 +144,11 @@ func TestKeywordsThatStandForOthers(t *testing.T) {
 		{`{"type":"number","multipleOf":2.5}`, []string{`2.5`, `5`, `-7.5`, `10.0`, `0`}, []string{`2`, `1.25`, `3.5`}},
 		{`{"anyOf":[{"not":{"anyOf":[{"type":"string"},{"type":"object"}]}},{"const":"x"}]}`, []string{`1`, `[]`, `"x"`}, []string{`"y"`, `{}`}},
 		{`{"type":"string","format":"uri-reference"}`, []string{`""`, `"a/b?c#d"`, `"http://x.org"`, `"#x"`}, []string{`"a b"`, `"1:b"`}},
+		{`{"type":"array","uniqueItems":true,"items":{"type":["object","array","string"]}}`, []string{`[{"a":1,"b":2},{"a":1},[],["x"],"x"]`, `[ "a" , "b" ]`},
+			[]string{`[{"a":1,"b":2},{"b":2.0,"a":1}]`, `[[],[]]`, `["a","\u0061"]`, `["é","\u00e9"]`, `[ "a" , "a" ]`}},
+		{`{"type":"array","uniqueItems":true,"items":{"type":"boolean"}}`, []string{`[]`, `[true]`, `[false,true]`}, []string{`[true,true]`, `[true,false,true]`}},
+		{`{"type":"object","properties":{"a":{"type":"array","uniqueItems":true,"items":{"type":"array","items":{"type":"integer"}}},"b":{"type":"array"}}}`,
+			[]string{`{"a":[[1,1],[1]],"b":[1,1]}`}, []string{`{"a":[[1,1],[1,1]]}`, `{"a":[[1],[1.0]]}`}},
 		{`{"type":"string","format":"json-pointer"}`, []string{`""`, `"/a/b~0"`}, []string{`"a"`, `"/~2"`}},
 		{`{"type":"string","format":"a-format-of-their-own","minLength":2}`, []string{`"ab"`}, []string{`"a"`}},
 	} {

@@ -43,6 +43,7 @@ type shape struct {
 	fraction bool     // a number is no integer
 	without  []*value // values that are not allowed
 	have     []*haves
+	unique   bool // elements differ
 }
 
 // haves is a contains: at least min elements, at most max, fit a schema.
@@ -332,11 +333,7 @@ func (c *schemaCompiler) keyword(s *shape, at *site, k string, v *value) error {
 	case "propertyNames":
 		return c.namesKeyword(s, at, v)
 	case "uniqueItems":
-		if v.kind == kTrue {
-			if m := at.v.get("maxItems"); m == nil || m.kind != kNumber || m.text != "1" && m.text != "0" {
-				return at.fail(k, "not supported")
-			}
-		}
+		s.unique = s.unique || v.kind == kTrue
 	default:
 		return c.otherKeyword(at, k, v)
 	}
