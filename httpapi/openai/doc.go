@@ -4,24 +4,14 @@
 //
 // # Requests
 //
-// DecodeChat and DecodeCompletion read a body strictly: duplicate names, bad UTF-8, lone
-// surrogates and trailing data are refused. null always means "not given". Every field
-// falls in one of four classes; the table is the variable fields.
+// DecodeChat, DecodeCompletion and DecodeGenerate (SGLang's own /generate) read a body
+// strictly: duplicate names, bad UTF-8, lone surrogates and trailing data are refused.
+// null always means "not given". Every field falls in one of four classes; the tables are
+// the variables fields, nativeFields and samplingFields, notes describes them, and
+// httpapi/SURFACE.md shows them, tried one by one.
 //
-//	works       model messages prompt input_ids rid temperature top_p top_k min_p
-//	            frequency_penalty presence_penalty repetition_penalty logit_bias seed
-//	            max_tokens max_completion_tokens min_tokens stop stop_token_ids
-//	            no_stop_trim include_stop_str_in_output ignore_eos n stream
-//	            stream_options logprobs top_logprobs echo skip_special_tokens priority
-//	            cache_salt extra_key tools tool_choice chat_template_kwargs chat_template (when trusted)
-//	            continue_final_message add_generation_prompt reasoning_effort reasoning
-//	            separate_reasoning stream_reasoning parallel_tool_calls; one of
-//	            response_format regex ebnf json_schema structural_tag grammar
-//	            structured_outputs guided_json guided_regex guided_choice guided_grammar
-//	accepted    user best_of metadata store service_tier
-//	            safety_identifier prompt_cache_key prompt_cache_retention
-//	            prompt_cache_options prediction custom_labels
-//	            spaces_between_special_tokens: they describe the caller or hint at speed
+//	works       it does what its name says
+//	accepted    it describes the caller or hints at speed, and changes no answer
 //	refused     fields that OpenAI, SGLang or vLLM define and godwit does not do (suffix,
 //	            logits_processors, …): a value that asks for something
 //	            is a 400 "not supported" that names the field; a value that asks for
