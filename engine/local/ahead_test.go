@@ -144,6 +144,10 @@ func mixture(n int) []*engine.Request {
 		if r.IntN(4) == 0 {
 			s.Stop = []string{"e", "o"}
 		}
+		if r.IntN(6) == 0 { // rows that must see their token before the next
+			q.Constraint = &engine.Constraint{Kind: engine.ConstrainRegex, Text: "(the|a) [a-z]{2,9}( and [a-z]{2,9}){0,4}[.]", Param: "regex"}
+			s.Stop = nil
+		}
 		q.Logprobs, q.TopLogprobs, q.PromptLogprobs = r.IntN(2) == 0, r.IntN(3), r.IntN(4) == 0
 		q.Priority = r.IntN(3)
 		all = append(all, q)
