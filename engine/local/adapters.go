@@ -166,7 +166,7 @@ func (s *adapters) load(ctx context.Context, spec engine.AdapterSpec, folder str
 	if err := s.checkName(spec.Name); err != nil {
 		return err
 	}
-	data, err := s.read(folder)
+	data, err := s.read(folder, spec.Path)
 	if err != nil {
 		return err
 	}
@@ -205,11 +205,12 @@ func (s *adapters) checkName(name string) error {
 	return nil
 }
 
-// read loads the files and checks the rank.
-func (s *adapters) read(folder string) (*lora.Adapter, error) {
+// read loads the files and checks the rank. Errors show the folder as it was named: the
+// server's own paths are nothing for clients.
+func (s *adapters) read(folder, named string) (*lora.Adapter, error) {
 	data, err := lora.Load(folder, s.e.program)
 	if err != nil {
-		return nil, &engine.RequestError{Param: "lora_path", Err: engine.ErrInvalidRequest, Message: err.Error()}
+		return nil, &engine.RequestError{Param: "lora_path", Err: engine.ErrInvalidRequest, Message: strings.ReplaceAll(err.Error(), folder, named)}
 	}
 	if most := s.e.o.MaxLoRARank; most > 0 && data.Rank > most {
 		return nil, engine.Invalid("lora_path", "The adapter has rank %d; the server takes at most %d (--max-lora-rank).", data.Rank, most)
@@ -285,7 +286,7 @@ func (s *adapters) acquire(name string) (*adapter, error) {
 		if err := s.makeRoom(a); err != nil {
 			return nil, err
 		}
-		data, err := s.read(a.folder)
+		data, err := s.read(a.folder, a.Path)
 		if err != nil {
 			return nil, err
 		}

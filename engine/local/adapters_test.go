@@ -139,6 +139,12 @@ func TestLoadingAtRunTime(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if err := os.Mkdir(filepath.Join(inside, "empty"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := load("x", "empty"); !errors.Is(err, engine.ErrInvalidRequest) || strings.Contains(err.Error(), inside) || !strings.Contains(err.Error(), "adapter_config.json") {
+		t.Errorf("an empty folder: %v", err)
+	}
 	if err := load("a", "a"); err != nil {
 		t.Fatal(err)
 	}
