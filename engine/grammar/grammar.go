@@ -1,5 +1,6 @@
 // Package grammar says which tokens keep a text inside a language: a JSON Schema, a
-// regular expression, or a list of choices.
+// regular expression, an EBNF grammar, a list of choices, or a Form put together from
+// them.
 //
 // A language is a set of rules. A rule is a regular expression over bytes and calls of
 // rules; its automaton is made lazily by Brzozowski derivatives. A matcher holds the
@@ -8,9 +9,10 @@
 // match. The tokens that may come next are found by walking a trie of the vocabulary.
 // What a state reaches by itself does not depend on the stack and is remembered; the
 // few tokens that leave the state are continued in the states below it. In the middle
-// of a string, most of the vocabulary is one precomputed set.
+// of a string, most of the vocabulary is one precomputed set; a part of the trie that
+// holds nothing but characters which a state may take in any number is taken whole.
 //
-// One request: CompileSchema makes a Grammar (or an *Error that names the place in the
+// One request: Compile makes a Grammar (or an *Error that names the place in the
 // schema), NewMatcher starts a text, Mask fills the bits of a step, Accept takes the
 // sampled token, Done says whether the text may end.
 package grammar

@@ -16,7 +16,7 @@ var limitsOf = map[string]string{
 	"patternProperties":    "more than 8 patterns",
 	"minProperties":        "more than 1 where undeclared members may be repeated",
 	"contains":             "two of them for one array; very long arrays",
-	"pattern":              "lookaround, word boundaries, backreferences",
+	"pattern":              "lookaround other than (?=…) and (?!…) behind a leading ^, word boundaries, backreferences",
 	"format":               "regex, idn-email, idn-hostname; names that the standard does not have are annotations",
 	"multipleOf":           "above 10000 (in units of the last decimal place)",
 	"$ref":                 "to other documents",

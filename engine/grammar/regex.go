@@ -29,12 +29,70 @@ func (g *builder) textPattern(pattern string, whole bool) (e expr, err error) {
 	if whole {
 		e, err = g.whole(pattern, g.jsonChar, syntax.Perl)
 	} else {
-		e, err = g.search(pattern, g.jsonChar, ecma)
+		e, err = g.lookingAhead(pattern)
 	}
 	if err == nil {
 		g.patterns[key] = e
 	}
 	return e, err
+}
+
+// lookingAhead is search for patterns that may have lookaheads behind a leading ^:
+// there they are conditions on the whole text.
+func (g *builder) lookingAhead(pattern string) (expr, error) {
+	rest, anchored := strings.CutPrefix(pattern, "^")
+	var conditions []expr
+	for anchored && (strings.HasPrefix(rest, "(?=") || strings.HasPrefix(rest, "(?!")) {
+		end := closing(rest)
+		if end < 0 {
+			break
+		}
+		e, err := g.search("^(?:"+rest[3:end]+")", g.jsonChar, ecma)
+		if err != nil {
+			return never, err
+		}
+		if rest[2] == '!' {
+			e = g.not(e)
+		}
+		conditions = append(conditions, e)
+		rest = rest[end+1:]
+	}
+	if len(conditions) == 0 {
+		return g.search(pattern, g.jsonChar, ecma)
+	}
+	e, err := g.search("^(?:"+rest+")", g.jsonChar, ecma)
+	if err != nil {
+		return never, err
+	}
+	return g.and(append(conditions, e)...), nil
+}
+
+// closing is the index of the parenthesis that closes the one at the beginning, or -1.
+func closing(p string) int {
+	depth, class := 0, false
+	for i := 0; i < len(p); i++ {
+		switch c := p[i]; {
+		case c == '\\':
+			i++
+		case class:
+			class = c != ']'
+		case c == '[':
+			class = true
+			if strings.HasPrefix(p[i+1:], "^") {
+				i++
+			}
+			if strings.HasPrefix(p[i+1:], "]") {
+				i++
+			}
+		case c == '(':
+			depth++
+		case c == ')':
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return -1
 }
 
 // search is the language of the texts in which pattern matches somewhere.

@@ -149,6 +149,8 @@ func TestKeywordsThatStandForOthers(t *testing.T) {
 		{`{"type":"array","uniqueItems":true,"items":{"type":"boolean"}}`, []string{`[]`, `[true]`, `[false,true]`}, []string{`[true,true]`, `[true,false,true]`}},
 		{`{"type":"object","properties":{"a":{"type":"array","uniqueItems":true,"items":{"type":"array","items":{"type":"integer"}}},"b":{"type":"array"}}}`,
 			[]string{`{"a":[[1,1],[1]],"b":[1,1]}`}, []string{`{"a":[[1,1],[1,1]]}`, `{"a":[[1],[1.0]]}`}},
+		{`{"type":"string","pattern":"^(?!con|nul$)[a-z]+$"}`, []string{`"abc"`, `"nult"`}, []string{`"con"`, `"cons"`, `"nul"`, `"A"`}},
+		{`{"type":"string","pattern":"^(?=.*[0-9])(?=.*[a-z])(?!.*x).{3,5}$"}`, []string{`"a1b"`, `"11a"`}, []string{`"abc"`, `"123"`, `"a1x"`, `"a1"`}},
 		{`{"type":"string","format":"json-pointer"}`, []string{`""`, `"/a/b~0"`}, []string{`"a"`, `"/~2"`}},
 		{`{"type":"string","format":"a-format-of-their-own","minLength":2}`, []string{`"ab"`}, []string{`"a"`}},
 	} {
