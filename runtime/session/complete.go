@@ -475,7 +475,7 @@ func (s *Session) describe(obj types.Object, detail int) string {
 		}
 		doc = e.doc
 	}
-	if obj.Pkg() == s.mainPkg {
+	if _, imported := obj.(*types.PkgName); obj.Pkg() == s.mainPkg && !imported {
 		doc = s.cellComment(obj)
 	}
 	if doc != "" {
