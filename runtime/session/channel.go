@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"math"
 	"reflect"
 	"runtime"
@@ -171,6 +172,65 @@ func castValue(v reflect.Value, t reflect.Type) reflect.Value {
 		return out
 	}
 	return v.Convert(t)
+}
+
+// sliceValue slices a string, a slice or the array behind a pointer. given says which
+// of low, high and max there are.
+func sliceValue(x reflect.Value, bounds []reflect.Value, given [3]bool) reflect.Value {
+	capacity, what := 0, "length"
+	switch x.Kind() {
+	case reflect.Pointer:
+		if x.IsNil() {
+			panic(errNilDereference)
+		}
+		x = x.Elem()
+		capacity = x.Len()
+	case reflect.String:
+		capacity = x.Len()
+	default:
+		capacity, what = x.Cap(), "capacity"
+	}
+	at := [3]int{0, x.Len(), capacity}
+	for i, is := range given {
+		if is {
+			at[i], bounds = int(bounds[0].Int()), bounds[1:]
+		}
+	}
+	if text := outOfBounds(at, capacity, what, given[2]); text != "" {
+		panic(runtimeError("runtime error: slice bounds out of range " + text))
+	}
+	if given[2] {
+		return x.Slice3(at[0], at[1], at[2])
+	}
+	return x.Slice(at[0], at[1])
+}
+
+// outOfBounds says which bound is wrong as compiled Go does; "" if none is.
+func outOfBounds(at [3]int, capacity int, what string, full bool) string {
+	low, high, most := at[0], at[1], at[2]
+	switch {
+	case full && most < 0:
+		return fmt.Sprintf("[::%d]", most)
+	case full && most > capacity:
+		return fmt.Sprintf("[::%d] with %s %d", most, what, capacity)
+	case full && high < 0:
+		return fmt.Sprintf("[:%d:]", high)
+	case full && high > most:
+		return fmt.Sprintf("[:%d:%d]", high, most)
+	case full && low < 0:
+		return fmt.Sprintf("[%d::]", low)
+	case full && low > high:
+		return fmt.Sprintf("[%d:%d:]", low, high)
+	case high < 0:
+		return fmt.Sprintf("[:%d]", high)
+	case high > capacity:
+		return fmt.Sprintf("[:%d] with %s %d", high, what, capacity)
+	case low < 0:
+		return fmt.Sprintf("[%d:]", low)
+	case low > high:
+		return fmt.Sprintf("[%d:%d]", low, high)
+	}
+	return ""
 }
 
 // unsafeValue is a function of package unsafe with a result of a type.

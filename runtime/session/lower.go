@@ -308,6 +308,7 @@ type target struct {
 // yield is the body of a range over a function, which became a function literal.
 type yield struct {
 	code  string // variable that says how the body was left
+	loop  ast.Node
 	exits []func()
 }
 

@@ -373,7 +373,17 @@ func (f *body) element(e ast.Expr, t types.Type) string {
 	if _, ok := t.Underlying().(*types.Signature); ok && !isNilType(f.typeOf(e)) {
 		return f.compiledFunc(t) + "(" + f.exprTo(e, t) + ")"
 	}
+	if _, ok := ast.Unparen(e).(*ast.StarExpr); ok && !isInterface(t) {
+		return f.copied(t) + "(" + f.exprTo(e, t) + ")"
+	}
 	return f.exprTo(e, t)
+}
+
+// copied gives what a pointer points to as a value: the interpreter cannot compile it as
+// an element of a literal.
+func (f *body) copied(t types.Type) string {
+	r := f.repr(t)
+	return f.native("copied|"+f.hostKey(r), []reflect.Type{r}, []reflect.Type{r}, false, func(args []reflect.Value) []reflect.Value { return args })
 }
 
 // compiledFunc gives a function the form that compiled code has for it: inside
@@ -644,10 +654,23 @@ func (f *body) index(e *ast.IndexExpr) string {
 		return f.instance(e.X)
 	}
 	x, i := f.expr(e.X), f.indexText(e)
+	if n := arrayBehind(f.typeOf(e.X)); n >= 0 && f.info.Types[e.Index].Value == nil {
+		return x + "[" + f.bounds() + "(" + i + ", " + fmt.Sprint(n) + ")]"
+	}
 	if f.provenIndex(e) {
 		return x + "[" + i + "]"
 	}
 	return x + "[" + f.bounds() + "(" + i + ", len(" + x + "))]"
+}
+
+// arrayBehind is the length of the array that a pointer points to, else -1.
+func arrayBehind(t types.Type) int64 {
+	if p, ok := t.Underlying().(*types.Pointer); ok {
+		if a, ok := p.Elem().Underlying().(*types.Array); ok {
+			return a.Len()
+		}
+	}
+	return -1
 }
 
 // bounds checks an index and panics with Go's own words.
@@ -735,22 +758,27 @@ func (f *body) intText(e ast.Expr) string {
 	return f.expr(e)
 }
 
+// slice calls a compiled function, which checks the bounds and panics with Go's words.
 func (f *body) slice(e *ast.SliceExpr) string {
-	x := f.expr(e.X)
-	if isPointer(f.typeOf(e.X)) {
-		x = "(*" + x + ")"
+	t := types.Default(f.typeOf(e.X))
+	x := ""
+	if _, array := t.Underlying().(*types.Array); array {
+		x, t = f.address(e.X), types.NewPointer(t)
+	} else {
+		x = f.exprTo(e.X, t)
 	}
-	bound := func(b ast.Expr) string {
-		if b == nil {
-			return ""
+	in, out := []reflect.Type{f.repr(t)}, f.repr(f.typeOf(e))
+	args, given := []string{x}, [3]bool{}
+	for i, bound := range []ast.Expr{e.Low, e.High, e.Max} {
+		if bound != nil {
+			given[i] = true
+			in, args = append(in, basicTypes[types.Int]), append(args, f.intText(bound))
 		}
-		return f.intText(b)
 	}
-	text := x + "[" + bound(e.Low) + ":" + bound(e.High)
-	if e.Slice3 {
-		text += ":" + bound(e.Max)
-	}
-	return text + "]"
+	fn := f.compiled(fmt.Sprintf("slice|%v|%s", given, f.hostKey(out)), func(args []reflect.Value) []reflect.Value {
+		return []reflect.Value{sliceValue(args[0], args[1:], given).Convert(out)}
+	}, in, []reflect.Type{out})
+	return fn + "(" + strings.Join(args, ", ") + ")"
 }
 
 func (f *body) unary(e *ast.UnaryExpr) string {

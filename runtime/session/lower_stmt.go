@@ -668,8 +668,8 @@ func (f *body) forStmt(st *ast.ForStmt, label string) {
 // iterations writes the inside of a loop whose variables may outlive an iteration:
 // each iteration is a function call, so that it has variables of its own. head is
 // the loop's header.
-func (f *body) iterations(head, label string, inside func()) {
-	y := &yield{code: f.temp("code")}
+func (f *body) iterations(st ast.Node, head, label string, inside func()) {
+	y := &yield{code: f.temp("code"), loop: st}
 	f.printf("%s := new(int)\n%s {\n%sif !func() bool {\n", y.code, head, f.check())
 	outer := f.stack
 	f.push(target{loop: true, label: label, yield: y})
@@ -726,7 +726,7 @@ func (f *body) forFresh(st *ast.ForStmt, label string) {
 		f.printf("%s := %s\n", p, f.names[obj])
 		prev = append(prev, p)
 	}
-	f.iterations("for", label, func() {
+	f.iterations(st, "for", label, func() {
 		for i, obj := range objs {
 			name := f.temp(identifierOf(obj.Name()))
 			f.printf("%s := new(%s)\n*%s = *%s\n%s = %s\n", name, f.text(f.env.apply(obj.Type())), name, prev[i], prev[i], name)
@@ -755,13 +755,24 @@ func (f *body) branch(st *ast.BranchStmt) {
 		f.printf("fallthrough\n")
 		return
 	case token.GOTO:
-		if f.innerYield() != nil {
+		if y := f.innerYield(); y != nil && !labels(y.loop, name) {
 			f.fail(st, "goto out of a range over a function is not supported; use a labelled break")
 		}
 		f.printf("goto %s\n", name)
 		return
 	}
 	f.jump(st.Tok == token.CONTINUE, name)
+}
+
+// labels reports whether a label stands inside a loop.
+func labels(loop ast.Node, name string) bool {
+	found := false
+	ast.Inspect(loop, func(n ast.Node) bool {
+		st, ok := n.(*ast.LabeledStmt)
+		found = found || ok && st.Label.Name == name
+		return !found
+	})
+	return found
 }
 
 // jump is break or continue to a target on the stack.
@@ -859,7 +870,7 @@ func (f *body) rangeInt(st *ast.RangeStmt, label string) {
 // loop writes a range loop whose header is plain Go; vars sets the loop's variables.
 func (f *body) loop(st *ast.RangeStmt, head, label string, vars func()) {
 	if f.captures(st.Body) {
-		f.iterations(head, label, func() {
+		f.iterations(st, head, label, func() {
 			vars()
 			f.block(st.Body.List)
 		})
@@ -1044,7 +1055,7 @@ func assigns(info *types.Info, block *ast.BlockStmt, objs ...types.Object) bool 
 
 // rangeFunc turns the loop's body into the function that the iterator calls.
 func (f *body) rangeFunc(st *ast.RangeStmt, sig *types.Signature, label string) {
-	y := &yield{code: f.temp("code")}
+	y := &yield{code: f.temp("code"), loop: st}
 	yieldSig := sig.Params().At(0).Type().Underlying().(*types.Signature)
 	var params, names []string
 	for i := range yieldSig.Params().Len() {
