@@ -222,7 +222,7 @@ func TestConstraintsBeginBehindTheThinking(t *testing.T) {
 				continue
 			}
 			rng := rand.New(rand.NewPCG(3, 4))
-			for range 10 {
+			for range 4 {
 				if text, ok := draw(t, v, gr, rng, nil); ok {
 					got := whole(*p, text).Text
 					if f.prepend != "" {
