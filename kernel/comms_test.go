@@ -23,7 +23,9 @@ func withHub(t *testing.T) (*harness, *comm.Hub) {
 		c.Send(map[string]any{"opened": opened.Data})
 	})
 	hub.Handle("broken", func(*comm.Comm, comm.Message) { panic("cannot open") })
-	return startKernel(t, func(o *Options) { o.Comms = hub }), hub
+	h := startKernel(t, func(o *Options) { o.Comms = hub })
+	h.ask(h.shell, "kernel_info_request", nil) // it runs: the hub is attached
+	return h, hub
 }
 
 // sendBuffers sends a message with buffers.

@@ -86,7 +86,7 @@ func TestHistoryOfEarlierSessions(t *testing.T) {
 
 func TestKernelsShareTheFolder(t *testing.T) {
 	dir := t.TempDir()
-	const kernels, cells = 8, 50
+	const kernels, cells = 4, 20
 	var wg sync.WaitGroup
 	for k := range kernels {
 		st := openTestHistory(t, dir) // a store of its own, as in another process
@@ -160,18 +160,20 @@ func TestAFolderThatCannotBeUsedLeavesMemory(t *testing.T) {
 
 func TestOldSessionsAreRemoved(t *testing.T) {
 	dir := t.TempDir()
-	for i := range maxStoredSessions + 20 {
+	const kept = 10
+	for i := range kept + 20 {
 		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%08d.jsonl", i+1)), []byte("{\"line\":1,\"in\":\"x\"}\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	st := openTestHistory(t, dir)
+	st.sessions = kept
 	st.newSession().add(1, "newest", session.Result{})
 	numbers, err := st.numbers()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want(t, "sessions", fmt.Sprint(len(numbers), numbers[0], numbers[len(numbers)-1]), fmt.Sprint(maxStoredSessions, 22, maxStoredSessions+21))
+	want(t, "sessions", fmt.Sprint(len(numbers), numbers[0], numbers[len(numbers)-1]), fmt.Sprint(kept, 22, kept+21))
 }
 
 func TestHistoryIsKeptAcrossKernels(t *testing.T) {

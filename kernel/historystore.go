@@ -25,8 +25,9 @@ import (
 //
 // A nil store, and one whose folder cannot be used, keeps nothing beyond the kernel.
 type historyStore struct {
-	dir string
-	log *slog.Logger
+	dir      string
+	log      *slog.Logger
+	sessions int // how many are kept
 
 	mu    sync.Mutex
 	files []*os.File            // of this kernel's sessions
@@ -56,7 +57,7 @@ const (
 
 // openHistory uses a folder; "" and a folder that cannot be made mean none.
 func openHistory(dir string, log *slog.Logger) *historyStore {
-	st := &historyStore{dir: dir, log: log, known: map[int]storedSession{}, own: map[int]*history{}}
+	st := &historyStore{dir: dir, log: log, sessions: maxStoredSessions, known: map[int]storedSession{}, own: map[int]*history{}}
 	if dir == "" {
 		return st
 	}
@@ -140,7 +141,7 @@ func (st *historyStore) prune(numbers []int) {
 		if info, err := os.Stat(path); err == nil {
 			bytes += info.Size()
 		}
-		if len(numbers)-i < maxStoredSessions && bytes <= maxStoredBytes {
+		if len(numbers)-i < st.sessions && bytes <= maxStoredBytes {
 			continue
 		}
 		if err := os.Remove(path); err != nil {

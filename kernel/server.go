@@ -69,11 +69,11 @@ func start(opts Options) (*server, error) {
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	s.history = openHistory(opts.HistoryDir, s.log)
 	s.main = s.newShell("")
-	if opts.Comms != nil {
-		opts.Comms.Attach(s.sendComm)
-	}
 	if err := s.bind(); err != nil {
 		return nil, errors.Join(err, s.closeSockets())
+	}
+	if opts.Comms != nil {
+		opts.Comms.Attach(s.sendComm)
 	}
 	return s, nil
 }

@@ -25,8 +25,8 @@ const (
 )
 
 // NewXPub binds an XPUB socket. subscribed, which may be nil, is called for each
-// subscription of a peer that it did not have before, before the peer can miss
-// anything published later; it must not block. network is "tcp" or "ipc".
+// subscription of a peer that it did not have before, before the peer gets anything on
+// that topic; it may use SendTo, and must not block. network is "tcp" or "ipc".
 func NewXPub(network, address string, opts Options, subscribed func(x *XPub, who Subscriber, topic string)) (*XPub, error) {
 	x := &XPub{subscribed: subscribed}
 	x.kind, x.opts = "XPUB", opts.withDefaults()
@@ -63,7 +63,11 @@ func (x *XPub) command(p *peer, c command) error {
 	return nil
 }
 
+// subscribe reports a new topic while nothing can be published, so that what is sent to
+// the subscriber then is the first that it gets on the topic.
 func (x *XPub) subscribe(p *peer, topic string) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	fresh, err := p.topics.add(topic)
 	if err != nil {
 		return err
