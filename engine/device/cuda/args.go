@@ -81,7 +81,8 @@ type linearArgs struct {
 	residualStride, outType, outStride, glu int32
 	splits                                  int32
 	eps                                     float32
-	shared                                  int32
+	shared, tiles                           int32
+	tops, samples                           pointer
 }
 
 type narrowArgs struct {
@@ -129,47 +130,12 @@ type sampleRow struct {
 type sampleArgs struct {
 	logits, rows, lists, saved      pointer
 	header, tokens, logprobs, drawn pointer
-	vocab, _                        int32
+	tops, left                      pointer
+	vocab, tile, tiles, _           int32
 }
 
 // clusterBlocks is the number of blocks that sample a row together.
 const clusterBlocks = 8
-
-// Kinds of streamOp.
-const (
-	streamProduct int32 = iota
-	streamAttention
-)
-
-// streamOp is an operation of the kernel for whole steps.
-type streamOp struct {
-	kind, out, norm, xPlain, residualPlain int32
-	xStride, outStride, residualStride     int32
-	eps                                    float32
-	xTag, residualTag, tag                 uint32
-	x, weight, bias, residual, to          pointer
-	keys, values                           pointer
-	qNorm, kNorm, qTable, kTable           pointer
-	partial                                pointer
-	q, k, v                                int32
-	qInterleaved, kInterleaved             int32
-	qEps, kEps, scale                      float32
-	heads, kvHeads, window, splits         int32
-}
-
-type streamFetch struct {
-	w                        pointer
-	n, k, tiles, start       int32
-	height, warps, per, sets int16
-}
-
-type streamArgs struct {
-	ops, fetches, state, header pointer
-	tables, positions, slots    pointer
-	count, rows, rowShift       int32
-	width                       int32
-	pageTokens, pageShift       int32
-}
 
 type kernelInfo struct {
 	name   string
@@ -188,6 +154,7 @@ const (
 	batch128Shared = 4*(64+128)*128 + 1024
 	allShared      = -1                                                 // what the GPU has, less skinnyStatic
 	skinnyStatic   = 5 << 10                                            // shared memory of the skinny kernels beside their operand
+	oneShared      = 16 * 8 * 64 * 4                                    // sums of the warps of decode_one
 	aloneShared    = 32*8 + 32*8 + 2*16 + 256*8 + 2048*16 + 2048*4 + 24 // struct Alone of sample.cu
 	togetherShared = 16*8 + 16*8 + 2*16 + 256*8 + 1024*16 + 2048*4 + 24 // struct Together
 )
@@ -196,7 +163,7 @@ var kernelTable = map[string][]kernelInfo{
 	"rows": {{"embed", 0}, {"rmsnorm", 0}, {"move", 0}, {"copypage", 0}, {"ropetable", 0}, {"heads", 0}},
 	"linear": {{"plain", 0}, {"dequant", 0}, {"narrow", 0},
 		{"skinny_bf16_8", allShared}, {"skinny_bf16_16", allShared}, {"skinny_f16_8", allShared}, {"skinny_f16_16", allShared},
-		{"skinny_q8_0_8", allShared}, {"skinny_q8_0_16", allShared}, {"skinny_q4_0_8", allShared}, {"skinny_q4_0_16", allShared},
+		{"skinny_bf16_deep", allShared}, {"skinny_f16_deep", allShared}, {"skinny_q8_0_8", allShared}, {"skinny_q8_0_16", allShared}, {"skinny_q4_0_8", allShared}, {"skinny_q4_0_16", allShared},
 		{"skinny_q4_1_8", allShared}, {"skinny_q4_1_16", allShared}},
 	"gemm": {{"gemm_bf16_128", gemm128Shared}, {"gemm_bf16_64", gemm64Shared}, {"gemm_bf16_32", gemm32Shared},
 		{"gemm_f16_128", gemm128Shared}, {"gemm_f16_64", gemm64Shared}, {"gemm_f16_32", gemm32Shared}},
@@ -206,12 +173,21 @@ var kernelTable = map[string][]kernelInfo{
 		{"wgmma_f16_128", wgmma128Shared}, {"wgmma_f16_64", wgmma64Shared}},
 	"attention": {{"attention_plain", 0}, {"decode_all_bf16_64", 0}, {"decode_all_bf16_128", 0}, {"decode_all_f16_64", 0}, {"decode_all_f16_128", 0},
 		{"decode_many_bf16_64", 0}, {"decode_many_bf16_128", 0}, {"decode_many_f16_64", 0}, {"decode_many_f16_128", 0},
+		{"decode_one_bf16_64", oneShared}, {"decode_one_bf16_128", oneShared}, {"decode_one_f16_64", oneShared}, {"decode_one_f16_128", oneShared},
 		{"decode_bf16_64", 0}, {"decode_bf16_128", 0}, {"decode_f16_64", 0}, {"decode_f16_128", 0},
 		{"prefill_bf16_64", prefillShared(64)}, {"prefill_bf16_128", prefillShared(128)},
 		{"prefill_f16_64", prefillShared(64)}, {"prefill_f16_128", prefillShared(128)}},
-	"stream": {{"stream_bf16_64_9", allShared}, {"stream_bf16_128_9", allShared}, {"stream_f16_64_9", allShared}, {"stream_f16_128_9", allShared},
-		{"stream_bf16_64_6", allShared}, {"stream_bf16_128_6", allShared}, {"stream_f16_64_6", allShared}, {"stream_f16_128_6", allShared}},
-	"sample": {{"sample", aloneShared}, {"sample_cluster", allShared}},
+	"flash":  {{"flash_bf16_64", flashShared(64)}, {"flash_bf16_128", flashShared(128)}, {"flash_f16_64", flashShared(64)}, {"flash_f16_128", flashShared(128)}},
+	"sample": {{"sample", aloneShared}, {"sample_cluster", allShared}, {"sample_tiles", 0}},
+}
+
+// flashShared is 128 queries and, for heads of 64, three stages of 64 keys and 64 values,
+// or two of twice the size.
+func flashShared(headDim int) int {
+	if headDim == 64 {
+		return 1024 + 4*16384
+	}
+	return 1024 + 3*32768
 }
 
 // prefillShared is two stages of 64 keys and 64 values.
@@ -232,8 +208,6 @@ var structTable = map[string][]structInfo{
 		sizeOf[copyArgs]("CopyArgs"), sizeOf[tableArgs]("TableArgs"), sizeOf[headsArgs]("HeadsArgs")},
 	"linear":    {sizeOf[linearArgs]("LinearArgs"), sizeOf[dequantArgs]("DequantArgs"), sizeOf[narrowArgs]("NarrowArgs")},
 	"attention": {sizeOf[attentionArgs]("AttentionArgs")},
-	"stream": {sizeOf[streamOp]("StreamOp"), sizeOf[streamFetch]("StreamFetch"), sizeOf[streamArgs]("StreamArgs"),
-		{"StreamShared", streamShared}},
 	"sample": {sizeOf[sampleRow]("SampleRow"), sizeOf[sampleArgs]("SampleArgs"),
 		{"SampleAlone", aloneShared}, {"SampleTogether", togetherShared}},
 }

@@ -16,10 +16,15 @@ type attendRun struct {
 	decode  *driver.Launch
 	all     *driver.Launch // decode with the heads' work, for graphs; may be nil
 	many    *driver.Launch // the same for many sequences
+	one     *driver.Launch // and for few, up to oneQueries heads to a KV head
 	raw     pointer        // queries before that work
 	q       pointer        // and after
 	prefill *driver.Launch
+	flash   *driver.Launch // the same with warpgroup instructions; nil: not on this GPU
 }
+
+// oneQueries is the most query heads of a KV head that decode_one takes.
+const oneQueries = 8
 
 const plainHeadDim = 512 // the widest that the plain kernel has room for
 
@@ -77,6 +82,9 @@ func (e *exec) buildAttention(l *loader, at *attend) (runner, error) {
 	}
 	name := fmt.Sprintf("_%s_%d", typeNames[e.compute], in.HeadDim)
 	r.decode, r.prefill = e.launch("decode"+name, args), e.launch("prefill"+name, args)
+	if e.code.wgmma {
+		r.flash = e.launch("flash"+name, args)
+	}
 	r.q = q.p
 	return r, r.joinHeads(e, at, name)
 }
@@ -106,6 +114,9 @@ func (r *attendRun) joinHeads(e *exec, at *attend, name string) error {
 		return nil
 	}
 	r.all, r.many = e.launch("decode_all"+name, unsafe.Pointer(a)), e.launch("decode_many"+name, unsafe.Pointer(a))
+	if at.in.Heads/at.in.KVHeads <= oneQueries {
+		r.one = e.launch("decode_one"+name, unsafe.Pointer(a))
+	}
 	return nil
 }
 
@@ -128,14 +139,19 @@ func (r *attendRun) run(s *step) error {
 		longest := e.maxTab * e.o.PageTokens
 		splits := max(1, min(e.splitTarget()/items, (longest+127)/128, 64))
 		a.work, a.splits, a.q = e.meta+pointer(s.lay.decode), int32(splits), r.q
-		kernel := r.decode
+		kernel, threads, shared := r.decode, 128, 0
 		if all {
 			kernel, a.q, a.slots = r.all, r.raw, e.meta+pointer(s.lay.slots)
-			if items >= 2*e.dev.d.SMs {
+			switch {
+			case items >= 2*e.dev.d.SMs:
 				kernel = r.many
+			case r.one != nil && items <= e.dev.d.SMs/4:
+				kernel, threads, shared = r.one, 512, oneShared
+				splits = max(1, min(e.dev.d.SMs/items, (longest+255)/256, 64))
+				a.splits = int32(splits)
 			}
 		}
-		if err := e.start(kernel, s.decode, int(a.kvHeads), splits, 128, 0); err != nil {
+		if err := e.start(kernel, s.decode, int(a.kvHeads), splits, threads, shared); err != nil {
 			return err
 		}
 	}
@@ -143,5 +159,8 @@ func (r *attendRun) run(s *step) error {
 		return nil
 	}
 	a.work, a.q = e.meta+pointer(s.lay.prefill), r.q
+	if r.flash != nil {
+		return e.start(r.flash, s.prefill, int(a.kvHeads), 1, 256, flashShared(int(a.headDim)))
+	}
 	return e.start(r.prefill, s.prefill, int(a.kvHeads), 1, 256, prefillShared(int(a.headDim)))
 }

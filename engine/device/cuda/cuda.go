@@ -45,7 +45,7 @@ type Options struct {
 
 	noGraphs bool // tests: every step kernel by kernel
 	noBatch  bool // tests: batches without the kernels made for them
-	whole    bool // decode steps of few sequences as one kernel
+	noTiles  bool // tests: no draws from sums by tile
 }
 
 // Device is a GPU with its context. It may be used by any number of goroutines; each
@@ -58,7 +58,6 @@ type Device struct {
 
 	mu     sync.Mutex
 	code   *code // loaded by the first Compile
-	whole  *exec // the model that may run steps as one kernel
 	closed bool
 }
 
@@ -211,7 +210,6 @@ type code struct {
 	overlap   bool // programmatic dependent launch
 	clusters  bool // clusters of blocks
 	wgmma     bool // the kernels of wgmma.cu have a body
-	whole     bool // those of stream.cu have one
 	most      int  // shared memory that a block may have, bytes
 }
 
@@ -233,7 +231,7 @@ func (d *Device) loadCode() (*code, error) {
 		return nil, err
 	}
 	c := &code{functions: map[string]driver.Function{}, overlap: d.d.Major >= 9 && target != kernels.PTX, clusters: d.d.Major >= 9 && target != kernels.PTX,
-		wgmma: target == "sm_90a", whole: target == "sm_90a" || target == "sm_100a", most: d.d.Shared}
+		wgmma: target == "sm_90a", most: d.d.Shared}
 	if err := c.load(d.ctx, images); err != nil {
 		return nil, errors.Join(fmt.Errorf("load kernels for %s: %w", target, err), c.unload())
 	}
@@ -257,7 +255,7 @@ func (c *code) load(ctx *driver.Context, images []kernels.Image) error {
 			if shared == allShared {
 				shared = c.most - skinnyStatic
 			}
-			if shared > 0 && (image.Name != "wgmma" && image.Name != "batch" || c.wgmma) && (image.Name != "stream" || c.whole) {
+			if shared > 0 && (image.Name != "wgmma" && image.Name != "batch" || c.wgmma) {
 				if err := f.AllowShared(shared); err != nil {
 					return fmt.Errorf("kernel %s: %d bytes of shared memory: %w", k.name, shared, err)
 				}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -101,9 +102,12 @@ func agree(t *testing.T, dev device.Device, arch string, size modeltest.Size, w 
 	if err != nil {
 		t.Fatal(err)
 	}
+	agreeWithin(t, dev, p, weights, devicetest.Tolerance(w))
+}
+
+func agreeWithin(t *testing.T, dev device.Device, p *op.Program, weights device.Weights, tolerance float64) {
 	o := device.Options{Pages: 211, PageTokens: 16, MaxRows: 420, MaxSeqs: 40, MaxOutputs: 420}
 	got, want := script(t, dev, p, weights, o), script(t, reference.New(), p, weights, o)
-	tolerance := devicetest.Tolerance(w)
 	worst := 0.0
 	for i := range want {
 		var diff, all float64
@@ -117,6 +121,39 @@ func agree(t *testing.T, dev device.Device, arch string, size modeltest.Size, w 
 		}
 	}
 	t.Logf("worst rms error %.2g of %.2g allowed", worst, tolerance)
+}
+
+// TestWeightsBeyondHalfFloatsStayBFloat16 has one weight that no half float holds: the
+// model then keeps bfloat16, whose eight bits allow twice the error.
+func TestWeightsBeyondHalfFloatsStayBFloat16(t *testing.T) {
+	dev := gpu(t, Options{})
+	for _, s := range shapes[:2] {
+		t.Run(s.name, func(t *testing.T) {
+			p, weights, err := modeltest.RandomModel(s.arch, s.size, 5)
+			if err == nil {
+				weights, err = weights.Stored(quant.BF16, 9)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			const name = "model.embed_tokens.weight"
+			x, err := weights.Tensor(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x.Data = slices.Clone(x.Data)
+			x.Data[0], x.Data[1] = 0x80, 0x47 // 65536
+			weights[name] = x
+			agreeWithin(t, dev, p, weights, 2*devicetest.Tolerance(quant.BF16))
+			if e, err := dev.Compile(t.Context(), p, weights, device.Options{Pages: 4, PageTokens: 16, MaxRows: 4, MaxSeqs: 1, MaxOutputs: 1}); err != nil {
+				t.Error(err)
+			} else if format := e.(*exec).compute; format != bf16 {
+				t.Errorf("the model computes in format %d, not in bfloat16", format)
+			} else if err := e.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // script is a run of steps; it returns the logits of the rows that were asked for.

@@ -48,10 +48,9 @@ type exec struct {
 	output outputs
 	graphs graphs
 
-	batchFrom   int    // more rows than this, and
-	batchRows   int    // no more than this, take the kernels for batches
-	overlapRows int    // most rows whose kernels overlap
-	whole       *whole // nil: steps run kernel by kernel only
+	batchFrom   int // more rows than this, and
+	batchRows   int // no more than this, take the kernels for batches
+	overlapRows int // most rows whose kernels overlap
 	slots       [2]slot
 	at          int // the slot of the step launched last
 	closed      bool
@@ -160,7 +159,7 @@ func (e *exec) compile(ctx context.Context, w device.Weights, keepBF16 bool) err
 	if err := e.openSlots(); err != nil {
 		return err
 	}
-	for _, f := range []func(*loader) error{e.allocateValues, e.allocateScratch, e.allocateStep, e.allocateCache, e.build, e.buildWhole} {
+	for _, f := range []func(*loader) error{e.allocateValues, e.allocateScratch, e.allocateStep, e.allocateCache, e.build, e.buildTops} {
 		if err := f(l); err != nil {
 			return err
 		}
@@ -398,7 +397,6 @@ func (e *exec) release() error {
 	if e.opened {
 		errs = append(errs, e.closeSlots(), e.stream.Close())
 	}
-	e.dev.releaseWhole(e)
 	*e = exec{closed: true, dev: e.dev, p: e.p, o: e.o}
 	for i := range e.slots {
 		e.slots[i].pending.err = errLaunchClosed
@@ -664,9 +662,6 @@ func (e *exec) run(s *slot, b *device.Batch) error {
 }
 
 func (e *exec) runNodes() error {
-	if e.whole.takes(&e.step) {
-		return e.whole.run(&e.step)
-	}
 	for i, n := range e.nodes {
 		if e.step.count(e.plan.nodes[i].after) == 0 {
 			continue

@@ -17,7 +17,7 @@ import (
 // open compiles a configuration with random weights.
 func openDummy(b *testing.B, config string, o device.Options) *exec {
 	b.Helper()
-	d := gpu(b, Options{whole: true})
+	d := gpu(b, Options{})
 	p, err := model.Build([]byte(config))
 	if err != nil {
 		b.Fatal(err)
@@ -70,37 +70,6 @@ func (e *exec) median(f func() error) (time.Duration, error) {
 	return time.Duration(all[len(all)/2] * 1e6), nil
 }
 
-// BenchmarkWhole is the ladder of decode steps of few sequences: kernel by kernel, and
-// as one kernel.
-func BenchmarkWhole(b *testing.B) {
-	e := openDummy(b, qwen05, device.Options{Pages: 24000, PageTokens: 16, MaxRows: 1024, MaxSeqs: 256, MaxOutputs: 256})
-	unlock, err := e.lock()
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer unlock()
-	one := e.whole
-	if one == nil {
-		b.Skip("this GPU does not run whole steps")
-	}
-	fmt.Printf("%4s %6s %14s %14s\n", "rows", "past", "kernels", "one kernel")
-	for _, past := range []int{128, 1000} {
-		for rows := 1; rows <= one.rows; rows++ {
-			var t [2]time.Duration
-			for i, w := range []*whole{nil, one} {
-				e.whole = w
-				if err := e.load(decodeBatch(rows, past, 0)); err != nil {
-					b.Fatal(err)
-				}
-				if t[i], err = e.recorded(e.runNodes); err != nil {
-					b.Fatal(err)
-				}
-			}
-			fmt.Printf("%4d %6d %14v %14v\n", rows, past, t[0], t[1])
-		}
-	}
-}
-
 // load brings a step's metadata to the device.
 func (e *exec) load(batch *device.Batch) error {
 	slot := &e.slots[1-e.at]
@@ -123,9 +92,9 @@ func BenchmarkSample(b *testing.B) {
 	o := &e.output
 	together := *o
 	alone := *o
-	alone.together, alone.shared = false, aloneShared
+	alone.together, alone.shared, together.tile, alone.tile = false, aloneShared, 0, 0
 	alone.c = &call[sampleArgs]{o.c.a, driver.NewLaunch(e.code.functions["sample"], unsafe.Pointer(o.c.a))}
-	fmt.Printf("%4s %-28s %12s %12s\n", "rows", "parameters", "one block", "cluster")
+	fmt.Printf("%4s %-28s %12s %12s %12s\n", "rows", "parameters", "one block", "cluster", "by tile")
 	for _, rows := range []int{1, 8, 64, 256} {
 		for _, p := range []sample.Params{{}, {Temperature: 0.6}, {Temperature: 0.6, MinP: 0.05}, {Temperature: 0.8, TopK: 40}, {Temperature: 0.8, TopP: 0.9}} {
 			batch := decodeBatch(rows, 128, 0)
@@ -140,13 +109,109 @@ func BenchmarkSample(b *testing.B) {
 			if err := e.runNodes(); err != nil {
 				b.Fatal(err)
 			}
-			var t [2]time.Duration
-			for i, s := range []*outputs{&alone, &together} {
+			var t [3]time.Duration
+			for i, s := range []*outputs{&alone, &together, o} {
 				if t[i], err = e.recorded(func() error { return s.sample(e) }); err != nil {
 					b.Fatal(err)
 				}
 			}
-			fmt.Printf("%4d %-28s %12v %12v\n", rows, fmt.Sprintf("T=%g k=%d p=%g min=%g", p.Temperature, p.TopK, p.TopP, p.MinP), t[0], t[1])
+			fmt.Printf("%4d %-28s %12v %12v %12v\n", rows, fmt.Sprintf("T=%g k=%d p=%g min=%g", p.Temperature, p.TopK, p.TopP, p.MinP), t[0], t[1], t[2])
 		}
 	}
+}
+
+// BenchmarkFlash is the ladder of prefill attention and a table of a prefill's nodes.
+func BenchmarkFlash(b *testing.B) {
+	e := openDummy(b, qwen05, device.Options{Pages: 24000, PageTokens: 16, MaxRows: 16384, MaxSeqs: 256, MaxOutputs: 256})
+	for _, c := range []struct{ seqs, rows int }{{1, 128}, {1, 1024}, {16, 1024}} {
+		batch := prefillBatch(c.seqs, c.rows)
+		table, err := e.nodeTimes(batch)
+		if err != nil {
+			b.Fatal(err)
+		}
+		fmt.Printf("prefill of %d x %d\n%s", c.seqs, c.rows, table)
+		var old time.Duration
+		var flash []*driver.Launch
+		for _, n := range e.nodes {
+			if r, ok := n.(*attendRun); ok {
+				flash, r.flash = append(flash, r.flash), nil
+			}
+		}
+		unlock, err := e.lock()
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := e.load(batch); err != nil {
+			b.Fatal(err)
+		}
+		old, err = e.recorded(e.runNodes)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, n := range e.nodes {
+			if r, ok := n.(*attendRun); ok {
+				r.flash, flash = flash[0], flash[1:]
+			}
+		}
+		with, err := e.recorded(e.runNodes)
+		if err != nil {
+			b.Fatal(err)
+		}
+		unlock()
+		fmt.Printf("step with mma attention %v, with warpgroups %v: %.0f tok/s\n", old, with, float64(c.seqs*c.rows)/with.Seconds())
+	}
+}
+
+// BenchmarkFew is the ladder of decode steps of few sequences: attention with the
+// kernel for few, and the long products with more loads on their way.
+func BenchmarkFew(b *testing.B) {
+	e := openDummy(b, qwen05, device.Options{Pages: 24000, PageTokens: 16, MaxRows: 1024, MaxSeqs: 256, MaxOutputs: 256})
+	unlock, err := e.lock()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer unlock()
+	var ones, deeps []*driver.Launch
+	set := func(one, deep bool) {
+		n, m := 0, 0
+		for _, x := range e.nodes {
+			switch r := x.(type) {
+			case *attendRun:
+				if len(ones) == n {
+					ones = append(ones, r.one)
+				}
+				if r.one = nil; one {
+					r.one = ones[n]
+				}
+				n++
+			case *productRun:
+				for _, p := range r.parts {
+					if len(deeps) == m {
+						deeps = append(deeps, p.deep)
+					}
+					if p.deep = nil; deep {
+						p.deep = deeps[m]
+					}
+					m++
+				}
+			}
+		}
+	}
+	fmt.Printf("%4s %6s %12s %12s %12s\n", "rows", "past", "as before", "one", "one, deep")
+	for _, past := range []int{128, 1000} {
+		for _, rows := range []int{1, 2, 4, 8, 16} {
+			var t [3]time.Duration
+			for i := range t {
+				set(i > 0, i > 1)
+				if err := e.load(decodeBatch(rows, past, 0)); err != nil {
+					b.Fatal(err)
+				}
+				if t[i], err = e.recorded(e.runNodes); err != nil {
+					b.Fatal(err)
+				}
+			}
+			fmt.Printf("%4d %6d %12v %12v %12v\n", rows, past, t[0], t[1], t[2])
+		}
+	}
+	set(true, true)
 }

@@ -33,12 +33,14 @@ type linearRun struct {
 	w       matrixArgs
 	plain   *driver.Launch
 	skinny  [2]*driver.Launch // up to 8 rows, up to 16
+	deep    *driver.Launch    // up to 8 rows, a block on a multiprocessor for itself and more on its way; may be nil
 	blocks  int               // of the skinny kernels, at most
 	warps   int               // that share a tile of it
 	gemm    [3]*driver.Launch // tiles of 128, 64 and 32 rows
 	wgmma   [3]*driver.Launch // tiles of 128, 64 and 256 rows; nil: not on this GPU
 	batch   [3]*driver.Launch // tiles of 32, 64 and 128 rows; nil: not on this GPU
 	dequant *call[dequantArgs]
+	tops    pointer // of the last product: what sample_tiles reads, by tile
 }
 
 func (e *exec) buildProduct(l *loader, n *node) (runner, error) {
@@ -99,6 +101,9 @@ func (e *exec) buildLinear(l *loader, p *linear) (*linearRun, error) {
 	for i, suffix := range []string{"_8", "_16"} {
 		r.skinny[i] = e.launch(name+suffix, args)
 	}
+	if half {
+		r.deep = e.launch(name+"_deep", args)
+	}
 	if r.blocks, err = e.resident(name + "_8"); err != nil {
 		return nil, err
 	}
@@ -131,6 +136,25 @@ func (e *exec) resident(name string) (int, error) {
 		return 0, err
 	}
 	return e.dev.d.SMs * max(1, min(8, 65536/(256*max(32, (registers+7)&^7)))), nil
+}
+
+// buildTops makes the last product leave sums by tile for the sampler.
+func (e *exec) buildTops(*loader) error {
+	last, ok := e.nodes[len(e.nodes)-1].(*productRun)
+	if !ok || len(last.parts) != 1 || e.dev.o.noTiles {
+		return nil
+	}
+	r := last.parts[0]
+	if r.a.out != e.output.logits.p || r.a.bias != 0 || r.a.residual != 0 || r.dequant != nil || r.wgmma[0] == nil {
+		return nil
+	}
+	var err error
+	if r.tops, err = e.alloc(int64(e.o.MaxOutputs) * int64(r.w.n+63) / 64 * 8); err != nil {
+		return err
+	}
+	e.output.tops = r.tops
+	e.output.left, err = e.alloc(int64(e.o.MaxOutputs))
+	return err
 }
 
 // widest is the size of the buffer for a matrix widened to half floats.
@@ -179,6 +203,9 @@ func (r *productRun) run(s *step) error {
 }
 
 func (r *linearRun) run(s *step, rows int) error {
+	if r.tops != 0 {
+		r.a.tops, r.e.output.tile = 0, 0
+	}
 	switch {
 	case r.skinny[0] == nil:
 		return r.e.start(r.plain, int(r.w.n+15)/16, (rows+7)/8, 1, 256, 0)
@@ -197,6 +224,9 @@ func (r *linearRun) run(s *step, rows int) error {
 		blocks := min(r.blocks, r.e.dev.d.SMs*max(1, most/(shared+skinnyStatic)))
 		perBlock := 8 / r.warps
 		tiles := int(r.w.n+7) / 8
+		if steps := (int(r.w.k) + 63) / 64; r.deep != nil && rows <= 8 && steps > 7*r.warps && (tiles+perBlock-1)/perBlock <= r.e.dev.d.SMs {
+			k = r.deep
+		}
 		return r.e.start(k, min(blocks, (tiles+perBlock-1)/perBlock), 1, 1, 256, shared)
 	case r.dequant == nil:
 		return r.multiply(rows)
@@ -241,6 +271,10 @@ func (r *linearRun) multiply(rows int) error {
 	per := (steps + splits - 1) / splits
 	splits = (steps + per - 1) / per
 	r.a.splits = int32(splits)
+	if r.tops != 0 && r.wgmma[0] != nil && splits == 1 {
+		r.a.tops, r.a.tiles, r.a.samples = r.tops, int32(y), r.e.meta+pointer(r.e.step.lay.samples)
+		r.e.output.tile, r.e.output.tiles = columns, y
+	}
 	return r.e.start(kernel, x, y, splits, threads, shared)
 }
 

@@ -18,8 +18,13 @@ import (
 // logits are made from a copy of the row on the host.
 type outputs struct {
 	c        *call[sampleArgs]
-	together bool // c is a cluster of clusterBlocks for each row
-	shared   int  // memory of its blocks
+	together bool           // c is a cluster of clusterBlocks for each row
+	shared   int            // memory of its blocks
+	tiled    *driver.Launch // draws that need but a temperature, from the sums by tile
+	tops     pointer
+	left     pointer
+	tile     int // columns of a tile in the step's last product; 0: it left no sums
+	tiles    int
 	logits   view
 	results  driver.Host // tokens of both slots, then log-probabilities, written by the kernel
 	tokens   []int32
@@ -40,6 +45,7 @@ const greedyMax = 1e-6 // as in package sample
 func (o *outputs) allocate(e *exec) error {
 	o.c, o.shared = newCall[sampleArgs](e, "sample"), aloneShared
 	o.logits = e.views[e.p.Instrs[len(e.p.Instrs)-1].Out]
+	o.tiled = e.launch("sample_tiles", unsafe.Pointer(o.c.a))
 	part := ((o.logits.width+clusterBlocks-1)/clusterBlocks + 3) &^ 3 // tokens of a block
 	if shared := (togetherShared+15)&^15 + 4*part; e.code.clusters && shared <= e.code.most-skinnyStatic {
 		o.c, o.shared, o.together = &call[sampleArgs]{o.c.a, e.launch("sample_cluster", unsafe.Pointer(o.c.a))}, shared, true
@@ -222,6 +228,12 @@ func (o *outputs) sample(e *exec) error {
 	p := o.results.Pointer()
 	*o.c.a = sampleArgs{logits: o.logits.p, rows: e.meta + pointer(e.step.lay.samples), lists: o.listDev, saved: o.savedDev,
 		header: e.meta, tokens: p, logprobs: p + pointer(4*len(o.tokens)), drawn: o.drawn, vocab: int32(o.logits.width)}
+	if o.tile > 0 {
+		o.c.a.tops, o.c.a.left, o.c.a.tile, o.c.a.tiles = o.tops, o.left, int32(o.tile), int32(o.tiles)
+		if err := e.start(o.tiled, e.step.outs, 1, 1, 256, 0); err != nil {
+			return err
+		}
+	}
 	if o.together {
 		return o.c.run(e, clusterBlocks, e.step.outs, 1, 512, o.shared)
 	}

@@ -1,45 +1,8 @@
 // Attention over paged keys and values, softmax in float32 with a running maximum
 // (FlashAttention-2, arXiv:2307.08691).
-#include "common.cuh"
+#include "attention.cuh"
 
-struct AttentionArgs {
-  const void* q; // [rows, qStride]
-  const void* k; // cache of the layer: [pages · page tokens, kvHeads · head dim]
-  const void* v;
-  void* out;            // [rows, heads · head dim]
-  const int* tables;    // [sequences, header[0]] pages
-  const int* seqs;      // [sequences][4]: first row, rows, tokens before, unused
-  const int* rowSeq;    // plain: sequence of a row, -1: none
-  const int* positions; // plain: position of a row
-  const int* work;      // decode: sequence; prefill: sequence and number of its tile; -1: none
-  const int* header;    // [0]: pages per sequence in tables
-  float* partial;       // decode: [work][kvHeads][splits][16][head dim + 2]
-  u32* counters;        // decode: [work][kvHeads], zero between launches
-  int qStride;
-  int type; // of q, cache and out
-  int heads, kvHeads, headDim;
-  int pageTokens, pageShift; // shift -1: no power of two
-  int window;                // 0: all
-  int splits;
-  float scale;
-  // decode_all: one row per sequence, row i of sequence i. Queries are taken as the
-  // product left them, normed and rotated, and the row's key and value are cached.
-  const float* qNorm; // [head dim] or null
-  const float* kNorm;
-  const float2* qTable; // [positions, head dim / 2] or null
-  const float2* kTable;
-  const void* kNew; // [rows, qStride]
-  const void* vNew;
-  const int* slots;
-  float qEps, kEps;
-  int qInterleaved, kInterleaved;
-};
 STRUCT(AttentionArgs)
-
-__device__ __forceinline__ i64 tokenSlot(const AttentionArgs& a, const int* table, int token) {
-  if (a.pageShift >= 0) return ((i64)table[token >> a.pageShift] << a.pageShift) + (token & (a.pageTokens - 1));
-  return (i64)table[token / a.pageTokens] * a.pageTokens + token % a.pageTokens;
-}
 
 // plain: any head dim up to 512 and any type. A block of four warps per row and
 // head; each warp runs over every fourth token.
@@ -317,6 +280,185 @@ template <class T, int HD, bool ALL, int TB> __device__ __forceinline__ void dec
   }
 }
 
+// decode_one: as decode_all, for a few sequences, where each step of the way counts: 16
+// warps to a block and up to eight query heads to a KV head. Keys and values of earlier
+// tokens come while the kernel before still runs.
+template <class T, int HD> __device__ __forceinline__ void decodeOneBody(const AttentionArgs& a) {
+  constexpr int C = HD / 32, WARPS = 16, THREADS = WARPS * 32, TB = 16, WIDE = HD + 2;
+  extern __shared__ uint4 dynamic[];
+  float* part = (float*)dynamic; // [WARPS][8][64]
+  __shared__ float tops[WARPS * 8], sums[WARPS * 8], weights[WARPS * 8];
+  __shared__ __align__(16) T own[8][HD];
+  __shared__ u32 last;
+  int seq = blockIdx.x, kv = blockIdx.y, split = blockIdx.z;
+  int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+  int past = a.positions[seq], group = a.heads / a.kvHeads;
+  int len = past + 1, begin = a.window > 0 ? max(0, len - a.window) : 0;
+  int chunk = (len - begin + a.splits - 1) / a.splits;
+  chunk = max(1, (chunk + WARPS * TB - 1) / (WARPS * TB)) * (WARPS * TB);
+  int active = past < 0 ? 0 : (len - begin + chunk - 1) / chunk;
+  int from = begin + split * chunk, to = min(len, from + chunk), token0 = from + warp * TB;
+  if (split >= active) to = from;
+  const int* table = a.tables + (i64)seq * a.header[0];
+  i64 width = (i64)a.kvHeads * HD;
+  T* keys = (T*)a.k + kv * HD;
+  T* values = (T*)a.v + kv * HD;
+  uint4 k[2][C], v[2][C];
+  i64 at[2], now[2];
+  auto locate = [&] {
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      int token = token0 + i * 8 + g;
+      at[i] = token < to ? tokenSlot(a, table, token) * width + t * 8 : -1;
+    }
+  };
+  auto read = [&](const T* p, uint4 (&x)[2][C], bool late) { // late: the step's own token
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+#pragma unroll
+      for (int c = 0; c < C; c++) {
+        if (!late) x[i][c] = make_uint4(0, 0, 0, 0);
+        if (at[i] >= 0) x[i][c] = *(const uint4*)(p + at[i] + c * 32);
+      }
+  };
+  locate();
+#pragma unroll
+  for (int i = 0; i < 2; i++) {
+    now[i] = -1;
+    if (token0 + i * 8 + g == past) now[i] = at[i], at[i] = -1;
+  }
+  read(keys, k, false);
+  if (HD <= 64) read(values, v, false);
+  waitPrior();
+  letNext();
+  if (split >= active) return;
+
+  if (warp < group) oneHead<T, HD>((const T*)a.q + (i64)seq * a.qStride + (kv * group + warp) * HD, own[warp], a.qNorm, a.qEps, a.qTable, a.qInterleaved, past, lane);
+  if (to == len) {
+    i64 slot = (i64)a.slots[seq] * width;
+    if (warp == WARPS - 1) oneHead<T, HD>((const T*)a.kNew + (i64)seq * a.qStride + kv * HD, keys + slot, a.kNorm, a.kEps, a.kTable, a.kInterleaved, past, lane);
+    if (warp == WARPS - 2)
+      for (int d = lane; d < HD / 2; d += 32) ((u32*)(values + slot))[d] = ((const u32*)((const T*)a.vNew + (i64)seq * a.qStride + kv * HD))[d];
+  }
+  __syncthreads();
+  uint4 q[C];
+#pragma unroll
+  for (int c = 0; c < C; c++) q[c] = g < group ? *(const uint4*)(own[g] + c * 32 + t * 8) : make_uint4(0, 0, 0, 0);
+  i64 early[2] = {at[0], at[1]};
+  at[0] = now[0], at[1] = now[1];
+  read(keys, k, true);
+  if (HD <= 64) read(values, v, true);
+  at[0] = max(early[0], now[0]), at[1] = max(early[1], now[1]);
+
+  float m = -INFINITY, l = 0, acc[C][4][2] = {};
+  float scale = a.scale * LOG2E;
+  while (token0 < to) {
+    if (HD > 64) read(values, v, false);
+    float p[2][2], most = m;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      float d[4] = {0, 0, 0, 0};
+#pragma unroll
+      for (int c = 0; c < C; c++) {
+        mma<T>(d, q[c].x, 0, q[c].y, 0, k[i][c].x, k[i][c].y);
+        mma<T>(d, q[c].z, 0, q[c].w, 0, k[i][c].z, k[i][c].w);
+      }
+#pragma unroll
+      for (int e = 0; e < 2; e++) {
+        p[i][e] = token0 + i * 8 + 2 * t + e < to ? d[e] * scale : -INFINITY;
+        most = fmaxf(most, p[i][e]);
+      }
+    }
+    most = quadMax(most);
+    float old = exp2f(m - most);
+    m = most;
+    l *= old;
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+#pragma unroll
+      for (int e = 0; e < 2; e++) l += p[i][e] = exp2f(p[i][e] - m);
+    u32 a0 = pack2<T>(p[0][0], p[0][1]), a2 = pack2<T>(p[1][0], p[1][1]);
+#pragma unroll
+    for (int c = 0; c < C; c++) {
+      const u32 *v0 = &v[0][c].x, *v1 = &v[1][c].x;
+#pragma unroll
+      for (int j = 0; j < 4; j++) {
+        float d[4] = {acc[c][j][0] * old, acc[c][j][1] * old, 0, 0};
+        mma<T>(d, a0, 0, a2, 0, transpose8(v0[j]), transpose8(v1[j]));
+        acc[c][j][0] = d[0], acc[c][j][1] = d[1];
+      }
+    }
+    token0 += WARPS * TB;
+    if (token0 < to) {
+      locate();
+      read(keys, k, false);
+      if (HD <= 64) read(values, v, false);
+    }
+  }
+  l = quadSum(l);
+  if (t == 0) tops[warp * 8 + g] = m, sums[warp * 8 + g] = l;
+  __syncthreads();
+  if (warp < 8) { // a warp for each query
+    float mine = lane < WARPS ? tops[lane * 8 + warp] : -INFINITY, top = mine;
+    for (int o = 16; o > 0; o >>= 1) top = fmaxf(top, __shfl_xor_sync(~0u, top, o));
+    float factor = exp2f(mine - top), sum = warpSum(lane < WARPS ? factor * sums[lane * 8 + warp] : 0.f);
+    if (lane < WARPS) weights[lane * 8 + warp] = factor;
+    __syncwarp();
+    if (lane == 0) tops[warp] = top, sums[warp] = sum;
+  }
+  i64 item = (i64)blockIdx.x * a.kvHeads + kv;
+  float* mine = a.partial + (item * a.splits + split) * 16 * WIDE;
+  T* out = (T*)a.out + (i64)seq * a.heads * HD + kv * group * HD;
+  for (int half = 0; half < HD / 64; half++) {
+    if (g < group)
+#pragma unroll
+      for (int c = 0; c < C; c++)
+        if (c / 2 == half)
+#pragma unroll
+          for (int j = 0; j < 4; j++) *(float2*)(part + (warp * 8 + g) * 64 + c % 2 * 32 + t * 8 + 2 * j) = make_float2(acc[c][j][0], acc[c][j][1]);
+    __syncthreads();
+    for (int i = threadIdx.x; i < group * 32; i += THREADS) {
+      int r = i / 32, pair = i % 32;
+      float v0 = 0, v1 = 0;
+#pragma unroll
+      for (int w = 0; w < WARPS; w++) {
+        float2 d = *(const float2*)(part + (w * 8 + r) * 64 + 2 * pair);
+        float factor = weights[w * 8 + r];
+        v0 += factor * d.x;
+        v1 += factor * d.y;
+      }
+      if (active == 1) *(u32*)(out + r * HD + half * 64 + 2 * pair) = pack2<T>(v0 / sums[r], v1 / sums[r]);
+      else *(float2*)(mine + r * WIDE + half * 64 + 2 * pair) = make_float2(v0, v1);
+    }
+    __syncthreads();
+  }
+  if (active == 1) return;
+  if (threadIdx.x < group) *(float2*)(mine + threadIdx.x * WIDE + HD) = make_float2(tops[threadIdx.x], sums[threadIdx.x]);
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    last = atomicAdd(&a.counters[item], 1) == active - 1;
+    if (last) a.counters[item] = 0;
+  }
+  __syncthreads();
+  if (!last) return;
+  __threadfence();
+  const float* parts = a.partial + item * a.splits * 16 * WIDE;
+  for (int i = threadIdx.x; i < group * HD; i += THREADS) {
+    int r = i / HD, d = i % HD;
+    float top = -INFINITY, sum = 0, x = 0;
+#pragma unroll 4
+    for (int n = 0; n < active; n++) {
+      const float* p = parts + (n * 16 + r) * WIDE;
+      float mn = __ldcg(p + HD), next = fmaxf(top, mn), keep = exp2f(top - next), f = exp2f(mn - next);
+      x = x * keep + f * __ldcg(p + d);
+      sum = sum * keep + f * __ldcg(p + HD + 1);
+      top = next;
+    }
+    out[r * HD + d] = fromf<T>(x / sum);
+  }
+}
+
 // prefill: a tile of 128 queries (consecutive tokens times the heads of a KV head)
 // against all their keys, 64 tokens at a time through shared memory.
 template <class T, int HD> __device__ __forceinline__ void prefillBody(const AttentionArgs& a) {
@@ -450,6 +592,7 @@ template <class T, int HD> __device__ __forceinline__ void prefillBody(const Att
   extern "C" __global__ void __launch_bounds__(128) decode_##T##_##HD(const __grid_constant__ AttentionArgs a) { decodeBody<T, HD, false, HD <= 64 ? 32 : 16>(a); } \
   extern "C" __global__ void __launch_bounds__(128) decode_all_##T##_##HD(const __grid_constant__ AttentionArgs a) { decodeBody<T, HD, true, HD <= 64 ? 32 : 16>(a); } \
   extern "C" __global__ void __launch_bounds__(128, HD <= 64 ? 4 : 3) decode_many_##T##_##HD(const __grid_constant__ AttentionArgs a) { decodeBody<T, HD, true, 16>(a); } \
+  extern "C" __global__ void __launch_bounds__(512, 1) decode_one_##T##_##HD(const __grid_constant__ AttentionArgs a) { decodeOneBody<T, HD>(a); } \
   extern "C" __global__ void __launch_bounds__(256) prefill_##T##_##HD(const __grid_constant__ AttentionArgs a) { prefillBody<T, HD>(a); }
 
 ATTENTION(bf16, 64)

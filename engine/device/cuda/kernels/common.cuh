@@ -99,6 +99,13 @@ __device__ __forceinline__ float silu(float x) { return x / (1.f + expf(-x)); }
 // fastSilu is good for half floats.
 __device__ __forceinline__ float fastSilu(float x) { return __fdividef(x, 1.f + __expf(-x)); }
 
+// exp2Fast is good for single floats but for the last two bits.
+__device__ __forceinline__ float exp2Fast(float x) {
+  float r;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+  return r;
+}
+
 // With programmatic dependent launch a kernel may start before the one that it
 // follows has ended: nothing of an earlier kernel may be touched before waitPrior,
 // and letNext says that the following kernel may be scheduled.
@@ -176,20 +183,3 @@ __device__ __forceinline__ uint4 read16(const void* p) {
   asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
   return v;
 }
-
-// A slot is a value of 32 bits below a tag, in one word of 64 bits: who reads the tag
-// that it expects has the value as well. post and peek reach the cache that all
-// multiprocessors share.
-__device__ __forceinline__ void post(u64* slot, u32 tag, u32 value) {
-  asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(slot), "l"((u64)tag << 32 | value) : "memory");
-}
-__device__ __forceinline__ u64 peek(const u64* slot) {
-  u64 v;
-  asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];" : "=l"(v) : "l"(slot) : "memory");
-  return v;
-}
-// peek2 reads two slots, the first at a multiple of 16 bytes.
-__device__ __forceinline__ void peek2(const u64* slot, u64& a, u64& b) {
-  asm volatile("ld.relaxed.gpu.global.v2.u64 {%0, %1}, [%2];" : "=l"(a), "=l"(b) : "l"(slot) : "memory");
-}
-__device__ __forceinline__ void backOff() {}

@@ -180,6 +180,15 @@ template <class F, bool MANY, int AHEAD> __device__ __forceinline__ void skinnyB
   for (int j = 0; j < AHEAD; j++) fetch(raw[j]);
   waitPrior();
   letNext();
+  // What is added at the end is on its way while the sums are made.
+  int step = 0, tile = first + slot;
+  float2 add[2] = {make_float2(0, 0), make_float2(0, 0)};
+  auto meet = [&] {
+    if (rank > 0) return;
+    add[0] = addends(a, g, tile * 8 + 2 * t);
+    if (MANY) add[1] = addends(a, g + 8, tile * 8 + 2 * t);
+  };
+  meet();
 
   const X* x = (const X*)a.x;
   int xStride = a.xStride;
@@ -220,7 +229,6 @@ template <class F, bool MANY, int AHEAD> __device__ __forceinline__ void skinnyB
   }
 
   float acc[4] = {};
-  int step = 0, tile = first + slot;
   for (int i = 0; i < total; i += AHEAD) {
 #pragma unroll
     for (int j = 0; j < AHEAD; j++) {
@@ -252,13 +260,14 @@ template <class F, bool MANY, int AHEAD> __device__ __forceinline__ void skinnyB
         }
       }
       if (rank == 0) {
-        emit(a, g, tile * 8 + 2 * t, acc[0], acc[1]);
-        if (MANY) emit(a, g + 8, tile * 8 + 2 * t, acc[2], acc[3]);
+        emitSum(a, g, tile * 8 + 2 * t, acc[0] + add[0].x, acc[1] + add[0].y);
+        if (MANY) emitSum(a, g + 8, tile * 8 + 2 * t, acc[2] + add[1].x, acc[3] + add[1].y);
       }
 #pragma unroll
       for (int c = 0; c < 4; c++) acc[c] = 0;
       step = 0;
       tile += stride;
+      if (i + j + 1 < total) meet();
     }
   }
 }
@@ -269,6 +278,8 @@ template <class F, bool MANY, int AHEAD> __device__ __forceinline__ void skinnyB
 
 SKINNY(skinny_bf16, Plain16<bf16>, 7)
 SKINNY(skinny_f16, Plain16<f16>, 7)
+extern "C" __global__ void __launch_bounds__(256, 1) skinny_bf16_deep(const __grid_constant__ LinearArgs a) { skinnyBody<Plain16<bf16>, false, 12>(a); }
+extern "C" __global__ void __launch_bounds__(256, 1) skinny_f16_deep(const __grid_constant__ LinearArgs a) { skinnyBody<Plain16<f16>, false, 12>(a); }
 SKINNY(skinny_q8_0, Block8, 6)
 SKINNY(skinny_q4_0, Block4<false>, 6)
 SKINNY(skinny_q4_1, Block4<true>, 6)

@@ -1,6 +1,6 @@
 // What all products out = x · wᵀ share: parameters and epilogue.
 #pragma once
-#include "common.cuh"
+#include "sample.cuh"
 
 struct LinearArgs {
   Matrix w;
@@ -19,24 +19,35 @@ struct LinearArgs {
   int splits; // gemm: blocks along k; skinny: warps along k
   float eps;
   int shared; // skinny: x is copied to shared memory first
+  int tiles;  // in tops
+  float2* tops; // wgmma: null, or [rows, tiles] for sample_tiles
+  const SampleRow* samples;
 };
 
-// emit finishes columns n and n+1 (n even) of row m.
-__device__ __forceinline__ void emit(const LinearArgs& a, int m, int n, float v0, float v1) {
-  if (m >= a.rows || n >= a.w.n) return;
+// addends are what is added to columns n and n+1 (n even) of row m: bias and residual.
+__device__ __forceinline__ float2 addends(const LinearArgs& a, int m, int n) {
+  float2 v = make_float2(0, 0);
+  if (m >= a.rows || n >= a.w.n) return v;
   bool two = n + 1 < a.w.n;
   if (a.bias) {
-    v0 += a.bias[n];
-    if (two) v1 += a.bias[n + 1];
+    v.x = a.bias[n];
+    if (two) v.y = a.bias[n + 1];
   }
+  if (a.residual && !a.glu) {
+    i64 r = (i64)m * a.residualStride + n;
+    float x = a.residual[r], y = two ? a.residual[r + 1] : 0.f;
+    v.x += x, v.y += y;
+  }
+  return v;
+}
+
+// emitSum finishes columns n and n+1 (n even) of row m, to which nothing is to be added.
+__device__ __forceinline__ void emitSum(const LinearArgs& a, int m, int n, float v0, float v1) {
+  if (m >= a.rows || n >= a.w.n) return;
+  bool two = n + 1 < a.w.n;
   if (a.glu) {
     store(a.out, a.outType, (i64)m * a.outStride + n / 2, silu(v0) * v1);
     return;
-  }
-  if (a.residual) {
-    i64 r = (i64)m * a.residualStride + n;
-    v0 += a.residual[r];
-    if (two) v1 += a.residual[r + 1];
   }
   i64 o = (i64)m * a.outStride + n;
   if (two && a.outStride % 2 == 0) {
@@ -46,6 +57,12 @@ __device__ __forceinline__ void emit(const LinearArgs& a, int m, int n, float v0
   }
   store(a.out, a.outType, o, v0);
   if (two) store(a.out, a.outType, o + 1, v1);
+}
+
+// emit finishes columns n and n+1 (n even) of row m.
+__device__ __forceinline__ void emit(const LinearArgs& a, int m, int n, float v0, float v1) {
+  float2 v = addends(a, m, n);
+  emitSum(a, m, n, v0 + v.x, v1 + v.y);
 }
 
 // emitRow finishes N pairs of columns of row m: pair j has columns n + 8 j and the

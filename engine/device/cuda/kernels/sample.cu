@@ -4,28 +4,8 @@
 // do not fit, one block goes over the row in device memory.
 // Masses are added in float64, so that a draw agrees with the CPU's wherever it does
 // not fall within rounding of the border between two tokens.
-#include "common.cuh"
+#include "sample.cuh"
 
-struct SampleRow {
-  u64 seed;
-  u32 choice, position;
-  int draw;      // 0: report target only
-  int target;    // -1: nothing
-  int logprob;   // report the token's log-probability
-  int topK;      // 0: off
-  float inverse; // 1 / temperature; 0: greedy when greedy is set
-  int greedy;
-  float topP;    // 0: off
-  float minX;    // log of min-p; above 0: off
-  float frequency, presence, repetition; // repetition 1: off
-  int counts, nCounts; // in lists: id, output, in prompt
-  int banned, nBanned; // id
-  int bias, nBias;     // id, float bits
-  int mask, nMask;     // 32-bit words; nMask -1: no mask
-  int saved;           // in saved: raw logits of counts, of bias, and of the token of fed
-  int fed;             // output of the step before whose token counts as well; -1: none
-  int pad;
-};
 STRUCT(SampleRow)
 
 struct SampleArgs {
@@ -37,7 +17,10 @@ struct SampleArgs {
   int* tokens;       // results of the last two steps, for the host
   float* logprobs;
   int* drawn;        // tokens again, for the next step
+  const float2* tops; // [rows, tiles] of sample_tiles: the largest logit of a tile, and its masses added
+  u8* left;           // [rows] that sample_tiles left to the other kernels; null: all of them
   int vocab;
+  int tile, tiles; // columns of a tile, tiles of a row
   int pad;
 };
 STRUCT(SampleArgs)
@@ -222,6 +205,20 @@ __device__ __forceinline__ double uniform(const SampleRow& r) {
   return (double)((u64)c[0] << 21 | c[1] >> 11) / 9007199254740992.0;
 }
 
+// Cells divides the tokens by x: into bins, or the tokens of one bin into BINS finer ones.
+struct Cells {
+  int bin; // that is divided, or -1
+  __device__ __forceinline__ int operator()(float x) const {
+    float f = x * BINNER;
+    int b = (int)f;
+    if (bin < 0) return b;
+    if (b != bin) return b < bin ? -1 : BINS;
+    return min(BINS - 1, (int)((f - b) * BINS));
+  }
+  // middle is an x of cell c.
+  __device__ __forceinline__ double middle(int c) const { return bin < 0 ? (c + 0.5) / BINNER : (bin + (c + 0.5) / BINS) / BINNER; }
+};
+
 // Scale maps a logit to its x, at most 0.
 struct Scale {
   float top, inverse;
@@ -246,15 +243,15 @@ template <class S> __device__ __noinline__ u64 bisect(const Part& p, Scale at, u
   return low;
 }
 
-// gather collects the kept tokens of a bin in the lead's edge; false: they are too many.
-template <class S> __device__ bool gather(const Part& p, Scale at, u64 last, int bin, S& s) {
+// gather collects the kept tokens of a cell in the lead's edge; false: they are too many.
+template <class S> __device__ bool gather(const Part& p, Scale at, u64 last, Cells cells, int cell, S& s) {
   sync<S>();
   if (threadIdx.x == 0) s.n = 0;
   sync<S>();
   S& to = lead(s);
   each<S>(p, [&](int id, float v) {
     float x = at(v);
-    if (!(x >= DEEPEST) || (int)(x * BINNER) != bin || order(x, id) > last) return;
+    if (!(x >= DEEPEST) || cells(x) != cell || order(x, id) > last) return;
     int i = atomicAdd(&to.n, 1);
     if (i < S::EDGE) to.edge[i] = order(x, id);
   });
@@ -292,15 +289,18 @@ template <class S, class F, class P> __device__ int findBin(F f, P past, S& s) {
   return s.bin;
 }
 
-// countBins counts the tokens of the row by bin, in every block.
-template <class S> __device__ __noinline__ void countBins(const Part& p, Scale at, S& s) {
+// countBins counts the tokens of the row by cell, in every block.
+template <class S> __device__ __noinline__ void countBins(const Part& p, Scale at, Cells cells, S& s) {
   u32* own = s.hist;
+  sync<S>();
   if constexpr (S::CLUSTER) own = (u32*)s.mass;
   for (int i = threadIdx.x; i < BINS; i += S::THREADS) own[i] = 0;
   __syncthreads();
   each<S>(p, [&](int, float v) {
     float x = at(v);
-    if (x >= DEEPEST) atomicAdd(&own[(int)(x * BINNER)], 1);
+    if (!(x >= DEEPEST)) return;
+    int c = cells(x);
+    if (c >= 0 && c < BINS) atomicAdd(&own[c], 1);
   });
   sync<S>();
   if constexpr (S::CLUSTER) {
@@ -313,12 +313,20 @@ template <class S> __device__ __noinline__ void countBins(const Part& p, Scale a
   }
 }
 
-// cutCount is the order of the k-th token.
+// cutCount is the order of the k-th token. countBins has counted.
 template <class S> __device__ __noinline__ u64 cutCount(const Part& p, Scale at, u64 last, int k, S& s) {
-  int bin = findBin([&](int b) { return (double)s.hist[b]; }, [&](double before, double here) { return before + here >= k; }, s);
-  if (bin >= BINS) return last; // fewer have mass
-  int want = k - 1 - (int)s.sums[0];
-  if (!gather(p, at, last, bin, s)) return bisect(p, at, last, k - 0.5, false, s);
+  Cells cells{-1};
+  int want = k - 1, cell;
+  for (;;) {
+    int limit = want;
+    cell = findBin([&](int b) { return (double)s.hist[b]; }, [&](double before, double here) { return before + here > limit; }, s);
+    if (cell >= BINS) return last; // fewer have mass
+    want -= (int)s.sums[0];
+    if (cells.bin >= 0 || s.hist[cell] <= S::EDGE) break;
+    cells.bin = cell;
+    countBins(p, at, cells, s);
+  }
+  if (!gather(p, at, last, cells, cell, s)) return bisect(p, at, last, k - 0.5, false, s);
   if (leads<S>())
     for (int i = threadIdx.x; i < s.n; i += S::THREADS) {
       int less = 0;
@@ -337,28 +345,37 @@ template <class S> __device__ __noinline__ u64 cutMass(const Part& p, Scale at, 
     if (x >= DEEPEST && order(x, id) <= last) sum += expNeg((double)x, s.powers);
   });
   double total = sumAll(sum, s), limit = (double)topP * total;
-  // The bin is guessed from counts and then put right.
-  int bin = findBin([&](int b) { return s.hist[b] ? s.hist[b] * expNeg((b + 0.5) / BINNER, s.powers) : 0.0; },
-                    [&](double before, double here) { return before + here > limit; }, s);
-  bin = min(bin, BINS - 1);
-  double before, mass;
-  for (int tries = 0;; tries++) {
-    double b0 = 0, m0 = 0;
-    each<S>(p, [&](int id, float v) {
-      float x = at(v);
-      if (!(x >= DEEPEST) || order(x, id) > last) return;
-      int b = (int)(x * BINNER);
-      if (b < bin) b0 += expNeg((double)x, s.powers);
-      else if (b == bin) m0 += expNeg((double)x, s.powers);
-    });
-    before = sumAll(b0, s);
-    mass = sumAll(m0, s);
-    if (before > limit && bin > 0) bin--;
-    else if (before + mass <= limit && bin < BINS - 1) bin++;
-    else break;
-    if (tries >= 8) return bisect(p, at, last, limit, true, s);
+  // The cell is guessed from counts and then put right.
+  Cells cells{-1};
+  int cell;
+  double before;
+  for (double base = 0;;) {
+    cell = findBin([&](int b) { return s.hist[b] ? s.hist[b] * expNeg(cells.middle(b), s.powers) : 0.0; },
+                   [&](double b, double here) { return base + b + here > limit; }, s);
+    cell = min(cell, BINS - 1);
+    double mass;
+    for (int tries = 0;; tries++) {
+      double b0 = 0, m0 = 0;
+      each<S>(p, [&](int id, float v) {
+        float x = at(v);
+        if (!(x >= DEEPEST) || order(x, id) > last) return;
+        int b = cells(x);
+        if (b < cell) b0 += expNeg((double)x, s.powers);
+        else if (b == cell) m0 += expNeg((double)x, s.powers);
+      });
+      before = sumAll(b0, s);
+      mass = sumAll(m0, s);
+      if (before > limit && cell > 0) cell--;
+      else if (before + mass <= limit && cell < BINS - 1) cell++;
+      else break;
+      if (tries >= 8) return bisect(p, at, last, limit, true, s);
+    }
+    if (cells.bin >= 0 || s.hist[cell] <= S::EDGE) break;
+    base = before;
+    cells.bin = cell;
+    countBins(p, at, cells, s);
   }
-  if (!gather(p, at, last, bin, s)) return bisect(p, at, last, limit, true, s);
+  if (!gather(p, at, last, cells, cell, s)) return bisect(p, at, last, limit, true, s);
   if (leads<S>()) {
     for (int i = threadIdx.x; i < s.n; i += S::THREADS) s.mass[i] = expNeg(-(double)__uint_as_float((u32)(s.edge[i] >> 32)), s.powers);
     __syncthreads();
@@ -409,17 +426,15 @@ template <class W> __device__ int pick(int from, int to, int first, double targe
   return found;
 }
 
-// choose finds the one of n consecutive sums in which target falls and takes the sums
+// choose finds the one of N consecutive sums in which target falls and takes the sums
 // before it off; -1: all are 0.
-template <class F> __device__ __forceinline__ int choose(int n, double& target, F sum) {
+template <int N, class F> __device__ __forceinline__ int choose(double& target, F sum) {
   int at = -1;
   double before = 0, taken = 0;
-  for (int i = 0; i < n; i++) {
+#pragma unroll
+  for (int i = 0; i < N; i++) {
     double v = sum(i);
-    if (v == 0) continue;
-    at = i;
-    taken = before;
-    if (target < before + v) break;
+    if (v != 0 && (at < 0 || target >= before)) at = i, taken = before;
     before += v;
   }
   target -= taken;
@@ -444,39 +459,47 @@ template <class S> __device__ int drawToken(Part& p, const SampleRow& r, u64 bes
   Scale at{top, r.inverse};
   u64 last = order(DEEPEST, p.vocab);
   bool k = r.topK > 0 && r.topK < p.vocab, mass = r.topP > 0 && r.topP < 1;
-  if (k || mass) countBins(p, at, s);
+  if (k || mass) countBins(p, at, Cells{-1}, s);
   if (k) last = cutCount(p, at, last, r.topK, s);
   __syncthreads();
+  if (k && mass) countBins(p, at, Cells{-1}, s);
   if (mass) last = cutMass(p, at, last, r.topP, s);
   if (r.minX <= 0) last = min(last, order(r.minX, p.vocab));
 
-  // Each warp weighs a run of consecutive tokens.
   constexpr int WARPS = S::THREADS / 32;
   int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  int run = ((p.n + WARPS - 1) / WARPS + 127) / 128 * 128, from = min(p.n, warp * run), to = min(p.n, from + run);
   float lastX = -__uint_as_float((u32)(last >> 32));
   int lastID = (int)(u32)last;
-  auto weight = [&](float v, int id) {
-    float x = at(v);
-    return x > lastX || x == lastX && id <= lastID ? expNeg((double)x, s.powers) : 0.0;
+  auto weight = [&](int i) {
+    float x = at(p.l[i]);
+    return x > lastX || x == lastX && p.first + i <= lastID ? expNeg((double)x, s.powers) : 0.0;
   };
+  // In shared memory each thread weighs consecutive tokens, an odd number for the sake of
+  // the banks; in device memory each warp.
+  int from, to;
   double own = 0;
-  if (p.n % 4 || p.vocab % 4) {
-    for (int i = from + lane; i < to; i += 32) own += weight(p.l[i], p.first + i);
-  } else {
+  if constexpr (S::CLUSTER) {
+    int run = (p.n + S::THREADS - 1) / S::THREADS | 1;
+    from = min(p.n, (int)threadIdx.x * run), to = min(p.n, from + run);
 #pragma unroll 4
-    for (int i = from + lane * 4; i < to; i += 128) {
-      float4 v = *(const float4*)(p.l + i);
-      int id = p.first + i;
-      own += weight(v.x, id) + weight(v.y, id + 1) + weight(v.z, id + 2) + weight(v.w, id + 3);
-    }
+    for (int i = from; i < to; i++) own += weight(i);
+  } else {
+    int run = ((p.n + WARPS - 1) / WARPS + 127) / 128 * 128;
+    from = min(p.n, warp * run), to = min(p.n, from + run);
+#pragma unroll 8
+    for (int i = from + lane; i < to; i += 32) own += weight(i);
   }
-  for (int o = 16; o > 0; o >>= 1) own += __shfl_xor_sync(~0u, own, o);
+  double upTo = own;
+  for (int o = 1; o < 32; o <<= 1) {
+    double below = __shfl_up_sync(~0u, upTo, o);
+    if (lane >= o) upTo += below;
+  }
   __syncthreads();
-  if (lane == 0) s.sums[warp] = own;
+  if (lane == 31) s.sums[warp] = upTo;
   if (threadIdx.x == 0) s.n = none;
   __syncthreads();
   double total = 0;
+#pragma unroll
   for (int i = 0; i < WARPS; i++) total += s.sums[i];
   double target;
   if constexpr (S::CLUSTER) {
@@ -484,17 +507,26 @@ template <class S> __device__ int drawToken(Part& p, const SampleRow& r, u64 bes
     __syncthreads();
     if (threadIdx.x == 0) s.crossSum[turn] = total, s.turn = turn ^ 1;
     clusterSync();
+    double all[RANKS];
     total = 0;
-    for (int i = 0; i < RANKS; i++) total += *of(&s.crossSum[turn], i);
+#pragma unroll
+    for (int i = 0; i < RANKS; i++) all[i] = *of(&s.crossSum[turn], i);
+#pragma unroll
+    for (int i = 0; i < RANKS; i++) total += all[i];
     target = uniform(r) * total;
-    int block = choose(RANKS, target, [&](int i) { return *of(&s.crossSum[turn], i); });
-    if (block != clusterRank()) return block < 0 ? none : -2;
+    int block = choose<RANKS>(target, [&](int i) { return all[i]; });
+    if (block != (int)clusterRank()) return block < 0 ? none : -2;
   } else {
     target = uniform(r) * total;
   }
-  int chosen = choose(WARPS, target, [&](int i) { return s.sums[i]; });
-  if (warp == chosen) {
-    int found = pick(from, to, p.first, target, [&](int i) { return weight(p.l[i], p.first + i); });
+  if (warp == choose<WARPS>(target, [&](int i) { return s.sums[i]; })) {
+    if constexpr (S::CLUSTER) {
+      u32 massive = __ballot_sync(~0u, own > 0), past = __ballot_sync(~0u, own > 0 && target < upTo);
+      int lead = past ? __ffs(past) - 1 : 31 - __clz(massive);
+      from = __shfl_sync(~0u, from, lead), to = __shfl_sync(~0u, to, lead);
+      target = __shfl_sync(~0u, target - (upTo - own), lead);
+    }
+    int found = pick(from, to, p.first, target, weight);
     if (lane == 0) s.n = found;
   }
   __syncthreads();
@@ -555,6 +587,7 @@ __device__ float rawLogit(const float* l, int id, const SampleRow& r, const int*
 }
 
 template <class S> __device__ __forceinline__ void sampleBody(const SampleArgs& a, int row, Part p, S& s) {
+  if (a.left && !a.left[row]) return;
   const SampleRow& r = a.rows[row];
   int to = a.header[1] + row;
   if (!r.draw && !r.logprob) {
@@ -618,6 +651,113 @@ template <class S> __device__ __forceinline__ void sampleBody(const SampleArgs& 
     a.logprobs[to] = report;
   }
   if constexpr (S::CLUSTER) clusterSync(); // others may still read this block's memory
+}
+
+struct Tiles {
+  double powers[256], sums[8];
+  u64 keys[8];
+  int tile, token;
+  double rest;
+};
+
+// sample_tiles draws where nothing but a temperature is asked for, from the sums that the
+// last product left of each tile of logits: only the tile that is drawn from is read. The
+// sums are good for 1e-6 of the mass, so a draw differs from the CPU's where it falls as
+// near as that to the border between two tiles. A block takes a row.
+extern "C" __global__ void __launch_bounds__(256) sample_tiles(const __grid_constant__ SampleArgs a) {
+  __shared__ Tiles s;
+  int tid = threadIdx.x, warp = tid / 32, lane = tid % 32, row = blockIdx.x;
+  s.powers[tid] = exp2(tid / 256.0);
+  if (tid == 0) s.tile = -1;
+  waitPrior();
+  letNext();
+  const SampleRow& r = a.rows[row];
+  bool easy = r.draw && !r.logprob && !(r.topK > 0 && r.topK < a.vocab) && !(r.topP > 0 && r.topP < 1) && r.minX > 0 &&
+              r.nCounts + r.nBias + r.nBanned == 0 && r.nMask < 0 && r.fed < 0;
+  if (!easy) {
+    if (tid == 0) a.left[row] = 1;
+    return;
+  }
+  const float2* tops = a.tops + (i64)row * a.tiles;
+  int per = (a.tiles + 255) / 256, from = min(a.tiles, tid * per), to = min(a.tiles, from + per);
+  u64 best = 0;
+  for (int i = from; i < to; i++) best = max(best, rank(tops[i].x, i));
+  for (int o = 16; o > 0; o >>= 1) best = max(best, __shfl_xor_sync(~0u, best, o));
+  if (lane == 0) s.keys[warp] = best;
+  __syncthreads();
+  for (int i = 0; i < 8; i++) best = max(best, s.keys[i]);
+  float top = rankLogit(best);
+  if (best == 0 || top == INFINITY) {
+    if (tid == 0) a.left[row] = 1;
+    return;
+  }
+  const float* l = a.logits + (i64)row * a.vocab;
+  auto weight = [&](int id) {
+    float x = scaled(l[id], top, r.inverse);
+    return x >= DEEPEST ? expNeg((double)x, s.powers) : 0.0;
+  };
+  if (r.greedy) {
+    if (tid == 0) s.tile = (int)~(u32)best;
+  } else {
+    auto mass = [&](int i) {
+      float2 v = tops[i];
+      float x = scaled(v.x, top, r.inverse);
+      return x >= DEEPEST ? v.y * expNeg((double)x, s.powers) : 0.0;
+    };
+    double own = 0;
+    for (int i = from; i < to; i++) own += mass(i);
+    double upTo = own;
+    for (int o = 1; o < 32; o <<= 1) {
+      double below = __shfl_up_sync(~0u, upTo, o);
+      if (lane >= o) upTo += below;
+    }
+    if (lane == 31) s.sums[warp] = upTo;
+    __syncthreads();
+    double total = 0, before = 0;
+    for (int i = 0; i < 8; i++) {
+      if (i == warp) before = total;
+      total += s.sums[i];
+    }
+    double target = uniform(r) * total;
+    // The last thread with mass takes what rounding leaves over.
+    double low = before + upTo - own, rest = target - low;
+    bool mine = own > 0 && rest >= 0 && (rest < own || before + upTo >= total);
+    if (mine) {
+      int at = -1;
+      for (int i = from; i < to; i++) {
+        double m = mass(i);
+        if (m == 0) continue;
+        at = i;
+        s.rest = rest;
+        if (rest < m) break;
+        rest -= m;
+      }
+      s.tile = at;
+    }
+  }
+  __syncthreads();
+  int tile = s.tile;
+  if (tile < 0) { // no thread took it
+    if (tid == 0) a.left[row] = 1;
+    return;
+  }
+  if (warp > 0) return;
+  int first = tile * a.tile, end = min(a.vocab, first + a.tile), token = -1;
+  if (r.greedy) {
+    for (int i = first + lane; i < end && token < 0; i += 32)
+      if (l[i] == top) token = i;
+    u32 has = (u32)token; // -1 is the largest
+    for (int o = 16; o > 0; o >>= 1) has = min(has, __shfl_xor_sync(~0u, has, o));
+    token = (int)has;
+  } else {
+    token = pick(first, end, 0, s.rest, weight);
+  }
+  if (lane == 0) {
+    int at = a.header[1] + row;
+    a.tokens[at] = a.drawn[at] = token;
+    a.logprobs[at] = 0;
+    a.left[row] = 0;
+  }
 }
 
 extern "C" __global__ void __launch_bounds__(1024) sample(const __grid_constant__ SampleArgs a) {

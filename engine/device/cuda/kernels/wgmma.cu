@@ -5,33 +5,9 @@
 // that one copies and finishes while another multiplies; the largest, with four
 // warpgroups, has one for itself and reads a quarter less for the same work.
 #include "linear.cuh"
+#include "wgmma.cuh"
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-
-// describe is the descriptor of a tile: address, 1024 bytes between groups of eight
-// rows, 128-byte swizzling.
-__device__ __forceinline__ u64 describe(u32 at) { return (u64)((at & 0x3ffff) >> 4) | 1ull << 16 | 64ull << 32 | 1ull << 62; }
-
-template <class T, int BN> struct Wgmma;
-
-#define ACC4(b) "+f"(c[b][0]), "+f"(c[b][1]), "+f"(c[b][2]), "+f"(c[b][3])
-#define ACC32 ACC4(0), ACC4(1), ACC4(2), ACC4(3), ACC4(4), ACC4(5), ACC4(6), ACC4(7)
-#define ACC64 ACC32, ACC4(8), ACC4(9), ACC4(10), ACC4(11), ACC4(12), ACC4(13), ACC4(14), ACC4(15)
-#define LIST32 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
-#define LIST64 LIST32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
-
-#define WGMMA(T, NAME, BN, LIST, ACC, A, B)                                                              \
-  template <> struct Wgmma<T, BN> {                                                                      \
-    static __device__ __forceinline__ void run(float (&c)[BN / 8][4], u64 a, u64 b) {                    \
-      asm volatile("wgmma.mma_async.sync.aligned.m64n" #BN "k16.f32." NAME "." NAME " {" LIST "}, " A ", " B ", 1, 1, 1, 0, 0;" \
-                   : ACC                                                                                 \
-                   : "l"(a), "l"(b));                                                                    \
-    }                                                                                                    \
-  };
-WGMMA(f16, "f16", 64, LIST32, ACC32, "%32", "%33")
-WGMMA(f16, "f16", 128, LIST64, ACC64, "%64", "%65")
-WGMMA(bf16, "bf16", 64, LIST32, ACC32, "%32", "%33")
-WGMMA(bf16, "bf16", 128, LIST64, ACC64, "%64", "%65")
 
 // FLY is how many steps' instructions may still run while the next are issued: 1 where a
 // block has a multiprocessor for itself.
@@ -42,7 +18,12 @@ template <class T, int BM, int BN, int STAGES, int FLY> __device__ __forceinline
   __shared__ u32 arrived;
   u32 base = (smemAddress(dynamic) + 1023) & ~1023u;
   int tid = threadIdx.x, warp = tid / 32, lane = tid % 32;
-  int m0 = blockIdx.x * BM, n0 = blockIdx.y * BN;
+  // Blocks that run together take 16 tiles of rows and as many of columns as there are
+  // blocks: their operands stay in the second-level cache.
+  constexpr int BAND = 16;
+  int linear = blockIdx.y * gridDim.x + blockIdx.x, band = linear / (BAND * gridDim.y), inBand = linear - band * BAND * gridDim.y;
+  int high = min(BAND, (int)gridDim.x - band * BAND), mTile = band * BAND + inBand % high, nTile = inBand / high;
+  int m0 = mTile * BM, n0 = nTile * BN;
   int steps = (a.w.k + BK - 1) / BK, per = (steps + a.splits - 1) / a.splits;
   int s0 = blockIdx.z * per, s1 = min(steps, s0 + per);
 
@@ -121,6 +102,30 @@ template <class T, int BM, int BN, int STAGES, int FLY> __device__ __forceinline
       for (int i = 0; i < VALUES; i++) acc[i / 4][i % 4] += __ldcg(all + (s * VALUES + i) * THREADS);
   }
   int m = m0 + warp * 16 + lane / 4, n = n0 + 2 * (lane % 4);
+  if (a.tops) {
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+      bool on = m + 8 * h < a.rows;
+      float rate = on ? a.samples[m + 8 * h].inverse * 1.44269504088896340736f : 0.f, top = -INFINITY, sum = 0;
+#pragma unroll
+      for (int i = 0; i < BN / 8; i++)
+#pragma unroll
+        for (int e = 0; e < 2; e++)
+          if (n + i * 8 + e < a.w.n) top = fmaxf(top, acc[i][2 * h + e]);
+      top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
+      top = fmaxf(top, __shfl_xor_sync(~0u, top, 2));
+#pragma unroll
+      for (int i = 0; i < BN / 8; i++)
+#pragma unroll
+        for (int e = 0; e < 2; e++) {
+          float v = acc[i][2 * h + e];
+          if (n + i * 8 + e < a.w.n && v > -INFINITY) sum += exp2Fast((v - top) * rate);
+        }
+      sum += __shfl_xor_sync(~0u, sum, 1);
+      sum += __shfl_xor_sync(~0u, sum, 2);
+      if (on && lane % 4 == 0) a.tops[(i64)(m + 8 * h) * a.tiles + nTile] = make_float2(top, sum);
+    }
+  }
 #pragma unroll
   for (int j = 0; j < BN / 8; j += 8)
 #pragma unroll
