@@ -306,7 +306,7 @@ func (s *Session) makeValue(t reflect.Type, args []reflect.Value) reflect.Value 
 		s.room(n[0], t.Key().Size()+t.Elem().Size())
 		return reflect.MakeMapWithSize(t, max(0, n[0])).Convert(t)
 	case reflect.Chan:
-		if n[0] < 0 {
+		if n[0] < 0 || float64(n[0])*float64(t.Elem().Size()) > 1<<47 {
 			panic(runtimeError("makechan: size out of range"))
 		}
 		s.room(n[0], t.Elem().Size())
