@@ -171,6 +171,14 @@ func TestWrongOptionsAreErrors(t *testing.T) {
 			_, err := DecodeBench(t.Context(), tiny(), Decode{Batches: []int{0}, Contexts: []int{1}})
 			return err
 		},
+		"a batch of millions": func() error {
+			_, err := DecodeBench(t.Context(), tiny(), Decode{Batches: []int{3_000_000}, Contexts: []int{1}})
+			return err
+		},
+		"tokens below zero": func() error {
+			_, err := DecodeBench(t.Context(), tiny(), Decode{Batches: []int{1}, Contexts: []int{1}, Tokens: -5})
+			return err
+		},
 		"no rows":     func() error { _, err := PrefillBench(t.Context(), tiny(), nil); return err },
 		"no requests": func() error { _, err := ServeBench(t.Context(), tiny(), Load{}); return err },
 		"a type that is none": func() error {
@@ -361,4 +369,20 @@ func FuzzStream(f *testing.F) {
 			t.Errorf("%d pieces, %d gaps", a.pieces, len(a.gaps))
 		}
 	})
+}
+
+func TestLateReadersDoNotMakeTheEngineFaster(t *testing.T) {
+	now := time.Now()
+	f := &figures{n: 2, tokens: 100, start: now, first: now, all: now.Add(time.Microsecond), atAll: 10, ended: now.Add(2 * time.Microsecond), atEnded: 90, last: now.Add(time.Second)}
+	if rate := f.steady(1); rate != 100 {
+		t.Errorf("%v tokens per second, the steps gave 100", rate)
+	}
+	f.all, f.ended = now.Add(100*time.Millisecond), now.Add(900*time.Millisecond)
+	if rate := f.steady(1); math.Abs(rate-100) > 1e-6 {
+		t.Errorf("%v tokens per second, the readers saw 100", rate)
+	}
+	f.all = time.Time{}
+	if rate := f.steady(2); rate != 50 {
+		t.Errorf("%v tokens per second, the steps gave 50", rate)
+	}
 }

@@ -29,12 +29,17 @@ func (d *Decode) tokens(gpu bool) int {
 	return 32
 }
 
+const maxBatch = 1 << 14
+
 // DecodeBench measures sequences that generate together, through the engine: prompts
 // are in the prefix cache, the clock runs from the moment when the last sequence has
 // its first token to the moment when the first one ends.
 func DecodeBench(ctx context.Context, o Options, d Decode) (*Report, error) {
 	if len(d.Batches) == 0 || len(d.Contexts) == 0 || slices.Min(d.Batches) < 1 || slices.Min(d.Contexts) < 1 {
 		return nil, errors.New("decode: batches and contexts must be at least 1")
+	}
+	if slices.Max(d.Batches) > maxBatch || d.Tokens < 0 || d.Tokens > maxTokens {
+		return nil, fmt.Errorf("decode: a batch may have up to %d sequences, each of 1 to %d tokens", maxBatch, maxTokens)
 	}
 	m, err := Open(ctx, o, d.Sizes())
 	if err != nil {
@@ -97,7 +102,7 @@ func (m *Model) decodeRow(ctx context.Context, d Decode, n, past int) (map[strin
 		if err != nil {
 			return nil, err
 		}
-		rates = append(rates, f.steady())
+		rates = append(rates, f.steady(m.Engine.Stats().StepTimes.Seconds-before.StepTimes.Seconds))
 		idle = append(idle, m.idle(before, f))
 	}
 	rates = rates[1:] // the first one warms up
@@ -158,13 +163,18 @@ func (f *figures) token(n int, first, last bool) {
 	}
 }
 
-// steady is the tokens per second while all requests ran, or, where their readers saw no
-// such time because it was too short, from the first token to the last.
-func (f *figures) steady() float64 {
-	if !f.all.IsZero() && f.ended.After(f.all) && f.atEnded > f.atAll {
-		return float64(f.atEnded-f.atAll) / f.ended.Sub(f.all).Seconds()
+// steady is the tokens per second while all requests ran. The readers' clocks can only be
+// trusted where they kept up: where they saw no such time, or much more than the engine's
+// steps can have given in the seconds that they took, those steps count.
+func (f *figures) steady(steps float64) float64 {
+	engine := float64(f.tokens) / max(steps, 1e-9)
+	if f.all.IsZero() || !f.ended.After(f.all) || f.atEnded <= f.atAll {
+		return engine
 	}
-	return float64(f.tokens-1) / max(f.last.Sub(f.first).Seconds(), 1e-9)
+	if seen := float64(f.atEnded-f.atAll) / f.ended.Sub(f.all).Seconds(); seen < 1.5*engine {
+		return seen
+	}
+	return engine
 }
 
 // together runs a workload, all requests submitted at once, and waits for the last one.
