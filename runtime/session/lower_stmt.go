@@ -115,8 +115,28 @@ func (f *body) labeled(st *ast.LabeledStmt) {
 			return
 		}
 	}
+	if isGoto(st.Stmt) && f.detours() > 2 {
+		f.fail(st, "the interpreter cannot follow so many labels that only lead to other labels; go to the last label at once")
+	}
 	f.printf("%s:\n%s", st.Label.Name, f.check())
 	f.stmt(st.Stmt)
+}
+
+func isGoto(st ast.Stmt) bool {
+	br, ok := st.(*ast.BranchStmt)
+	return ok && br.Tok == token.GOTO
+}
+
+// detours counts the labels of the cell that stand before a goto. Tangles of them send
+// the interpreter's compiler into a recursion without end.
+func (f *body) detours() (n int) {
+	ast.Inspect(f.owner.file, func(m ast.Node) bool {
+		if st, ok := m.(*ast.LabeledStmt); ok && isGoto(st.Stmt) {
+			n++
+		}
+		return true
+	})
+	return n
 }
 
 func (f *body) hasGoto(label string) bool {
