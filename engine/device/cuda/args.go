@@ -163,7 +163,7 @@ var kernelTable = map[string][]kernelInfo{
 	"rows": {{"embed", 0}, {"rmsnorm", 0}, {"move", 0}, {"copypage", 0}, {"ropetable", 0}, {"heads", 0}},
 	"linear": {{"plain", 0}, {"dequant", 0}, {"narrow", 0},
 		{"skinny_bf16_8", allShared}, {"skinny_bf16_16", allShared}, {"skinny_f16_8", allShared}, {"skinny_f16_16", allShared},
-		{"skinny_bf16_deep", allShared}, {"skinny_f16_deep", allShared}, {"skinny_q8_0_8", allShared}, {"skinny_q8_0_16", allShared}, {"skinny_q4_0_8", allShared}, {"skinny_q4_0_16", allShared},
+		{"skinny_q8_0_8", allShared}, {"skinny_q8_0_16", allShared}, {"skinny_q4_0_8", allShared}, {"skinny_q4_0_16", allShared},
 		{"skinny_q4_1_8", allShared}, {"skinny_q4_1_16", allShared}},
 	"gemm": {{"gemm_bf16_128", gemm128Shared}, {"gemm_bf16_64", gemm64Shared}, {"gemm_bf16_32", gemm32Shared},
 		{"gemm_f16_128", gemm128Shared}, {"gemm_f16_64", gemm64Shared}, {"gemm_f16_32", gemm32Shared}},

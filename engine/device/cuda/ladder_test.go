@@ -163,7 +163,7 @@ func BenchmarkFlash(b *testing.B) {
 }
 
 // BenchmarkFew is the ladder of decode steps of few sequences: attention with the
-// kernel for few, and the long products with more loads on their way.
+// kernel for all, and with that for few.
 func BenchmarkFew(b *testing.B) {
 	e := openDummy(b, qwen05, device.Options{Pages: 24000, PageTokens: 16, MaxRows: 1024, MaxSeqs: 256, MaxOutputs: 256})
 	unlock, err := e.lock()
@@ -171,47 +171,38 @@ func BenchmarkFew(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer unlock()
-	var ones, deeps []*driver.Launch
-	set := func(one, deep bool) {
-		n, m := 0, 0
-		for _, x := range e.nodes {
-			switch r := x.(type) {
-			case *attendRun:
-				if len(ones) == n {
-					ones = append(ones, r.one)
-				}
-				if r.one = nil; one {
-					r.one = ones[n]
-				}
-				n++
-			case *productRun:
-				for _, p := range r.parts {
-					if len(deeps) == m {
-						deeps = append(deeps, p.deep)
-					}
-					if p.deep = nil; deep {
-						p.deep = deeps[m]
-					}
-					m++
-				}
-			}
-		}
-	}
-	fmt.Printf("%4s %6s %12s %12s %12s\n", "rows", "past", "as before", "one", "one, deep")
+	fmt.Printf("%4s %6s %12s %12s\n", "rows", "past", "for all", "for few")
 	for _, past := range []int{128, 1000} {
 		for _, rows := range []int{1, 2, 4, 8, 16} {
-			var t [3]time.Duration
-			for i := range t {
-				set(i > 0, i > 1)
-				if err := e.load(decodeBatch(rows, past, 0)); err != nil {
-					b.Fatal(err)
-				}
-				if t[i], err = e.recorded(e.runNodes); err != nil {
-					b.Fatal(err)
-				}
+			var t [2]time.Duration
+			if err := e.load(decodeBatch(rows, past, 0)); err != nil {
+				b.Fatal(err)
 			}
-			fmt.Printf("%4d %6d %12v %12v %12v\n", rows, past, t[0], t[1], t[2])
+			t[1], err = e.recorded(e.runNodes)
+			if err == nil {
+				restore := e.withoutFew()
+				t[0], err = e.recorded(e.runNodes)
+				restore()
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			fmt.Printf("%4d %6d %12v %12v\n", rows, past, t[0], t[1])
 		}
 	}
-	set(true, true)
+}
+
+// withoutFew takes the attention kernel for few sequences away; restore gives it back.
+func (e *exec) withoutFew() (restore func()) {
+	kept := map[*attendRun]*driver.Launch{}
+	for _, x := range e.nodes {
+		if r, ok := x.(*attendRun); ok {
+			kept[r], r.one = r.one, nil
+		}
+	}
+	return func() {
+		for r, one := range kept {
+			r.one = one
+		}
+	}
 }

@@ -33,7 +33,6 @@ type linearRun struct {
 	w       matrixArgs
 	plain   *driver.Launch
 	skinny  [2]*driver.Launch // up to 8 rows, up to 16
-	deep    *driver.Launch    // up to 8 rows, a block on a multiprocessor for itself and more on its way; may be nil
 	blocks  int               // of the skinny kernels, at most
 	warps   int               // that share a tile of it
 	gemm    [3]*driver.Launch // tiles of 128, 64 and 32 rows
@@ -100,9 +99,6 @@ func (e *exec) buildLinear(l *loader, p *linear) (*linearRun, error) {
 	name := "skinny_" + typeNames[w.typ]
 	for i, suffix := range []string{"_8", "_16"} {
 		r.skinny[i] = e.launch(name+suffix, args)
-	}
-	if half {
-		r.deep = e.launch(name+"_deep", args)
 	}
 	if r.blocks, err = e.resident(name + "_8"); err != nil {
 		return nil, err
@@ -224,9 +220,6 @@ func (r *linearRun) run(s *step, rows int) error {
 		blocks := min(r.blocks, r.e.dev.d.SMs*max(1, most/(shared+skinnyStatic)))
 		perBlock := 8 / r.warps
 		tiles := int(r.w.n+7) / 8
-		if steps := (int(r.w.k) + 63) / 64; r.deep != nil && rows <= 8 && steps > 7*r.warps && (tiles+perBlock-1)/perBlock <= r.e.dev.d.SMs {
-			k = r.deep
-		}
 		return r.e.start(k, min(blocks, (tiles+perBlock-1)/perBlock), 1, 1, 256, shared)
 	case r.dequant == nil:
 		return r.multiply(rows)

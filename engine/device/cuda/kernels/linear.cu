@@ -278,8 +278,6 @@ template <class F, bool MANY, int AHEAD> __device__ __forceinline__ void skinnyB
 
 SKINNY(skinny_bf16, Plain16<bf16>, 7)
 SKINNY(skinny_f16, Plain16<f16>, 7)
-extern "C" __global__ void __launch_bounds__(256, 1) skinny_bf16_deep(const __grid_constant__ LinearArgs a) { skinnyBody<Plain16<bf16>, false, 12>(a); }
-extern "C" __global__ void __launch_bounds__(256, 1) skinny_f16_deep(const __grid_constant__ LinearArgs a) { skinnyBody<Plain16<f16>, false, 12>(a); }
 SKINNY(skinny_q8_0, Block8, 6)
 SKINNY(skinny_q4_0, Block4<false>, 6)
 SKINNY(skinny_q4_1, Block4<true>, 6)
