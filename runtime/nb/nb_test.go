@@ -270,7 +270,9 @@ func TestALaunchThatFails(t *testing.T) {
 	mustFail(t, func() { n.LaunchServer(ServerOptions{Model: missing, Port: port}) }, fmt.Sprint(port), "in use")
 	mustFail(t, func() { n.LaunchServer(ServerOptions{}) }, "model")
 	mustFail(t, func() { n.LaunchServerCmd("python3 -m http.server") }, "expected a server command")
-	mustFail(t, func() { n.LaunchServerCmd("godwit serve --model m --lora-paths a=b") }, "LoRA")
+	mustFail(t, func() { n.LaunchServerCmd("godwit serve --model m --tp 2") }, "one device")
+	r, _ := n.LaunchServerCmd("godwit serve --model m --lora-paths a=b")
+	mustFail(t, func() { n.WaitForServer(r) }, "m:")
 	for _, s := range n.Servers() {
 		if s != healthy {
 			t.Errorf("a launch that failed is listed: %v", s)
