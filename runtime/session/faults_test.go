@@ -74,7 +74,7 @@ var faults = []fault{
 	{name: "a slice beyond the memory", code: "n := 1 << 42\n_ = make([]byte, n)", kind: "Panic", message: "out of memory"},
 	{name: "a channel beyond the memory", code: "n := 1 << 38\n_ = make(chan [64]int, n)", kind: "Panic", message: "out of memory"},
 	{name: "a map beyond the memory", code: "n := 1 << 42\n_ = make(map[int]int, n)", kind: "Panic", message: "out of memory"},
-	{name: "memory without end", code: "var keep [][]byte\nfor { keep = append(keep, make([]byte, 1<<20)) }", kind: "OutOfMemory", message: "out of memory"},
+	{name: "memory without end", code: "func fill() { var keep [][]byte; for { keep = append(keep, make([]byte, 1<<20)); if len(keep) > 1<<20 { break } } }\nfill()", kind: "OutOfMemory", message: "out of memory"},
 	{name: "a goroutine's panic", code: "go func() { panic(\"gor\") }()", told: "panic in a goroutine of cell 1: gor"},
 	{name: "a goroutine's nil map", code: "go func() { var m map[int]int; m[1] = 1 }()", told: "assignment to entry in nil map"},
 	{name: "a goroutine's panic of a cell's error", code: "type E struct{}\nfunc (E) Error() string { return \"own\" }\ngo func() { panic(E{}) }()", told: "goroutine of cell 1: own"},
@@ -103,11 +103,19 @@ func TestFaultsKeepTheSession(t *testing.T) {
 					t.Skip("it fills a gigabyte; GODWIT_MEASURE=1 runs all such")
 				}
 			}
-			s := newSession(t, "kept := 7\nlist := map[string]int{\"a\": 1}")
+			opts := Options{}
 			if c.kind == "OutOfMemory" {
-				s.opts.MemoryLimit = held() + 1<<30
+				opts.MemoryLimit = held() + 1<<30
 			}
+			s, err := New(opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
 			rec := &recorder{}
+			if e := exec(t, s, rec, "kept := 7\nlist := map[string]int{\"a\": 1}"); e != nil {
+				t.Fatal(e)
+			}
 			e := exec(t, s, rec, c.code)
 			switch {
 			case c.kind == "" && e != nil:
@@ -119,7 +127,6 @@ func TestFaultsKeepTheSession(t *testing.T) {
 			case e.Line == 0 && c.kind == "Panic" && c.name != "Goexit":
 				t.Errorf("no line: %+v", e)
 			}
-			s.opts.MemoryLimit = 0
 			rec = &recorder{}
 			if e := exec(t, s, rec, "time.Sleep(time.Millisecond)\nlist[\"b\"] = kept\nfmt.Print(kept, list)"); e != nil || rec.stdout() != "7 map[a:1 b:7]" {
 				t.Errorf("the state is lost: %v %q", e, rec.stdout())
