@@ -103,6 +103,13 @@ type console struct {
 }
 
 func (c *console) loop() error {
+	if _, typed := c.in.(*editor); typed {
+		// The editor reads Ctrl-C as a key only while it waits for one; a signal that
+		// comes between two prompts must not end the session.
+		between := make(chan os.Signal, 1)
+		signal.Notify(between, os.Interrupt)
+		defer signal.Stop(between)
+	}
 	for {
 		code, err := c.cell()
 		switch {
