@@ -121,3 +121,15 @@ requirements:
 # Remove what builds and tests made in this folder
 clean:
     rm -rf bin out .cache .venv tests/*/node_modules tests/clients/node/node_modules
+
+# Go's own run-tests (GOROOT/test) through the session: a table, and an error for each that is not listed (about 20 minutes)
+go-run-tests:
+    GODWIT_GOTEST=all go test ./runtime/session -run '^TestGoRunTests$' -v -timeout 2h
+
+# Latency of interrupts over busy and blocking patterns, and 10,000 cells, inside the session
+bench-session:
+    GODWIT_MEASURE=1 go test ./runtime/session -run TestMeasure -v
+
+# The whole corpus of faults, those that fill memory too
+faults:
+    GODWIT_MEASURE=1 go test ./runtime/session -run TestFaults -v
