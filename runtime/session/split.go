@@ -5,6 +5,7 @@ import (
 	"go/scanner"
 	"go/token"
 	"strings"
+	"unicode/utf8"
 )
 
 // itemKind says what a top-level piece of a cell is.
@@ -56,7 +57,12 @@ func split(code string) []item {
 			depth--
 		}
 		if tok != token.SEMICOLON || lit != "\n" {
-			end = min(offset+tokenLen(tok, lit), len(code))
+			size := tokenLen(tok, lit)
+			if tok == token.ILLEGAL {
+				// The scanner's text of a broken byte is the replacement character, which is longer.
+				_, size = utf8.DecodeRuneInString(code[offset:])
+			}
+			end = min(offset+size, len(code))
 		}
 	})
 	if start >= 0 {
