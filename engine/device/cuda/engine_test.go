@@ -20,6 +20,7 @@ import (
 	"github.com/godwit-ai/godwit/engine/device/devicetest"
 	"github.com/godwit-ai/godwit/engine/local"
 	"github.com/godwit-ai/godwit/engine/model/modeltest"
+	"github.com/godwit-ai/godwit/runtime/bench"
 )
 
 func needGPU(t testing.TB) {
@@ -89,86 +90,10 @@ func TestTheEngineSaysTheSameOnGPUAndCPU(t *testing.T) {
 	}
 }
 
-// twister is the generator of the batch workload: MT19937 seeded like Python's.
-type twister struct {
-	s  [624]uint32
-	at int
-}
-
-func newTwister() *twister {
-	m := &twister{at: 624}
-	m.s[0] = 19650218
-	for i := uint32(1); i < 624; i++ {
-		m.s[i] = 1812433253*(m.s[i-1]^m.s[i-1]>>30) + i
-	}
-	i := 1
-	wrap := func() {
-		if i++; i >= 624 {
-			m.s[0], i = m.s[623], 1
-		}
-	}
-	for range 624 {
-		m.s[i] = m.s[i] ^ (m.s[i-1]^m.s[i-1]>>30)*1664525 // key [0]: plus 0 plus 0
-		wrap()
-	}
-	for range 623 {
-		m.s[i] = (m.s[i] ^ (m.s[i-1]^m.s[i-1]>>30)*1566083941) - uint32(i)
-		wrap()
-	}
-	m.s[0] = 0x80000000
-	return m
-}
-
-func (m *twister) next() uint32 {
-	if m.at == 624 {
-		for i := range m.s {
-			y := m.s[i]&0x80000000 | m.s[(i+1)%624]&0x7fffffff
-			m.s[i] = m.s[(i+397)%624] ^ y>>1 ^ y&1*0x9908b0df
-		}
-		m.at = 0
-	}
-	y := m.s[m.at]
-	m.at++
-	y ^= y >> 11
-	y ^= y << 7 & 0x9d2c5680
-	y ^= y << 15 & 0xefc60000
-	return y ^ y>>18
-}
-
-func (m *twister) between(a, b int) int {
-	n, bits := b-a+1, 0
-	for n>>bits > 0 {
-		bits++
-	}
-	for {
-		if r := int(m.next() >> (32 - bits)); r < n {
-			return a + r
-		}
-	}
-}
-
-// workload is 256 prompts with the lengths of their answers.
-func workload() (prompts [][]int32, lengths []int) {
-	m := newTwister()
-	for range 256 {
-		p := make([]int32, m.between(100, 1024))
-		for i := range p {
-			p[i] = int32(m.between(0, 10000))
-		}
-		prompts = append(prompts, p)
-	}
-	for range 256 {
-		lengths = append(lengths, m.between(100, 1024))
-	}
-	return prompts, lengths
-}
-
 func TestTheWorkloadIsThePublishedOne(t *testing.T) {
-	prompts, lengths := workload()
-	in, out := 0, 0
-	for i := range prompts {
-		in, out = in+len(prompts[i]), out+lengths[i]
-	}
+	w := bench.OfflineWorkload(256, 0)
+	prompts, lengths := w.Prompts, w.Lengths
+	in, out := w.Tokens()
 	if in != 142827 || out != 133966 || len(prompts[0]) != 964 || prompts[0][0] != 6311 || lengths[0] != 845 {
 		t.Errorf("%d tokens in, %d out, first prompt %d tokens from %d, answer of %d", in, out, len(prompts[0]), prompts[0][0], lengths[0])
 	}
@@ -309,14 +234,17 @@ func (p *phases) table() string {
 func BenchmarkOffline(b *testing.B) {
 	steps := newPhases()
 	e := openBench(b, func(o *local.Options) { o.Logger = slog.New(steps) })
-	prompts, lengths := workload()
+	w := bench.OfflineWorkload(256, 0)
 	for range b.N {
 		before, start := e.Stats(), time.Now()
-		tokens := together(b, e, prompts, lengths, 0.6)
+		tokens := together(b, e, w.Prompts, w.Lengths, 0.6)
 		wall := time.Since(start)
 		b.Logf("%d tokens in %v: %.0f tok/s%s", tokens, wall, float64(tokens)/wall.Seconds(), steps.table())
 		b.ReportMetric(float64(tokens)/wall.Seconds(), "out-tok/s")
 		idle(b, before, e.Stats(), wall)
+		for _, p := range w.Prompts { // the next run finds none of these in the prefix cache
+			p[0] = (p[0] + 1) % 10001
+		}
 	}
 }
 
@@ -325,7 +253,7 @@ func BenchmarkTexts(b *testing.B) {
 	e := openBench(b, func(o *local.Options) { o.DisableRadixCache = true })
 	for _, n := range []int{1, 8, 64, 256} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			prompts, _ := workload()
+			prompts := bench.OfflineWorkload(256, 0).Prompts
 			lengths := make([]int, n)
 			for i := range lengths {
 				prompts[i], lengths[i] = prompts[i][:64], 512
@@ -346,7 +274,7 @@ func BenchmarkTexts(b *testing.B) {
 // BenchmarkFirstToken is the time from a request to its first token on an idle engine.
 func BenchmarkFirstToken(b *testing.B) {
 	e := openBench(b, func(o *local.Options) { o.DisableRadixCache = true })
-	prompts, _ := workload()
+	prompts := bench.OfflineWorkload(256, 0).Prompts
 	for _, n := range []int{16, 128, 512} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			var times []time.Duration
