@@ -146,7 +146,7 @@ func (s *socket) Addr() net.Addr { return s.ln.Addr() }
 
 func (s *socket) accept() {
 	defer s.wg.Done()
-	for {
+	for order := uint64(1); ; order++ {
 		conn, err := s.ln.Accept()
 		if err != nil {
 			if s.ctx.Err() != nil {
@@ -165,7 +165,7 @@ func (s *socket) accept() {
 			conn.Close()
 			continue
 		}
-		go s.serve(conn) // counted by admit, awaited by Close
+		go s.serve(conn, order) // counted by admit, awaited by Close
 	}
 }
 
@@ -181,8 +181,9 @@ func (s *socket) admit(conn net.Conn) bool {
 	return true
 }
 
-// serve lives as long as its connection: handshake, then the read loop.
-func (s *socket) serve(conn net.Conn) {
+// serve lives as long as its connection: handshake, then the read loop. order is the
+// connection's place among those that were accepted.
+func (s *socket) serve(conn net.Conn, order uint64) {
 	defer s.wg.Done()
 	defer func() {
 		conn.Close()
@@ -198,6 +199,7 @@ func (s *socket) serve(conn net.Conn) {
 	}
 	conn.SetDeadline(time.Time{})
 	p := newPeer(s, conn, ses)
+	p.order = order
 	if !s.join(p) {
 		return
 	}

@@ -15,10 +15,11 @@ import (
 
 // peer is one connection after its handshake.
 type peer struct {
-	s    *socket
-	conn net.Conn
-	ses  session
-	id   string // routing identity; owned by Router
+	s     *socket
+	conn  net.Conn
+	ses   session
+	order uint64 // of two peers the one accepted later has the greater
+	id    string // routing identity; owned by Router
 
 	topics *topicSet // subscriptions; owned by XPub
 
@@ -27,6 +28,7 @@ type peer struct {
 	bytes   int64     // of queue and of what is being written
 	took    time.Time // when the peer last took something, or when its queue began
 	dead    bool
+	retired bool          // dead, but what it had sent is still read
 	wake    chan struct{} // capacity 1: the queue is not empty, or the peer is dead
 	drained chan struct{} // closed and replaced after every write
 }
@@ -86,7 +88,7 @@ func (p *peer) stop() {
 	p.die()
 }
 
-// lastWords is how long a peer that was replaced is still read.
+// lastWords is how long a peer that was replaced is waited for.
 const lastWords = 2 * time.Second
 
 // retire ends the connection of a peer whose identity another one has taken over:
@@ -100,7 +102,7 @@ func (p *peer) retire() {
 		return
 	}
 	p.conn.SetReadDeadline(time.Now().Add(lastWords))
-	p.dead = true
+	p.dead, p.retired = true, true
 	p.queue, p.bytes = nil, 0
 	close(p.drained)
 	p.signal()
@@ -285,6 +287,17 @@ func (p *peer) readLoop() error {
 		if err := p.s.received(p, parts); err != nil {
 			return err
 		}
+		p.extend()
+	}
+}
+
+// extend gives a retired peer its time anew after each message: the wait for a full
+// inbox is not its own.
+func (p *peer) extend() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.retired {
+		p.conn.SetReadDeadline(time.Now().Add(lastWords))
 	}
 }
 

@@ -39,8 +39,9 @@ func NewRouter(network, address string, opts Options) (*Router, error) {
 	return r, nil
 }
 
-// register gives the peer its identity; an older connection that has the same one
-// gets nothing more and ends when what it had sent is read.
+// register gives the peer its identity; of two connections that have the same one the
+// older gets nothing more and ends when what it had sent is read. Older is the one
+// accepted first, whichever handshake ends first.
 func (r *Router) register(p *peer) {
 	r.idMu.Lock()
 	defer r.idMu.Unlock()
@@ -50,6 +51,10 @@ func (r *Router) register(p *peer) {
 		p.id = string(binary.BigEndian.AppendUint32([]byte{0}, r.next))
 	}
 	if old := r.byID[p.id]; old != nil {
+		if old.order > p.order {
+			p.retire()
+			return
+		}
 		old.retire()
 	}
 	r.byID[p.id] = p

@@ -23,26 +23,38 @@ type client struct {
 
 func dial(t *testing.T, addr net.Addr, kind, identity string) *client {
 	t.Helper()
+	c := connect(t, addr)
+	c.greet(kind, identity)
+	return c
+}
+
+// connect opens a connection and says nothing yet.
+func connect(t *testing.T, addr net.Addr) *client {
+	t.Helper()
 	conn, err := net.Dial(addr.Network(), addr.String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	c := &client{conn, t}
-	c.SetDeadline(time.Now().Add(time.Minute))
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	return &client{conn, t}
+}
+
+// greet makes the handshake.
+func (c *client) greet(kind, identity string) {
+	c.t.Helper()
 	c.write(greeting{major: 3, minor: 1, mechanism: "NULL"}.encode())
 	props := appendProperty(appendProperty(nil, "Socket-Type", kind), "Identity", identity)
-	if err := writeCommand(conn, command{name: "READY", body: props}); err != nil {
-		t.Fatal(err)
+	if err := writeCommand(c, command{name: "READY", body: props}); err != nil {
+		c.t.Fatal(err)
 	}
 	raw := make([]byte, greetingSize)
-	if _, err := io.ReadFull(conn, raw); err != nil {
-		t.Fatal(err)
+	if _, err := io.ReadFull(c, raw); err != nil {
+		c.t.Fatal(err)
 	}
-	if _, err := readCommand(conn, "READY"); err != nil {
-		t.Fatal(err)
+	if _, err := readCommand(c, "READY"); err != nil {
+		c.t.Fatal(err)
 	}
-	return c
 }
 
 func (c *client) write(b []byte) {
@@ -185,6 +197,28 @@ func TestWhatAReplacedPeerHadSentIsRead(t *testing.T) {
 	}
 	if len(seen) != 3*inboxSize+1 {
 		t.Fatalf("%d messages", len(seen))
+	}
+	if err := r.Send([]byte("same"), [][]byte{[]byte("hi")}); err != nil {
+		t.Fatal(err)
+	}
+	if got := fresh.recv(); got[0] != "hi" {
+		t.Fatalf("got %q", got)
+	}
+}
+
+func TestALateHandshakeDoesNotTakeTheIdentityOfANewerConnection(t *testing.T) {
+	r := newRouter(t, Options{})
+	old := connect(t, r.Addr())
+	fresh := dial(t, r.Addr(), "DEALER", "same")
+	fresh.send("fresh")
+	recv(t, r)
+	old.greet("DEALER", "same")
+	old.send("old")
+	if got := recv(t, r)[1]; got != "old" {
+		t.Fatalf("got %q", got)
+	}
+	if !old.ended() {
+		t.Fatal("the older connection stays open")
 	}
 	if err := r.Send([]byte("same"), [][]byte{[]byte("hi")}); err != nil {
 		t.Fatal(err)
