@@ -184,9 +184,7 @@ func answers(t *testing.T, e *Engine, all []*engine.Request) [][]engine.Result {
 	}
 	wg.Wait()
 	settled(t, e)
-	if err := e.loop.sched.Check(); err != nil { // the loop is idle
-		t.Error(err)
-	}
+	checkScheduler(t, e)
 	return results
 }
 

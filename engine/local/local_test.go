@@ -83,7 +83,7 @@ func devices(t *testing.T) map[string]device.Device {
 func TestTheSameRequestGivesTheSameTokensAloneAndAmong16Others(t *testing.T) {
 	for name, dev := range devices(t) {
 		t.Run(name, func(t *testing.T) {
-			e := open(t, func(o *Options) { o.device, o.ChunkedPrefillSize = dev, 24 })
+			e := open(t, func(o *Options) { o.device, o.ChunkedPrefillSize, o.MaxTotalTokens = dev, 24, 8192 })
 			req := prompt("once upon a time there was a little bird", 24)
 			req.N, req.Logprobs, req.TopLogprobs = 2, true, 2
 			req.Sampling.Temperature, req.Sampling.TopP, req.Sampling.Seed, req.Sampling.HasSeed = 1.1, 0.95, 42, true

@@ -223,24 +223,39 @@ func (l *loop) cancel(c cancel) {
 	l.end(c.job, err)
 }
 
-// deliver hands the step's results to the readers and ends what is finished.
+// deliver counts the step, hands its results to the readers and ends what is finished.
 func (l *loop) deliver(runs []sched.Run, outs []device.Output) {
-	tokens, prompt := 0, 0
+	l.count(runs, outs)
 	for i := range runs {
 		r := &runs[i]
 		c := r.Seq.Owner.(*choice)
-		prompt += max(0, min(r.Past+r.Rows, r.Seq.PromptLen())-r.Past)
 		n := max(0, r.TargetTo-r.TargetFrom)
 		for k := range n {
 			c.job.probs = append(c.job.probs, newPiece(0, &outs[k]))
 		}
 		outs = outs[n:]
 		if r.Emit {
-			if l.emit(c, &outs[0]) {
-				tokens++
-			}
+			l.emit(c, &outs[0])
 			outs = outs[1:]
 		}
+	}
+}
+
+// count adds a step to the statistics, before its readers know of it: who has an answer
+// finds it counted.
+func (l *loop) count(runs []sched.Run, outs []device.Output) {
+	tokens, prompt, out := 0, 0, 0
+	for i := range runs {
+		r := &runs[i]
+		prompt += max(0, min(r.Past+r.Rows, r.Seq.PromptLen())-r.Past)
+		out += max(0, r.TargetTo-r.TargetFrom)
+		if !r.Emit {
+			continue
+		}
+		if !r.Seq.Owner.(*choice).ended && outs[out].Token >= 0 {
+			tokens++
+		}
+		out++
 	}
 	l.mu.Lock()
 	l.stats.Steps++
@@ -250,18 +265,18 @@ func (l *loop) deliver(runs []sched.Run, outs []device.Output) {
 }
 
 // emit gives one drawn token to its reader.
-func (l *loop) emit(c *choice, out *device.Output) bool {
+func (l *loop) emit(c *choice, out *device.Output) {
 	if c.ended {
-		return false // its job failed in this very step
+		return // its job failed in this very step
 	}
 	if c.con != nil && c.con.err != nil {
 		l.end(c.job, internal(c.con.err))
-		return false
+		return
 	}
 	if out.Token < 0 {
 		l.end(c.job, &engine.RequestError{Err: engine.ErrInternal, Message: fmt.Sprintf(
 			"No token can be drawn at position %d: every logit is banned, infinite or not a number.", len(c.seq.Tokens))})
-		return false
+		return
 	}
 	expected := c.expects
 	if expected {
@@ -275,7 +290,7 @@ func (l *loop) emit(c *choice, out *device.Output) bool {
 		var err error
 		if p.end, err = c.follow(out.Token, p.end); err != nil {
 			l.end(c.job, internal(err))
-			return false
+			return
 		}
 	}
 	if first {
@@ -285,7 +300,7 @@ func (l *loop) emit(c *choice, out *device.Output) bool {
 		l.endChoice(c)
 		l.publish() // before its reader knows: who has the answer finds the pages free
 		c.job.push(p)
-		return true
+		return
 	}
 	c.job.push(p)
 	if !expected {
@@ -294,7 +309,6 @@ func (l *loop) emit(c *choice, out *device.Output) bool {
 	if c.con != nil {
 		l.force(c)
 	}
-	return true
 }
 
 func newPiece(choice int32, out *device.Output) piece {

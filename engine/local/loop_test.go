@@ -19,16 +19,61 @@ import (
 	"github.com/godwit-ai/godwit/engine/op"
 )
 
+// eventually waits until something holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("still not so after a minute: " + what)
+		}
+	}
+}
+
+// checkScheduler ends the loop, which owns the scheduler, and looks for contradictions in it.
+func checkScheduler(t *testing.T, e *Engine) {
+	t.Helper()
+	e.loop.close()
+	if err := e.loop.sched.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+// gated is the reference device whose steps after the first ones wait until the gate is
+// opened, so that a request is under way for as long as a test wants it to be.
+func gated(steps int) (dev device.Device, openGate func()) {
+	gate := make(chan struct{})
+	f := &faulty{Device: reference.New()}
+	f.hurt = func(step int, _ *device.Batch, _ []device.Output) error {
+		if step > steps {
+			<-gate
+		}
+		return nil
+	}
+	return f, sync.OnceFunc(func() { close(gate) })
+}
+
+// openGated opens an engine on a gated device. The gate opens at the test's end at the latest.
+func openGated(t *testing.T, steps int, change func(*Options)) (e *Engine, openGate func()) {
+	t.Helper()
+	dev, openGate := gated(steps)
+	e = open(t, func(o *Options) {
+		o.device = dev
+		if change != nil {
+			change(o)
+		}
+	})
+	t.Cleanup(openGate) // before the engine is closed
+	return e, openGate
+}
+
 // settled waits until the loop has nothing left and checks that everything is free.
 func settled(t *testing.T, e *Engine) engine.Stats {
 	t.Helper()
 	var s engine.Stats
-	for range 500 {
-		if s = e.Stats(); s.Running+s.Waiting == 0 && s.Finished+s.Cancelled == s.Requests {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	eventually(t, "no request left", func() bool {
+		s = e.Stats()
+		return s.Running+s.Waiting == 0 && s.Finished+s.Cancelled == s.Requests
+	})
 	if s.Running+s.Waiting != 0 || s.PagesFree != s.PagesTotal || s.Finished+s.Cancelled != s.Requests {
 		t.Fatalf("not settled: %+v", s)
 	}
@@ -40,7 +85,7 @@ func TestEveryRequestEndsOnceWhateverItsCallerDoes(t *testing.T) {
 		o.MaxTotalTokens, o.PageTokens, o.MaxRunningRequests, o.ContextLength = 400, 8, 6, 120
 	})
 	const workers, each = 8, 25
-	var finished, cancelled atomic.Int64
+	var read, left atomic.Int64 // to the end and never given up; given up
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
@@ -58,28 +103,27 @@ func TestEveryRequestEndsOnceWhateverItsCallerDoes(t *testing.T) {
 				case err != nil:
 					t.Error(err)
 				case ended:
-					finished.Add(1)
+					read.Add(1)
 				default:
-					cancelled.Add(1)
+					left.Add(1)
 				}
 			}
 		})
 	}
 	wg.Wait()
 	s := settled(t, e)
-	if s.Requests != workers*each || s.Finished < finished.Load() || s.Cancelled > cancelled.Load() {
-		t.Errorf("%d finished and %d gave up, stats %+v", finished.Load(), cancelled.Load(), s)
+	if s.Requests != workers*each || s.Finished < read.Load() || s.Cancelled > left.Load() {
+		t.Errorf("%d were read to their end and %d given up, stats %+v", read.Load(), left.Load(), s)
 	}
-	if finished.Load() == 0 || cancelled.Load() == 0 {
-		t.Error("nothing finished, or nothing was cancelled")
+	if read.Load() == 0 || left.Load() == 0 {
+		t.Error("nothing was read to its end, or nothing given up")
 	}
-	if err := e.loop.sched.Check(); err != nil { // the loop is idle
-		t.Error(err)
-	}
+	checkScheduler(t, e)
 }
 
 // behave reads a request to its end, or gives it up somewhere in one of the ways
-// there are. It reports whether every choice got exactly one finish.
+// there are. It reports whether every choice got exactly one finish before anybody gave
+// the request up.
 func behave(e *Engine, req *engine.Request, r *rand.Rand) (ended bool, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -119,7 +163,7 @@ func behave(e *Engine, req *engine.Request, r *rand.Rand) (ended bool, err error
 			return false, fmt.Errorf("choice %d has %d finishes", c, n)
 		}
 	}
-	return true, nil
+	return ctx.Err() == nil, nil
 }
 
 func TestAReaderThatDoesNotReadDelaysNobody(t *testing.T) {
@@ -149,7 +193,7 @@ func TestACancelledRequestFreesItsPages(t *testing.T) {
 	cause := errors.New("the client went away")
 	for name, when := range map[string]int{"before its first token": 0, "in the middle": 3} {
 		t.Run(name, func(t *testing.T) {
-			e := open(t, func(o *Options) { o.DisableRadixCache = true })
+			e, openGate := openGated(t, when, func(o *Options) { o.DisableRadixCache = true })
 			ctx, cancel := context.WithCancelCause(t.Context())
 			req := prompt("a long answer", 1500)
 			req.N = 3
@@ -161,7 +205,13 @@ func TestACancelledRequestFreesItsPages(t *testing.T) {
 				s.Next()
 			}
 			cancel(cause)
-			if st := settled(t, e); st.Cancelled != 1 || st.GeneratedTokens > 1000 {
+			eventually(t, "the loop has been told", func() bool {
+				e.loop.mu.Lock()
+				defer e.loop.mu.Unlock()
+				return len(e.loop.inbox.cancels) > 0 || e.loop.stats.Cancelled > 0
+			})
+			openGate()
+			if st := settled(t, e); st.Cancelled != 1 || st.GeneratedTokens > int64(3*(when+1)) {
 				t.Errorf("stats %+v", st)
 			}
 			for s.Next() {
@@ -174,7 +224,7 @@ func TestACancelledRequestFreesItsPages(t *testing.T) {
 }
 
 func TestAFullQueueRefuses(t *testing.T) {
-	e := open(t, func(o *Options) { o.MaxRunningRequests, o.MaxQueuedRequests = 1, 2 })
+	e, openGate := openGated(t, 0, func(o *Options) { o.MaxRunningRequests, o.MaxQueuedRequests = 1, 2 })
 	var streams []*engine.Stream
 	for range 3 {
 		s, err := e.Generate(t.Context(), prompt("x", 500))
@@ -189,6 +239,7 @@ func TestAFullQueueRefuses(t *testing.T) {
 	for _, s := range streams {
 		s.Close()
 	}
+	openGate()
 	settled(t, e)
 	one(t, e, prompt("x", 1))
 	wide := prompt("x", 1)
@@ -201,18 +252,20 @@ func TestAFullQueueRefuses(t *testing.T) {
 
 func TestWhoHasTheAnswerFindsThePagesFree(t *testing.T) {
 	e := open(t, nil)
+	tokens := int64(0)
 	for i := range 50 {
 		req := prompt(fmt.Sprint("question ", i), 1+i%5)
 		req.N = 1 + i%3
 		collect(t, e, req)
-		if s := e.Stats(); s.Running != 0 || s.Waiting != 0 || s.PagesFree != s.PagesTotal || s.Finished != s.Requests {
-			t.Fatalf("after request %d: %+v", i, s)
+		tokens += int64(req.N * req.Sampling.MaxTokens)
+		if s := e.Stats(); s.Running != 0 || s.Waiting != 0 || s.PagesFree != s.PagesTotal || s.Finished != s.Requests || s.GeneratedTokens != tokens {
+			t.Fatalf("after request %d and %d tokens: %+v", i, tokens, s)
 		}
 	}
 }
 
 func TestCloseEndsRunningRequests(t *testing.T) {
-	e := open(t, nil)
+	e, openGate := openGated(t, 1, nil)
 	s, err := e.Generate(t.Context(), prompt("x", 1000))
 	if err != nil {
 		t.Fatal(err)
@@ -221,6 +274,12 @@ func TestCloseEndsRunningRequests(t *testing.T) {
 		t.Fatal(s.Err())
 	}
 	go e.Close()
+	eventually(t, "the engine is closing", func() bool {
+		e.loop.mu.Lock()
+		defer e.loop.mu.Unlock()
+		return e.loop.closing
+	})
+	openGate()
 	for s.Next() {
 	}
 	if !errors.Is(s.Err(), engine.ErrClosed) {
@@ -301,7 +360,7 @@ func TestADefectOfTheDeviceFailsTheRequestsOfTheStepOnly(t *testing.T) {
 }
 
 func TestABrokenSchedulerFailsWhatRunsAndTheEngineGoesOn(t *testing.T) {
-	e := open(t, nil)
+	e, openGate := openGated(t, 1, nil)
 	running, err := e.Generate(t.Context(), prompt("x", 1000))
 	if err != nil {
 		t.Fatal(err)
@@ -315,6 +374,7 @@ func TestABrokenSchedulerFailsWhatRunsAndTheEngineGoesOn(t *testing.T) {
 	if err := e.loop.submit(j); err != nil {
 		t.Fatal(err)
 	}
+	openGate()
 	if _, err := src.Recv(); !errors.Is(err, engine.ErrInternal) {
 		t.Errorf("the impossible request: %v", err)
 	}
@@ -383,10 +443,8 @@ func TestOpenAndCloseLeaveNothingBehind(t *testing.T) {
 			for range cycles {
 				cycle()
 			}
-			g, h := measure()
-			if g > goroutines {
-				t.Errorf("%d goroutines, %d after %d cycles", goroutines, g, cycles)
-			}
+			eventually(t, fmt.Sprintf("%d goroutines after %d cycles, as before", goroutines, cycles), func() bool { return runtime.NumGoroutine() <= goroutines })
+			_, h := measure()
 			if h > heap+heap/10+256<<10 {
 				t.Errorf("heap of %d bytes, %d after %d cycles", heap, h, cycles)
 			}
