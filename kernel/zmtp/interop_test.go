@@ -110,7 +110,9 @@ func TestPyzmqHeartbeat(t *testing.T) {
 		}
 		defer r.Close()
 		runPython(t, py, endpoint(r.Addr().String()), `
-s = ctx.socket(zmq.REQ); s.heartbeat_ivl = 20; s.connect(ADDR)
+s = ctx.socket(zmq.REQ); s.rcvtimeo = 60000
+s.heartbeat_ivl = 20; s.heartbeat_timeout = 60000 # without it a pong that takes 20 ms ends the connection
+s.connect(ADDR)
 for i in range(50):
     s.send(b'ping'); assert s.recv() == b'ping'
 time.sleep(0.3)

@@ -89,7 +89,7 @@ func (p *peer) stop() {
 }
 
 // lastWords is how long a peer that was replaced is waited for.
-const lastWords = 2 * time.Second
+const lastWords = 10 * time.Second
 
 // retire ends the connection of a peer whose identity another one has taken over:
 // nothing is sent any more, but what it had sent is still read.

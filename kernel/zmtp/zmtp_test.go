@@ -66,12 +66,17 @@ func (c *client) write(b []byte) {
 
 func (c *client) send(parts ...string) {
 	c.t.Helper()
+	c.write(encoded(parts...))
+}
+
+// encoded is a message as it is sent.
+func encoded(parts ...string) []byte {
 	var b []byte
 	for i, p := range parts {
 		flags := byte(b2i(i < len(parts)-1))
 		b = append(appendHead(b, flags, len(p)), p...)
 	}
-	c.write(b)
+	return b
 }
 
 func (c *client) subscribe(topic string) {
@@ -209,6 +214,7 @@ func TestWhatAReplacedPeerHadSentIsRead(t *testing.T) {
 func TestALateHandshakeDoesNotTakeTheIdentityOfANewerConnection(t *testing.T) {
 	r := newRouter(t, Options{})
 	old := connect(t, r.Addr())
+	awaitConnections(t, r, 1)
 	fresh := dial(t, r.Addr(), "DEALER", "same")
 	fresh.send("fresh")
 	recv(t, r)
@@ -226,6 +232,21 @@ func TestALateHandshakeDoesNotTakeTheIdentityOfANewerConnection(t *testing.T) {
 	if got := fresh.recv(); got[0] != "hi" {
 		t.Fatalf("got %q", got)
 	}
+}
+
+// awaitConnections waits until n connections are accepted.
+func awaitConnections(t *testing.T, r *Router, n int) {
+	t.Helper()
+	for range 6000 {
+		r.mu.Lock()
+		have := len(r.conns)
+		r.mu.Unlock()
+		if have == n {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("no %d connections", n)
 }
 
 func TestRepKeepsTheEnvelope(t *testing.T) {
@@ -363,7 +384,7 @@ func TestHostilePeersAreDisconnectedAndOthersServed(t *testing.T) {
 		"a command name beyond it":    func(c *client) { c.write([]byte{flagCommand, 2, 9, 'x'}) },
 		"a PING without a TTL":        func(c *client) { c.write([]byte{flagCommand, 5, 4, 'P', 'I', 'N', 'G'}) },
 		"too many frames":             func(c *client) { c.send(strings.Split("abcdefghijkl", "")...) },
-		"frames beyond MaxMessage":    func(c *client) { p := strings.Repeat("x", 1<<20); c.send(p, p, p) },
+		"frames beyond MaxMessage":    func(c *client) { p := strings.Repeat("x", 1<<20); c.Write(encoded(p, p, p)) }, // may be cut off half-way
 		"an ERROR command":            func(c *client) { writeCommand(c, command{name: "ERROR", body: []byte("\x02no")}) },
 		"a frame that never finishes": func(c *client) { c.write([]byte{0, 9, 'x'}); c.Conn.(*net.TCPConn).CloseWrite() },
 	}
