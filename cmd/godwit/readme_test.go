@@ -106,7 +106,7 @@ func functionList(t *testing.T) string {
 	return "| function | what it does |\n|---|---|\n" + b.String()
 }
 
-// methodDocs are the first sentences of the comments of Env's methods.
+// methodDocs are the first sentences of the comments of Env's methods and of functions.
 func methodDocs(t *testing.T) map[string]string {
 	names, err := filepath.Glob("../../runtime/nb/*.go")
 	if err != nil {
@@ -120,7 +120,7 @@ func methodDocs(t *testing.T) map[string]string {
 			t.Fatal(err)
 		}
 		for _, d := range f.Decls {
-			if fd, ok := d.(*ast.FuncDecl); ok && fd.Recv != nil && fd.Doc != nil {
+			if fd, ok := d.(*ast.FuncDecl); ok && fd.Doc != nil {
 				first := new(doc.Package).Synopsis(fd.Doc.Text())
 				docs[fd.Name.Name] = strings.ReplaceAll(first, "|", `\|`)
 			}

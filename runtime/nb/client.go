@@ -8,14 +8,31 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"net/http"
 	"strings"
 )
 
-// Params are the fields of an API request, named as OpenAI names them:
+// Params are the fields of an API request, named as OpenAI names them; those of
+// "extra_body" count as if they stood beside the others:
 //
 //	Params{"model": "smollm2", "messages": Messages{{Role: "user", Content: "Hi"}}, "temperature": 0}
 type Params map[string]any
+
+// flat has the fields of extra_body beside the others, as OpenAI's client sends them.
+func (p Params) flat() Params {
+	extra, ok := plain(p["extra_body"]).(map[string]any)
+	if more, is := p["extra_body"].(Params); is {
+		extra, ok = more, true
+	}
+	if !ok {
+		return p
+	}
+	out := maps.Clone(p)
+	delete(out, "extra_body")
+	maps.Copy(out, extra)
+	return out
+}
 
 // Messages is a conversation.
 type Messages []Message
@@ -29,9 +46,10 @@ type Client struct {
 }
 
 type connection struct {
-	env  *Env
-	base string
-	key  string
+	env    *Env
+	client *http.Client
+	base   string
+	key    string
 }
 
 // ChatService holds the chat resource.
@@ -47,9 +65,19 @@ type CompletionService struct{ c *connection }
 type ModelService struct{ c *connection }
 
 // OpenAI makes a client for a base URL such as "http://127.0.0.1:30000/v1"; a key is
-// only needed where the server asks for one.
+// only needed where the server asks for one. The certificate of a server that this
+// notebook launched is accepted as it is.
 func (e *Env) OpenAI(baseURL string, apiKey ...string) *Client {
-	c := &connection{env: e, base: strings.TrimRight(baseURL, "/"), key: "None"}
+	c := &connection{env: e, client: httpClient, base: strings.TrimRight(baseURL, "/"), key: "None"}
+	if p := e.byURL(baseURL); p != nil {
+		if err := p.wrongScheme(baseURL); err != nil {
+			fail(err)
+		}
+		c.client = p.client
+		if p.srv.Config().UnixSocket != "" {
+			c.base = p.base() + strings.TrimPrefix(c.base, p.URL)
+		}
+	}
 	if len(apiKey) > 0 {
 		c.key = apiKey[0]
 	}
@@ -195,7 +223,7 @@ func (c *connection) do(method, path string, p Params) *http.Response {
 func (c *connection) send(ctx context.Context, method, path string, p Params) (*http.Response, error) {
 	var body io.Reader
 	if p != nil {
-		b, err := json.Marshal(p)
+		b, err := json.Marshal(p.flat())
 		if err != nil {
 			return nil, fmt.Errorf("request: %w", err)
 		}
@@ -207,7 +235,7 @@ func (c *connection) send(ctx context.Context, method, path string, p Params) (*
 	}
 	req.Header.Set("Authorization", "Bearer "+c.key)
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := httpClient.Do(req)
+	resp, err := c.client.Do(req)
 	if err != nil {
 		return nil, err
 	}

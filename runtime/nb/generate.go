@@ -1,9 +1,10 @@
 package nb
 
 import (
+	"errors"
 	"fmt"
 	"iter"
-	"math"
+	"strings"
 
 	"github.com/go-echarts/go-echarts/v2/charts"
 
@@ -11,29 +12,6 @@ import (
 	"github.com/godwit-ai/godwit/engine/chat/parse"
 	"github.com/godwit-ai/godwit/viz"
 )
-
-// GenerateOptions say how to generate. The zero value is greedy decoding of up to
-// 128 tokens.
-type GenerateOptions struct {
-	MaxTokens    int     // 0: 128
-	MinTokens    int     //
-	Temperature  float64 // 0: greedy
-	TopP         float64 // 0: off
-	TopK         int     // 0: off
-	MinP         float64 // 0: off
-	Frequency    float64 // frequency penalty
-	Presence     float64 // presence penalty
-	Repetition   float64 // repetition penalty; 0: off
-	Seed         int64   // 0: random
-	Stop         []string
-	LogitBias    map[int]float64
-	IgnoreEOS    bool
-	Logprobs     bool           // fill Token.Logprob
-	TopLogprobs  int            // and that many alternatives
-	System       string         // Chat only: the system message
-	Server       *Process       // nil: the youngest
-	TemplateArgs map[string]any // Chat only: variables of the chat template
-}
 
 // Token is one generated token.
 type Token struct {
@@ -52,6 +30,7 @@ type Answer struct {
 	Tokens       []Token
 	PromptTokens int
 	CachedTokens int
+	All          []*Answer // with N above 1: every answer, this one first
 }
 
 // String is the text, so that fmt.Println(Generate(…)) prints it.
@@ -80,12 +59,13 @@ type Message struct {
 // Generate continues a text. It asks the youngest server of this notebook, without
 // HTTP.
 func (e *Env) Generate(prompt string, opts ...GenerateOptions) *Answer {
-	return e.collect(e.request(prompt, opts))
+	return e.collect(e.request(prompt, only(opts)))
 }
 
 // GenerateAll continues several texts together, as one batch; answers come in the
 // order of the prompts.
 func (e *Env) GenerateAll(prompts []string, opts ...GenerateOptions) []*Answer {
+	o := only(opts)
 	streams := make([]*engine.Stream, 0, len(prompts))
 	defer func() {
 		for _, s := range streams {
@@ -93,7 +73,7 @@ func (e *Env) GenerateAll(prompts []string, opts ...GenerateOptions) []*Answer {
 		}
 	}()
 	for _, p := range prompts {
-		streams = append(streams, e.submit(e.request(p, opts)))
+		streams = append(streams, e.submit(e.request(p, o)))
 	}
 	out := make([]*Answer, len(streams))
 	for i, s := range streams {
@@ -106,18 +86,50 @@ func (e *Env) GenerateAll(prompts []string, opts ...GenerateOptions) []*Answer {
 //
 //	for piece := range GenerateStream("Once upon a time") { fmt.Print(piece) }
 func (e *Env) GenerateStream(prompt string, opts ...GenerateOptions) iter.Seq[string] {
-	return e.stream(e.request(prompt, opts))
+	return e.stream(e.request(prompt, only(opts)), nil)
 }
 
 // Chat answers a message, or a conversation given as []Message, through the model's
 // chat template.
 func (e *Env) Chat(conversation any, opts ...GenerateOptions) *Answer {
-	return e.collect(e.chatRequest(conversation, opts))
+	o := only(opts)
+	if o.OnReasoning != nil {
+		failf("OnReasoning is for ChatStream; after Chat the thinking is in Answer.Reasoning")
+	}
+	return e.collect(e.chatRequest(conversation, o))
 }
 
-// ChatStream answers piece by piece.
+// ChatStream answers piece by piece; GenerateOptions.OnReasoning gets the thinking.
 func (e *Env) ChatStream(conversation any, opts ...GenerateOptions) iter.Seq[string] {
-	return e.stream(e.chatRequest(conversation, opts))
+	o := only(opts)
+	return e.stream(e.chatRequest(conversation, o), o.OnReasoning)
+}
+
+// Tokenize says the token ids of a text, as they stand inside a prompt; they are what
+// LogitBias and StopTokens name.
+func (e *Env) Tokenize(text string) []int {
+	ids, err := e.last().Engine().Tokenize(e.opt.Context(), "", text, false)
+	if err != nil {
+		fail(err)
+	}
+	out := make([]int, len(ids))
+	for i, id := range ids {
+		out[i] = int(id)
+	}
+	return out
+}
+
+// Detokenize is the text of token ids.
+func (e *Env) Detokenize(ids ...int) string {
+	list := make([]int32, len(ids))
+	for i, id := range ids {
+		list[i] = token32("Detokenize", id)
+	}
+	text, err := e.last().Engine().Detokenize(e.opt.Context(), "", list, false)
+	if err != nil {
+		fail(err)
+	}
+	return text
 }
 
 // job is a request with the server that shall answer it.
@@ -126,86 +138,95 @@ type job struct {
 	req    *engine.Request
 }
 
-func (e *Env) request(prompt string, opts []GenerateOptions) job {
-	o := only(opts)
-	j := job{server: o.Server, req: &engine.Request{Prompt: prompt, SkipSpecialTokens: true}}
+func (e *Env) request(prompt string, o GenerateOptions) job {
+	o.chatOnly()
+	j := e.begin(&o)
+	j.req.Prompt = prompt
+	return j
+}
+
+// begin makes a request without its prompt.
+func (e *Env) begin(o *GenerateOptions) job {
+	j := job{server: o.Server, req: &engine.Request{SkipSpecialTokens: true}}
 	if j.server == nil {
 		j.server = e.last()
+	}
+	if o.Adapter != "" {
+		j.req.Model = j.server.adapter(o.Adapter)
 	}
 	o.apply(j.req)
 	return j
 }
 
-func (e *Env) chatRequest(conversation any, opts []GenerateOptions) job {
-	o := only(opts)
-	j := e.request("", opts)
+// adapter is the name by which requests ask for an adapter, or for a served model's
+// "base:adapter".
+func (p *Process) adapter(name string) string {
+	models := p.Engine().Models()
+	var have []string
+	for _, m := range models[1:] {
+		if m.Parent == "" {
+			continue
+		}
+		if strings.EqualFold(m.ID, name) || strings.EqualFold(models[0].ID+":"+m.ID, name) {
+			return name
+		}
+		have = append(have, m.ID)
+	}
+	if len(have) == 0 {
+		failf("adapter %q: the server at %s has no adapters: launch it with ServerOptions{Adapters: map[string]string{%q: FOLDER}}", name, p.URL, name)
+	}
+	failf("adapter %q: the server at %s has %s", name, p.URL, strings.Join(have, ", "))
+	return ""
+}
+
+func (e *Env) chatRequest(conversation any, o GenerateOptions) job {
+	j := e.begin(&o)
 	if o.System != "" {
 		j.req.Messages = append(j.req.Messages, engine.Message{Role: "system", Content: o.System})
 	}
-	switch c := conversation.(type) {
-	case string:
-		j.req.Messages = append(j.req.Messages, engine.Message{Role: "user", Content: c})
-	case Message:
-		j.req.Messages = append(j.req.Messages, engine.Message{Role: c.Role, Content: c.Content})
-	case []Message:
-		for _, m := range c {
-			j.req.Messages = append(j.req.Messages, engine.Message{Role: m.Role, Content: m.Content})
-		}
-	case Messages:
-		return e.chatRequest([]Message(c), opts)
-	default:
-		failf("Chat takes a string or []Message, not %T", conversation)
+	for _, m := range turns(conversation) {
+		j.req.Messages = append(j.req.Messages, engine.Message{Role: m.Role, Content: m.Content})
 	}
-	j.req.TemplateArgs = o.TemplateArgs
+	j.req.TemplateArgs = o.templateArgs(j.server)
 	return j
 }
 
-func only(opts []GenerateOptions) GenerateOptions {
-	switch len(opts) {
-	case 0:
-		return GenerateOptions{}
-	case 1:
-		return opts[0]
+// turns are the messages of a conversation in one of its forms.
+func turns(conversation any) []Message {
+	switch c := conversation.(type) {
+	case string:
+		return []Message{{Role: "user", Content: c}}
+	case Message:
+		return []Message{c}
+	case []Message:
+		return c
+	case Messages:
+		return c
 	}
-	failf("give at most one GenerateOptions, not %d", len(opts))
-	return GenerateOptions{}
-}
-
-func (o *GenerateOptions) apply(r *engine.Request) {
-	s := &r.Sampling
-	*s = engine.Sampling{
-		MaxTokens: o.MaxTokens, MinTokens: o.MinTokens, Temperature: float32(o.Temperature), TopK: o.TopK,
-		TopP: float32(o.TopP), MinP: float32(o.MinP), Frequency: float32(o.Frequency), Presence: float32(o.Presence),
-		Repetition: float32(o.Repetition), Stop: o.Stop, IgnoreEOS: o.IgnoreEOS,
-	}
-	if s.MaxTokens == 0 {
-		s.MaxTokens = 128
-	}
-	if o.Seed != 0 {
-		s.Seed, s.HasSeed = uint64(o.Seed), true
-	}
-	if len(o.LogitBias) > 0 {
-		s.LogitBias = make(map[int32]float32, len(o.LogitBias))
-		for id, v := range o.LogitBias {
-			if id < 0 || id > math.MaxInt32 {
-				failf("LogitBias: %d is no token id", id)
-			}
-			s.LogitBias[int32(id)] = float32(v)
-		}
-	}
-	r.Logprobs = o.Logprobs || o.TopLogprobs > 0
-	r.TopLogprobs = o.TopLogprobs
+	failf("Chat takes a string or []Message, not %T", conversation)
+	return nil
 }
 
 func (e *Env) submit(j job) *engine.Stream {
 	s, err := parse.Generate(e.opt.Context(), j.server.Engine(), j.req)
 	if err != nil {
-		fail(err)
+		fail(named(err))
 	}
 	return s
 }
 
-func (e *Env) collect(j job) *Answer { return finish(e.submit(j)) }
+// named puts the option that is wrong in front of what is wrong with it.
+func named(err error) error {
+	var bad *engine.RequestError
+	if errors.As(err, &bad) && bad.Param != "" && !strings.Contains(err.Error(), bad.Param) {
+		return fmt.Errorf("%s: %w", bad.Param, err)
+	}
+	return err
+}
+
+func (e *Env) collect(j job) *Answer {
+	return finish(e.submit(j))
+}
 
 func finish(s *engine.Stream) *Answer {
 	rs, err := engine.Collect(s)
@@ -215,10 +236,20 @@ func finish(s *engine.Stream) *Answer {
 	if len(rs) == 0 {
 		fail(engine.ErrInternal)
 	}
-	u := s.Usage()
-	a := &Answer{Text: rs[0].Text, Reasoning: rs[0].Reasoning, FinishReason: string(rs[0].Finish.Reason), MatchedStop: rs[0].Finish.MatchedStop,
+	all := make([]*Answer, len(rs))
+	for i := range rs {
+		all[i] = answer(&rs[i], s.Usage())
+	}
+	if len(all) > 1 {
+		all[0].All = all
+	}
+	return all[0]
+}
+
+func answer(r *engine.Result, u engine.Usage) *Answer {
+	a := &Answer{Text: r.Text, Reasoning: r.Reasoning, FinishReason: string(r.Finish.Reason), MatchedStop: r.Finish.MatchedStop,
 		PromptTokens: u.Prompt, CachedTokens: u.Cached}
-	for _, t := range rs[0].Tokens {
+	for _, t := range r.Tokens {
 		a.Tokens = append(a.Tokens, token(t.TokenProb, t.Top))
 	}
 	return a
@@ -232,12 +263,18 @@ func token(p engine.TokenProb, top []engine.TokenProb) Token {
 	return t
 }
 
-func (e *Env) stream(j job) iter.Seq[string] {
+func (e *Env) stream(j job, thinks func(string)) iter.Seq[string] {
+	if j.req.N > 1 {
+		failf("a stream has one answer: use Generate or Chat with N, and Answer.All")
+	}
 	return func(yield func(string) bool) {
 		s := e.submit(j)
 		for ev, err := range s.All() {
 			if err != nil {
 				fail(fmt.Errorf("generate: %w", err))
+			}
+			if ev.Reasoning != "" && thinks != nil {
+				thinks(ev.Reasoning)
 			}
 			if ev.Text != "" && !yield(ev.Text) {
 				return

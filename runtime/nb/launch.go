@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -27,8 +27,10 @@ type Process struct {
 	Port int
 	URL  string // http://127.0.0.1:PORT
 
-	env *Env
-	srv *serve.Server
+	env    *Env
+	srv    *serve.Server
+	client *http.Client
+	key    string // one that the server accepts, "" if it asks for none
 }
 
 // String shows the server as a cell's value.
@@ -53,10 +55,16 @@ type ServerOptions struct {
 	ServedName    string
 	ContextLength int
 	Threads       int
-	APIKey        string
 
+	APIKey     string // key that HTTP clients must send
+	APIKeyFile string // file with one such key per line
+	TLSCert    string // PEM files: the port speaks HTTPS
+	TLSKey     string
+
+	ChatTemplate    string // file with a Jinja template; "": the model's
 	ReasoningParser string // as --reasoning-parser, such as "qwen3" or "auto"
 	ToolCallParser  string
+	Adapters        map[string]string // LoRA adapters to load, name → folder as PEFT writes it
 
 	Args []string // any further server flags, as on the command line
 }
@@ -78,8 +86,15 @@ func (e *Env) LaunchServer(o ServerOptions) *Process {
 	add("--context-length", strconv.Itoa(o.ContextLength))
 	add("--threads", strconv.Itoa(o.Threads))
 	add("--api-key", o.APIKey)
+	add("--api-key-file", o.APIKeyFile)
+	add("--ssl-certfile", o.TLSCert)
+	add("--ssl-keyfile", o.TLSKey)
+	add("--chat-template", o.ChatTemplate)
 	add("--reasoning-parser", o.ReasoningParser)
 	add("--tool-call-parser", o.ToolCallParser)
+	for _, name := range slices.Sorted(maps.Keys(o.Adapters)) {
+		args = append(args, "--lora-paths="+name+"="+o.Adapters[name])
+	}
 	c, notes, err := serve.ParseArgs(append(args, o.Args...))
 	if err != nil {
 		fail(err)
@@ -122,13 +137,26 @@ func (e *Env) launch(c serve.Config, notes []string, anyPort bool) *Process {
 	}
 	srv, err := start(c, h, anyPort)
 	if err != nil {
-		fail(err)
+		fail(e.portHint(c.Port, err))
 	}
-	p := &Process{Port: srv.Port(), URL: srv.URL(), env: e, srv: srv}
+	p := &Process{Port: srv.Port(), URL: srv.URL(), env: e, srv: srv, key: srv.Key()}
+	if p.client, err = clientFor(srv.Config()); err != nil {
+		fail(errors.Join(err, srv.Close(0)))
+	}
 	e.mu.Lock()
 	e.servers = append(e.servers, p)
 	e.mu.Unlock()
 	return p
+}
+
+// portHint adds what to do to an error about a port that a server of this notebook has.
+func (e *Env) portHint(port int, err error) error {
+	for _, p := range e.Servers() {
+		if port != 0 && p.Port == port {
+			return fmt.Errorf("%w: it is the port of another server of this notebook, the %s; end it with Servers()[%d].Terminate()", err, p, slices.Index(e.Servers(), p))
+		}
+	}
+	return err
 }
 
 func start(c serve.Config, h serve.Hooks, anyPort bool) (*serve.Server, error) {
@@ -193,32 +221,34 @@ func (e *Env) progressLine() func(serve.Progress) {
 	}
 }
 
-// WaitForServer waits until a server answers: a *Process, or a base URL such as
-// "http://127.0.0.1:30000". The optional timeout is in seconds or a time.Duration.
-// It fails the cell when the server has ended or the time is over.
-func (e *Env) WaitForServer(server any, timeout ...any) {
-	ctx, cancel := e.withTimeout(timeout)
-	defer cancel()
+// WaitForServer waits until a server answers: a *Process, its port, or a base URL such as
+// "http://127.0.0.1:30000". Behind it may stand, in any order, a timeout (a number of
+// seconds or a time.Duration), a key (a string) that a server elsewhere asks for, and
+// the *Process as in the tutorial's helper. It fails the cell when the server has ended
+// or the time is over.
+func (e *Env) WaitForServer(server any, more ...any) {
+	var w wait
+	for _, m := range more {
+		w.take(m)
+	}
+	base := ""
 	switch s := server.(type) {
 	case *Process:
-		if err := s.srv.Wait(ctx); err != nil {
-			failf("server of %s: %w", s.srv.Config().Model, err)
+		if s == nil {
+			failf("WaitForServer: the process is nil")
 		}
-		e.poll(ctx, s.URL, s)
+		if w.key != "" {
+			failf("WaitForServer: a timeout is a number of seconds or a time.Duration, not a string such as %q; the key of a server that was launched here is known", w.key)
+		}
+		base, w.process = s.base(), s
 	case string:
-		p := e.byURL(s)
-		if p != nil {
-			if err := p.srv.Wait(ctx); err != nil {
-				failf("server at %s: %w", s, err)
-			}
-		}
-		e.poll(ctx, s, p)
+		base = s
 	case int:
-		e.WaitForServer(fmt.Sprintf("http://127.0.0.1:%d", s), timeout...)
-		return
+		base = fmt.Sprintf("http://127.0.0.1:%d", s)
 	default:
-		failf("WaitForServer takes the process or the URL of a server, not %T", server)
+		failf("WaitForServer takes the process, the port or the URL of a server, not %T", server)
 	}
+	e.await(base, &w)
 	if _, cell := e.opt.Log.(stdout); cell {
 		fmt.Fprint(e.opt.Log, note)
 	}
@@ -229,80 +259,63 @@ const note = `
     kernel, so its log (black) appears between the notebook's output (blue).
 `
 
-func (e *Env) withTimeout(timeout []any) (context.Context, context.CancelFunc) {
-	if len(timeout) == 0 || timeout[0] == nil {
-		return context.WithCancel(e.opt.Context())
-	}
-	var d time.Duration
-	switch t := timeout[0].(type) {
+// wait is what WaitForServer was told beside the server.
+type wait struct {
+	timeout time.Duration
+	limited bool
+	key     string
+	process *Process
+}
+
+func (w *wait) take(v any) {
+	switch t := v.(type) {
+	case nil: // as the tutorial writes timeout=None
 	case time.Duration:
-		d = t
+		w.timeout, w.limited = t, true
 	case int:
-		d = time.Duration(t) * time.Second
+		w.timeout, w.limited = time.Duration(t)*time.Second, true
 	case float64:
-		d = time.Duration(t * float64(time.Second))
-	default:
-		failf("a timeout is a number of seconds or a time.Duration, not %T", t)
-	}
-	return context.WithTimeoutCause(e.opt.Context(), d, fmt.Errorf("the server did not answer within %v", d))
-}
-
-func (e *Env) byURL(base string) *Process {
-	u, err := url.Parse(base)
-	if err != nil {
-		return nil
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, p := range slices.Backward(e.servers) { // a launch that failed too
-		if strconv.Itoa(p.Port) == u.Port() {
-			return p
-		}
-	}
-	return nil
-}
-
-// poll asks GET /v1/models every 50 ms until it answers.
-func (e *Env) poll(ctx context.Context, base string, p *Process) {
-	key := "None"
-	if p != nil {
-		if k, _, _ := strings.Cut(p.srv.Config().APIKey, ","); k != "" {
-			key = k
-		}
-	}
-	for {
-		if answers(ctx, base, key) {
+		w.timeout, w.limited = time.Duration(t*float64(time.Second)), true
+	case string:
+		if d, err := time.ParseDuration(t); err == nil {
+			w.timeout, w.limited = d, true
 			return
 		}
-		var gone <-chan struct{} // nil: a server elsewhere
-		if p != nil {
-			gone = p.srv.Done()
-		}
-		select {
-		case <-gone:
-			failf("the server at %s has ended", base)
-		case <-ctx.Done():
-			failf("waiting for %s: %w", base, context.Cause(ctx))
-		case <-time.After(50 * time.Millisecond):
-		}
+		w.key = t
+	case *Process:
+		w.process = t
+	default:
+		failf("WaitForServer: a timeout is a number of seconds or a time.Duration, a key is a string; a %T is neither", t)
 	}
 }
 
-func answers(ctx context.Context, base, key string) bool {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+func (e *Env) await(base string, w *wait) {
+	ctx, cancel := context.WithCancel(e.opt.Context())
+	if w.limited {
+		ctx, cancel = context.WithTimeoutCause(e.opt.Context(), w.timeout, fmt.Errorf("the server did not answer within %v", w.timeout))
+	}
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(base, "/")+"/v1/models", nil)
-	if err != nil {
-		return false
+	p := w.process
+	if p == nil {
+		p = e.byURL(base)
 	}
-	req.Header.Set("Authorization", "Bearer "+key)
-	resp, err := httpClient.Do(req)
-	if err != nil {
-		return false
+	if p == nil {
+		if u, err := url.Parse(base); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			failf("WaitForServer: %q is no address such as http://127.0.0.1:30000", base)
+		}
+		e.poll(ctx, base, w.key, nil)
+		return
 	}
-	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
-	return err == nil && resp.StatusCode == http.StatusOK
+	if err := p.wrongScheme(base); err != nil {
+		fail(err)
+	}
+	if err := p.srv.Wait(ctx); err != nil {
+		failf("server of %s at %s: %w", p.srv.Config().Model, p.URL, err)
+	}
+	if p.srv.Config().UnixSocket != "" {
+		base = p.base()
+	}
+	e.poll(ctx, base, w.key, p)
 }
 
 // TerminateProcess ends a server: its requests, its port and its memory.
@@ -394,5 +407,3 @@ func (e *Env) ExecuteShellCommand(command string) {
 		failf("%s: %w", words[0], err)
 	}
 }
-
-var httpClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: 5 * time.Second}}

@@ -401,7 +401,7 @@ func TestBadGenerations(t *testing.T) {
 		run  func()
 		want string
 	}{
-		"two option structs":         {func() { n.Generate("x", GenerateOptions{}, GenerateOptions{}) }, "at most one"},
+		"two constraints":            {func() { n.Generate("x", GenerateOptions{Regex: "a", EBNF: "root ::= \"a\""}) }, "at most one"},
 		"a negative temperature":     {func() { n.Generate("x", GenerateOptions{Temperature: -1}) }, "temperature"},
 		"top-p beyond 1":             {func() { n.Generate("x", GenerateOptions{TopP: 1.5}) }, "top_p"},
 		"a negative number of token": {func() { n.Generate("x", GenerateOptions{MaxTokens: -3}) }, "max_tokens"},

@@ -34,6 +34,7 @@ func (e *Env) GenerateInto(target any, conversation any, opts ...GenerateOptions
 		fail(err)
 	}
 	o := only(opts)
+	o.unconstrained()
 	if o.MaxTokens == 0 {
 		o.MaxTokens = 1024
 	}
@@ -50,18 +51,21 @@ func (e *Env) GenerateInto(target any, conversation any, opts ...GenerateOptions
 }
 
 func (e *Env) structuredRequest(conversation any, o GenerateOptions, schema string) job {
-	probe := e.request("", []GenerateOptions{o})
-	if models := probe.server.Engine().Models(); len(models) == 0 || !models[0].HasTemplate {
+	server := o.Server
+	if server == nil {
+		server = e.last()
+	}
+	if models := server.Engine().Models(); len(models) == 0 || !models[0].HasTemplate {
 		text, ok := conversation.(string)
 		if !ok {
 			failf("the model has no chat template: give it a text, not %T", conversation)
 		}
-		return e.request(text, []GenerateOptions{o})
+		return e.request(text, o)
 	}
 	if o.System == "" {
 		o.System = "Answer with JSON that fits this JSON Schema: " + schema
 	}
-	return e.chatRequest(conversation, []GenerateOptions{o})
+	return e.chatRequest(conversation, o)
 }
 
 // Choose continues a text with one of the choices, and returns it.
@@ -78,14 +82,29 @@ func (e *Env) Regex(prompt, pattern string, opts ...GenerateOptions) string {
 	return e.constrained(prompt, &engine.Constraint{Kind: engine.ConstrainRegex, Text: pattern, Param: "pattern"}, opts)
 }
 
+// Grammar continues a text with one that an EBNF grammar derives from its rule root, and
+// returns it.
+func (e *Env) Grammar(prompt, ebnf string, opts ...GenerateOptions) string {
+	return e.constrained(prompt, &engine.Constraint{Kind: engine.ConstrainGrammar, Text: ebnf, Param: "ebnf"}, opts)
+}
+
 func (e *Env) constrained(prompt string, c *engine.Constraint, opts []GenerateOptions) string {
-	j := e.request(prompt, opts)
+	o := only(opts)
+	o.unconstrained()
+	j := e.request(prompt, o)
 	j.req.Constraint = c
 	a := e.collect(j)
 	if a.FinishReason != string(engine.FinishStop) {
 		failf("the answer was cut off after %d tokens; allow more with GenerateOptions{MaxTokens: …}: %s", len(a.Tokens), a.Text)
 	}
 	return a.Text
+}
+
+// unconstrained fails for options of a helper that has a constraint of its own.
+func (o *GenerateOptions) unconstrained() {
+	if c := o.constraint(); c != nil {
+		failf("%s: this helper says itself what the answer may be; use Generate or Chat with %s", c.Param, c.Param)
+	}
 }
 
 // SchemaOf is the JSON Schema of a value's type, or of what it points to, as

@@ -27,6 +27,7 @@ type Hooks struct {
 // Server is a model behind a port. It is made by Start and ended by Close.
 type Server struct {
 	cfg    Config
+	key    string // the first of its API keys
 	log    *slog.Logger
 	api    *httpapi.Server
 	ln     net.Listener
@@ -54,6 +55,9 @@ func Start(c Config, h Hooks) (*Server, error) {
 	o, err := s.apiOptions()
 	if err != nil {
 		return nil, err
+	}
+	if len(o.APIKeys) > 0 {
+		s.key = o.APIKeys[0]
 	}
 	if c.RequireAuth && len(o.APIKeys) == 0 && c.UnixSocket == "" && !loopback(c.Host) {
 		return nil, fmt.Errorf("--host %s with --require-auth needs --api-key", c.Host)
@@ -221,6 +225,9 @@ func (s *Server) Port() int {
 	}
 	return 0
 }
+
+// Key is an API key that the server accepts; "" if it asks for none.
+func (s *Server) Key() string { return s.key }
 
 // Config is what the server was launched with.
 func (s *Server) Config() Config { return s.cfg }
