@@ -353,16 +353,20 @@ func (h *harness) run(code string, extra fields) (map[string]any, []string) {
 	return contentOf(reply), h.outputs(id)
 }
 
-// outputs collects one request's iopub messages from busy to idle, in short form.
+// outputs collects one request's iopub messages from busy to idle, in short form. Text
+// of one stream is one line, in however many messages a slow machine sends it.
 func (h *harness) outputs(id string) []string {
 	h.t.Helper()
 	var lines []string
+	stream := "" // whose text is the last line
 	for {
 		m := h.iopub.next()
 		if parentID(m) != id {
 			continue
 		}
 		c := contentOf(m)
+		before := stream
+		stream = ""
 		switch m.Header.Type {
 		case "status":
 			lines = append(lines, c["execution_state"].(string))
@@ -370,7 +374,11 @@ func (h *harness) outputs(id string) []string {
 				return lines
 			}
 		case "stream":
-			lines = append(lines, fmt.Sprintf("%s:%s", c["name"], c["text"]))
+			if stream = c["name"].(string); stream == before {
+				lines[len(lines)-1] += c["text"].(string)
+				continue
+			}
+			lines = append(lines, fmt.Sprintf("%s:%s", stream, c["text"]))
 		case "execute_input":
 			lines = append(lines, fmt.Sprintf("in[%v]", c["execution_count"]))
 		case "execute_result":

@@ -116,6 +116,7 @@ func (sh *shell) call(m wire.Message, c wire.Comm, f func()) {
 		for _, line := range traceback(failure) {
 			out.Stderr([]byte(line + "\n"))
 		}
+		out.flush() // the failure comes before the end of the comm
 		if m.Header.Type == "comm_open" {
 			s.opts.Comms.Closed(c.ID, comm.Message{})
 			s.publish("comm_close", m.RawHeader, wire.Comm{ID: c.ID, Data: []byte("{}")})

@@ -67,7 +67,7 @@ func TestCommsCarryDataAndBuffersBothWays(t *testing.T) {
 func TestACommWhoseOpeningFailsIsClosed(t *testing.T) {
 	h, hub := withHub(t)
 	id := h.shell.request("comm_open", fields{"comm_id": "c2", "target_name": "broken", "data": fields{}})
-	want(t, "iopub", join(h.outputs(id)), "busy comm_close stderr:InternalError: cannot open$ idle")
+	want(t, "iopub", join(h.outputs(id)), "busy stderr:InternalError: cannot open$ comm_close idle")
 	want(t, "open comms", len(hub.Info("")), 0)
 	for _, content := range []fields{{"target_name": "echo"}, {"comm_id": 3, "target_name": "echo"}} {
 		id := h.shell.request("comm_open", content)

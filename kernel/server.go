@@ -137,6 +137,8 @@ func (s *server) closeSockets() error {
 
 // run serves until s.stop is called or ctx ends.
 func (s *server) run(ctx context.Context) error {
+	unwatch := s.watchSignals() // before the first cell can run
+	defer unwatch()
 	s.publish("status", nil, wire.Status{State: "starting"})
 	s.wg.Add(3)
 	go s.receiveShell()   // ends with the shell socket; close waits
@@ -145,8 +147,6 @@ func (s *server) run(ctx context.Context) error {
 	s.wg.Add(1)
 	go s.serveAside() // ends with s.ctx; finish waits
 	go s.main.serve() // ends with s.ctx and the running cell; finish waits
-	unwatch := s.watchSignals()
-	defer unwatch()
 	s.watchParent()
 	select {
 	case <-ctx.Done():
