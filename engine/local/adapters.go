@@ -364,8 +364,11 @@ func (e *Engine) adapterOf(name string) (*adapter, error) {
 	if a != nil || err != nil {
 		return a, err
 	}
-	if base, rest, ok := strings.Cut(name, ":"); ok && e.base(strings.TrimSpace(base)) && strings.TrimSpace(rest) != "" {
-		if a, err = e.lora.acquire(strings.TrimSpace(rest)); a != nil || err != nil {
+	for i := range len(name) { // the base's name may have a colon too
+		if name[i] != ':' || !e.base(strings.TrimSpace(name[:i])) || strings.TrimSpace(name[i+1:]) == "" {
+			continue
+		}
+		if a, err = e.lora.acquire(strings.TrimSpace(name[i+1:])); a != nil || err != nil {
 			return a, err
 		}
 	}

@@ -32,7 +32,7 @@ func TestAdaptersAnswerSideBySide(t *testing.T) {
 			specs := []engine.AdapterSpec{
 				{Name: "first", Path: modeltest.TinyAdapter(t, dir, "a", 4, 1)}, {Name: "second", Path: modeltest.TinyAdapter(t, dir, "b", 7, 2), Pinned: true}, {Name: "third", Path: modeltest.TinyAdapter(t, dir, "c", 3, 3)},
 			}
-			e := open(t, func(o *Options) { o.Adapters, o.MaxAdaptersPerBatch, o.device = specs, 2, dev })
+			e := open(t, func(o *Options) { o.Adapters, o.MaxAdaptersPerBatch, o.device, o.ServedNames = specs, 2, dev, []string{"tiny", "tiny:1b"} })
 			alone := map[string]string{}
 			for _, n := range []string{"tiny", "first", "second", "third"} {
 				alone[n] = say(t, e, n)
@@ -44,7 +44,7 @@ func TestAdaptersAnswerSideBySide(t *testing.T) {
 					}
 				}
 			}
-			for _, n := range []string{"FIRST", "tiny:first", "default: first"} {
+			for _, n := range []string{"FIRST", "tiny:first", "default: first", "tiny:1b : first"} {
 				if say(t, e, n) != alone["first"] {
 					t.Errorf("%q is not the first adapter", n)
 				}

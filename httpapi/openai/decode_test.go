@@ -334,6 +334,10 @@ func TestModelNames(t *testing.T) {
 	if _, err := ResolveModel(testModels[:1], "org/base-1:x", false); err == nil || !strings.Contains(err.Error(), "LoRA is not enabled") {
 		t.Errorf("adapter without LoRA: %v", err)
 	}
+	tagged := []engine.ModelInfo{{ID: "builtin:small", LoRA: true}, {ID: "sql", Parent: "builtin:small"}}
+	if m, err := ResolveModel(tagged, "Builtin:small : sql", false); err != nil || m.ID != "sql" {
+		t.Errorf("a base with a colon in its name: %v, %v", m.ID, err)
+	}
 	if m, err := ResolveModel(testModels, "gpt-4", true); err != nil || m.ID != "Org/Base-1" {
 		t.Errorf("any model: %v %v", m, err)
 	}

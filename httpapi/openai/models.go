@@ -24,7 +24,7 @@ func ResolveModel(models []engine.ModelInfo, name string, anyModel bool) (engine
 	if m, ok := findModel(models, name); ok {
 		return m, nil
 	}
-	if base, adapter, ok := strings.Cut(name, ":"); ok {
+	if base, adapter, ok := cutAdapter(models, name); ok {
 		return resolveAdapter(models, name, strings.TrimSpace(base), strings.TrimSpace(adapter), anyModel)
 	}
 	if anyModel {
@@ -40,6 +40,20 @@ func findModel(models []engine.ModelInfo, name string) (engine.ModelInfo, bool) 
 		}
 	}
 	return engine.ModelInfo{}, false
+}
+
+// cutAdapter cuts "base:adapter" behind a model's name, which may have colons of its own,
+// else at the first colon.
+func cutAdapter(models []engine.ModelInfo, name string) (base, adapter string, ok bool) {
+	for i := range len(name) {
+		if name[i] != ':' {
+			continue
+		}
+		if _, known := findModel(models, strings.TrimSpace(name[:i])); known {
+			return name[:i], name[i+1:], true
+		}
+	}
+	return strings.Cut(name, ":")
 }
 
 // resolveAdapter resolves "base:adapter" after the whole name was not found.
