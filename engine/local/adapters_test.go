@@ -32,7 +32,9 @@ func TestAdaptersAnswerSideBySide(t *testing.T) {
 			specs := []engine.AdapterSpec{
 				{Name: "first", Path: modeltest.TinyAdapter(t, dir, "a", 4, 1)}, {Name: "second", Path: modeltest.TinyAdapter(t, dir, "b", 7, 2), Pinned: true}, {Name: "third", Path: modeltest.TinyAdapter(t, dir, "c", 3, 3)},
 			}
-			e := open(t, func(o *Options) { o.Adapters, o.MaxAdaptersPerBatch, o.device, o.ServedNames = specs, 2, dev, []string{"tiny", "tiny:1b"} })
+			e := open(t, func(o *Options) {
+				o.Adapters, o.MaxAdaptersPerBatch, o.device, o.ServedNames = specs, 2, dev, []string{"tiny", "tiny:1b"}
+			})
 			alone := map[string]string{}
 			for _, n := range []string{"tiny", "first", "second", "third"} {
 				alone[n] = say(t, e, n)
@@ -69,7 +71,7 @@ func TestAdaptersAnswerSideBySide(t *testing.T) {
 			for _, m := range e.Models() {
 				cards = append(cards, m.ID+"<"+m.Parent)
 			}
-			if got := strings.Join(cards, " "); got != "tiny< first<tiny second<tiny third<tiny" {
+			if got := strings.Join(cards, " "); got != "tiny< tiny:1b< first<tiny second<tiny third<tiny" {
 				t.Errorf("models: %s", got)
 			}
 		})
