@@ -21,6 +21,7 @@ import (
 	"github.com/go-echarts/go-echarts/v2/charts"
 	"github.com/go-echarts/go-echarts/v2/opts"
 
+	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/engine/model/modeltest"
 )
 
@@ -435,6 +436,8 @@ func TestAnInterruptStopsAGeneration(t *testing.T) {
 			ctx, interrupt := context.WithCancel(t.Context())
 			n.next(ctx)
 			base := p.Engine().Stats().Requests
+			pauser := p.Engine().(engine.Pauser)
+			pauser.Pause() // nothing is done before the interrupt, however late it comes
 			go func() {
 				for p.srv.Engine().Stats().Requests == base {
 					time.Sleep(time.Millisecond)
@@ -445,6 +448,7 @@ func TestAnInterruptStopsAGeneration(t *testing.T) {
 			if err := failure(run); !errors.As(err, &f) || !errors.Is(err, context.Canceled) || f.ErrorName() != "Interrupted" {
 				t.Errorf("the cell ends with %v", err)
 			}
+			pauser.Resume()
 			n.next(t.Context())
 			deadline := time.Now().Add(time.Minute)
 			for time.Now().Before(deadline) && p.Engine().Stats().Running+p.Engine().Stats().Waiting > 0 {

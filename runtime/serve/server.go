@@ -88,7 +88,6 @@ func loopback(host string) bool {
 
 // live loads, serves and cleans up.
 func (s *Server) live(ctx context.Context, h Hooks) {
-	defer close(s.done)
 	served := make(chan error, 1)
 	go func() { served <- s.api.Serve(ctx, s.ln) }() // received below, whatever happens
 	err := s.load(ctx, h)
@@ -98,10 +97,12 @@ func (s *Server) live(ctx context.Context, h Hooks) {
 	s.mu.Unlock()
 	if err != nil {
 		s.cancel()
-		<-served // the port is free before anybody is told
+		<-served      // the port is free before anybody is told
+		close(s.done) // and whoever is told finds the server gone
 		close(s.ready)
 		return
 	}
+	defer close(s.done)
 	s.api.SetEngine(eng)
 	s.log.Info("ready", "url", s.URL(), "model", eng.Models()[0].ID)
 	close(s.ready)
