@@ -145,9 +145,10 @@ func (c *Completion) String() string { return string(c.raw) }
 // ModelCard describes a served model.
 type ModelCard struct {
 	ID          string `json:"id"`
+	Parent      string `json:"parent"` // of an adapter: the model that it changes
 	OwnedBy     string `json:"owned_by"`
 	Root        string `json:"root"`
-	MaxModelLen int    `json:"max_model_len"`
+	MaxModelLen int    `json:"max_model_len"` // tokens of prompt and answer together
 }
 
 // APIError is an error answer of the server.

@@ -106,9 +106,9 @@ func (e *Env) ChatStream(conversation any, opts ...GenerateOptions) iter.Seq[str
 }
 
 // Tokenize says the token ids of a text, as they stand inside a prompt; they are what
-// LogitBias and StopTokens name.
-func (e *Env) Tokenize(text string) []int {
-	ids, err := e.last().Engine().Tokenize(e.opt.Context(), "", text, false)
+// LogitBias and StopTokens name. Without a server it asks the youngest.
+func (e *Env) Tokenize(text string, server ...*Process) []int {
+	ids, err := e.of(server).Engine().Tokenize(e.opt.Context(), "", text, false)
 	if err != nil {
 		fail(err)
 	}
@@ -120,16 +120,24 @@ func (e *Env) Tokenize(text string) []int {
 }
 
 // Detokenize is the text of token ids.
-func (e *Env) Detokenize(ids ...int) string {
+func (e *Env) Detokenize(ids []int, server ...*Process) string {
 	list := make([]int32, len(ids))
 	for i, id := range ids {
 		list[i] = token32("Detokenize", id)
 	}
-	text, err := e.last().Engine().Detokenize(e.opt.Context(), "", list, false)
+	text, err := e.of(server).Engine().Detokenize(e.opt.Context(), "", list, false)
 	if err != nil {
 		fail(err)
 	}
 	return text
+}
+
+// of is the server that a helper was given, or the youngest.
+func (e *Env) of(server []*Process) *Process {
+	if len(server) > 0 && server[0] != nil {
+		return server[0]
+	}
+	return e.last()
 }
 
 // job is a request with the server that shall answer it.
@@ -147,10 +155,7 @@ func (e *Env) request(prompt string, o GenerateOptions) job {
 
 // begin makes a request without its prompt.
 func (e *Env) begin(o *GenerateOptions) job {
-	j := job{server: o.Server, req: &engine.Request{SkipSpecialTokens: true}}
-	if j.server == nil {
-		j.server = e.last()
-	}
+	j := job{server: e.of([]*Process{o.Server}), req: &engine.Request{SkipSpecialTokens: true}}
 	if o.Adapter != "" {
 		j.req.Model = j.server.adapter(o.Adapter)
 	}
@@ -167,8 +172,8 @@ func (p *Process) adapter(name string) string {
 		if m.Parent == "" {
 			continue
 		}
-		if strings.EqualFold(m.ID, name) || strings.EqualFold(models[0].ID+":"+m.ID, name) {
-			return name
+		if strings.EqualFold(m.ID, name) || strings.HasSuffix(strings.ToLower(name), ":"+strings.ToLower(m.ID)) {
+			return name // the engine looks at what stands before the colon
 		}
 		have = append(have, m.ID)
 	}

@@ -93,8 +93,8 @@ func TestEachOptionDoesWhatItSays(t *testing.T) {
 	n.launchTiny(t)
 	o := GenerateOptions{MaxTokens: 12, IgnoreEOS: true}
 	whole := n.Generate("the bird", o)
-	if ids := n.Tokenize(n.Detokenize(65, 66)); fmt.Sprint(ids) != "[65 66]" {
-		t.Errorf("Tokenize(Detokenize(65, 66)) = %v", ids)
+	if ids := n.Tokenize(n.Detokenize([]int{65, 66})); fmt.Sprint(ids) != "[65 66]" {
+		t.Errorf("Tokenize(Detokenize([65 66])) = %v", ids)
 	}
 	id := whole.Tokens[5].ID
 	if a := n.Generate("the bird", GenerateOptions{MaxTokens: 12, StopTokens: []int{id}, LogitBias: map[int]float64{}}); a.FinishReason != "stop" || len(a.Tokens) > 6 {

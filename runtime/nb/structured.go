@@ -51,11 +51,7 @@ func (e *Env) GenerateInto(target any, conversation any, opts ...GenerateOptions
 }
 
 func (e *Env) structuredRequest(conversation any, o GenerateOptions, schema string) job {
-	server := o.Server
-	if server == nil {
-		server = e.last()
-	}
-	if models := server.Engine().Models(); len(models) == 0 || !models[0].HasTemplate {
+	if models := e.of([]*Process{o.Server}).Engine().Models(); len(models) == 0 || !models[0].HasTemplate {
 		text, ok := conversation.(string)
 		if !ok {
 			failf("the model has no chat template: give it a text, not %T", conversation)
