@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
@@ -38,7 +39,7 @@ func runCommand() *cobra.Command {
   cat prompts.txt | batchjobs run - --text --chat --max-tokens 64 > answers.jsonl`,
 		Args: cli.Args(1, -1, "name at least one file, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f.Inputs = args
+			f.takeInputs(args)
 			f.setDefaults(cmd)
 			return f.run(cmd.Context())
 		},
@@ -60,6 +61,20 @@ func runCommand() *cobra.Command {
 	_ = fs.MarkHidden("fake-engine")
 	f.engine.Register(fs)
 	return c
+}
+
+// takeInputs are the words without a flag: inputs, and further adapters behind --lora-paths,
+// which takes several as godwit serve does. NAME=PATH and JSON name an adapter unless there
+// is such a file.
+func (f *runFlags) takeInputs(args []string) {
+	for _, a := range args {
+		_, err := os.Stat(a)
+		if len(f.engine.LoRAPaths) > 0 && err != nil && (strings.Contains(a, "=") || strings.HasPrefix(a, "{")) {
+			f.engine.LoRAPaths = append(f.engine.LoRAPaths, a)
+			continue
+		}
+		f.Inputs = append(f.Inputs, a)
+	}
 }
 
 func (f *runFlags) setDefaults(cmd *cobra.Command) {
