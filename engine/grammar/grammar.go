@@ -59,6 +59,9 @@ type Options struct {
 	Limits  Limits
 }
 
+// defaultTime is Limits.Time where it is 0. Tests have more: their machines are shared.
+var defaultTime = 2 * time.Second
+
 func (l Limits) withDefaults() Limits {
 	if l.Bytes == 0 {
 		l.Bytes = 1 << 20
@@ -70,7 +73,7 @@ func (l Limits) withDefaults() Limits {
 		l.States = 250_000
 	}
 	if l.Time == 0 {
-		l.Time = 2 * time.Second
+		l.Time = defaultTime
 	}
 	return l
 }

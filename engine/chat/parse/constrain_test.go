@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/engine/grammar"
@@ -124,7 +125,7 @@ func forcedCalls(t *testing.T, p *Plan, special []string) {
 	t.Helper()
 	c := p.ForceCalls()
 	v := vocabulary(special...)
-	gr, err := grammar.Compile(v, formOf(c), grammar.Options{})
+	gr, err := grammar.Compile(v, formOf(c), grammar.Options{Limits: grammar.Limits{Time: time.Minute}})
 	if err != nil {
 		t.Errorf("%s: %v", p.ToolCalls, err)
 		return
@@ -192,7 +193,7 @@ func TestStrictCallsKeepToTheirParametersInFreeText(t *testing.T) {
 			t.Errorf("%s: no constraint", c.format)
 			continue
 		}
-		gr, err := grammar.Compile(vocabulary(), formOf(k), grammar.Options{})
+		gr, err := grammar.Compile(vocabulary(), formOf(k), grammar.Options{Limits: grammar.Limits{Time: time.Minute}})
 		if err != nil {
 			t.Errorf("%s: %v", c.format, err)
 			continue
@@ -216,7 +217,7 @@ func TestConstraintsBeginBehindTheThinking(t *testing.T) {
 		for _, args := range []map[string]any{nil, {f.variable: true}, {f.variable: false}} {
 			p := &Plan{Reasoning: f.name, Args: args}
 			v := vocabulary()
-			gr, err := grammar.Compile(v, formOf(p.Constrain(answer)), grammar.Options{})
+			gr, err := grammar.Compile(v, formOf(p.Constrain(answer)), grammar.Options{Limits: grammar.Limits{Time: time.Minute}})
 			if err != nil {
 				t.Errorf("%s: %v", f.name, err)
 				continue

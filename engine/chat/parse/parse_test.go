@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/godwit-ai/godwit/engine"
 )
@@ -404,32 +403,6 @@ func TestTextStreams(t *testing.T) {
 		s.Take(&ev)
 		if ev.Text+ev.Reasoning != "Hello" {
 			t.Errorf("%s and %s: %+v", p.Reasoning, p.ToolCalls, ev)
-		}
-	}
-}
-
-// TestLinearTime feeds much of what is worst for each parser, byte by byte.
-func TestLinearTime(t *testing.T) {
-	size := 1 << 16
-	if testing.Short() {
-		size = 1 << 14
-	}
-	for _, p := range allPlans() {
-		if p.Reasoning != "" && (p.Reasoning != "qwen3" && p.Reasoning != "gpt-oss" || p.ToolCalls != "") {
-			continue
-		}
-		m := append(p.Markers(), "x")
-		for _, unit := range []string{" ", "<", "[", "{", `{"name":"now","arguments":{"a":"`, "[now(", m[0], m[0][:len(m[0])/2+1], "`", "\n", `"`} {
-			text := strings.Repeat(unit, size/len(unit))
-			start := time.Now()
-			s := NewSplitter(p)
-			for i := range len(text) {
-				s.Feed(text[i : i+1])
-			}
-			s.End(true)
-			if d := time.Since(start); d > 5*time.Second {
-				t.Errorf("%s and %s: %d bytes of %q took %v", p.Reasoning, p.ToolCalls, size, unit, d)
-			}
 		}
 	}
 }

@@ -45,7 +45,7 @@ func TestClosedPoolsLeaveNoGoroutines(t *testing.T) {
 		p.run(c, len(c.ran))
 		p.close()
 	}
-	for range 100 {
+	for range 3000 {
 		if runtime.NumGoroutine() <= before {
 			return
 		}

@@ -105,7 +105,7 @@ func reopen(t *testing.T, dev device.Device) {
 			t.Fatal(err)
 		}
 	}
-	for range 100 {
+	for range 3000 {
 		if runtime.NumGoroutine() <= before {
 			return
 		}
