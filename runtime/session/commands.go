@@ -11,6 +11,7 @@ import (
 	"os"
 	osexec "os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -21,46 +22,97 @@ import (
 // with %% takes the rest of the cell as its text.
 
 const commandHelp = `Commands in the first lines of a cell:
-  %cd [DIR]               change the working directory; without DIR to the home directory
+  %args [ARG...]          give os.Args and package flag arguments, as a program started anew has them
+  %cd [DIR]               change the working directory; without DIR to the home directory, - goes back
   %env [NAME[=VALUE]]     show or set environment variables
   %go111module on|off     set GO111MODULE for commands that follow
   %help                   show this list
+  %pwd                    show the working directory
   %reset                  forget all variables, types and functions
   %rm NAME...             forget some
-  %time                   say how long the rest of the cell took
+  %time, %%time           say how long the rest of the cell took
 ` + treatmentHelp + `  %who, %list             list what the cells have declared
   $ CMD ARG...            run a program without a shell
-  !CMD                    run a line of shell
-  %%                      the rest of the cell is the body of main
+  !CMD                    run a line of shell; {NAME} is the value of a variable of the cells
+  %% [ARG...], %main [ARG...]
+                          the rest of the cell is the body of main, started anew with these arguments
   %%bash, %%sh            the rest of the cell is a shell script
   %%script CMD ARG...     the rest of the cell is a program's standard input
   %%writefile [-a] FILE   the rest of the cell becomes a file, or is added to it
 `
 
+// commandWords are the words that commands begin with.
+var commandWords = []string{
+	"%args", "%capture", "%cd", "%env", "%go111module", "%help", "%list", "%load", "%main", "%pwd", "%reset", "%rm", "%run", "%test", "%time", "%timeit",
+	"%who", "%%", "%%bash", "%%script", "%%sh", "%%time", "%%timeit", "%%writefile",
+}
+
+// elsewhere says what to do instead of commands that other kernels have.
+var elsewhere = map[string]string{
+	"%autoget": linkedHint, "%noautoget": linkedHint, "%goflags": linkedHint, "%goworkfix": linkedHint, "%get": linkedHint, "%track": linkedHint, "%untrack": linkedHint,
+	"%exec": "call the function in the cell", "%with_inputs": "cells read os.Stdin, and Input asks, at any time", "%with_password": "Password asks without showing",
+	"%%html": "write DisplayHTML(`…`)", "%%markdown": "write DisplayMarkdown(`…`)", "%%svg": "write DisplaySVG(`…`)", "%%javascript": "write display.JavaScript(`…`)",
+	"%%latex": "write display.Latex(`…`)", "%%capture": "%capture FILE in the cell's first line does it", "%%test": "%test in the cell's first line does it",
+}
+
+const linkedHint = "cells are not compiled; they import what is linked in (`godwit kernel packages`), and `godwit kernel build --with MODULE` links more"
+
 // command is one command line of a cell.
 type command struct {
 	line int    // 1-based
 	text string // without blanks around it
-	body string // of a %% command: the lines below
+	body string // of a %% command that takes the lines below as its text
 }
 
-// commands cuts the leading command lines off a cell. The rest keeps its line numbers.
+// commands cuts the leading command lines off a cell; blank lines and // comments may
+// stand among them. The rest keeps its line numbers.
 func (s *Session) commands(code string) (list []command, rest string) {
-	lines := strings.SplitAfter(code, "\n")
+	lines := strings.SplitAfter(strings.TrimPrefix(code, "\ufeff"), "\n")
+	first := 0 // line with which the rest begins
 	for i, line := range lines {
 		text := strings.TrimSpace(line)
 		text = strings.TrimPrefix(text, "//gonb:")
 		switch {
-		case text == "":
+		case text == "", strings.HasPrefix(text, "//"):
 			continue
-		case strings.HasPrefix(text, "%%") && text != "%%":
-			return append(list, command{i + 1, text, strings.Join(lines[i+1:], "")}), ""
+		case takesBody(text):
+			body := strings.ReplaceAll(strings.Join(lines[i+1:], ""), "\r\n", "\n")
+			return append(list, command{i + 1, text, body}), ""
 		case text[0] != '%' && !strings.HasPrefix(text, "$ ") && (text[0] != '!' || s.isExpression(text)):
-			return list, strings.Repeat("\n", i) + strings.Join(lines[i:], "")
+			return list, strings.Repeat("\n", first) + strings.Join(lines[first:], "")
 		}
 		list = append(list, command{line: i + 1, text: text})
+		first = i + 1
 	}
-	return list, ""
+	return list, strings.Repeat("\n", first) + strings.Join(lines[first:], "")
+}
+
+// takesBody reports a command whose text is the rest of the cell. Behind the other
+// words with %% goes Go.
+func takesBody(text string) bool {
+	word, _, _ := strings.Cut(text, " ")
+	return strings.HasPrefix(word, "%%") && !slices.Contains([]string{"%%", "%%main", "%%time", "%%timeit"}, word)
+}
+
+// lateCommand adds to the error of a line that looks like a command where commands stand.
+func lateCommand(cell Cell, err error) error {
+	var e *Error
+	if !errors.As(err, &e) || e.Name != "CompileError" || e.Line < 1 {
+		return err
+	}
+	lines := strings.Split(cell.Code, "\n")
+	if e.Line > len(lines) {
+		return err
+	}
+	text := strings.TrimSpace(lines[e.Line-1])
+	word, _, _ := strings.Cut(text, " ")
+	if len(text) < 2 || text[0] != '!' && word != "$" && !slices.Contains(commandWords, word) || !strings.Contains(e.Message, "expected") {
+		return err
+	}
+	hint := "a command line stands in the first lines of a cell, above its Go code"
+	e.Message += "\n" + hint
+	e.Traceback = append(e.Traceback, hint)
+	return e
 }
 
 // isExpression reports whether a line with ! in front is Go that the session knows.
@@ -117,7 +169,11 @@ func (s *Session) command(ctx context.Context, c command, out Output) error {
 	args := strings.Fields(rest)
 	switch {
 	case c.text[0] == '!':
-		return runProgram(ctx, []string{"sh", "-c", strings.TrimSpace(c.text[1:])}, "", out)
+		line, err := s.expand(ctx, strings.TrimSpace(c.text[1:]), c.line)
+		if err != nil {
+			return err
+		}
+		return runProgram(ctx, []string{"sh", "-c", line}, "", out)
 	case word == "$":
 		if len(args) == 0 {
 			return errors.New("$ needs a program")
@@ -125,8 +181,12 @@ func (s *Session) command(ctx context.Context, c command, out Output) error {
 		return runProgram(ctx, args, "", out)
 	}
 	switch word {
-	case "%%", "%main":
-		return nil
+	case "%%", "%%main", "%main", "%args":
+		args, err := arguments(rest)
+		if err == nil {
+			s.giveArguments(args)
+		}
+		return err
 	case "%%bash", "%%sh":
 		return runProgram(ctx, append([]string{word[2:], "-s"}, args...), c.body, out)
 	case "%%script":
@@ -137,7 +197,13 @@ func (s *Session) command(ctx context.Context, c command, out Output) error {
 	case "%%writefile":
 		return writeFile(args, c.body, out)
 	case "%cd":
-		return changeDir(rest)
+		return s.changeDir(rest, out)
+	case "%pwd":
+		dir, err := os.Getwd()
+		if err == nil {
+			out.Stdout([]byte(dir + "\n"))
+		}
+		return err
 	case "%env":
 		return environ(rest, out)
 	case "%go111module":
@@ -157,7 +223,119 @@ func (s *Session) command(ctx context.Context, c command, out Output) error {
 	case "%rm":
 		return s.remove(args)
 	}
-	return fmt.Errorf("unknown command %s; there are %%capture, %%cd, %%env, %%go111module, %%help, %%list, %%load, %%reset, %%rm, %%run, %%test, %%time, %%timeit, %%who, %%%%, %%%%bash, %%%%sh, %%%%script, %%%%writefile, $ CMD and !CMD", word)
+	return unknownCommand(word)
+}
+
+func unknownCommand(word string) error {
+	if hint := elsewhere[word]; hint != "" {
+		return fmt.Errorf("unknown command %s: %s", word, hint)
+	}
+	best, distance := "", 3 // two wrong letters are no more the same word if it is short
+	for _, known := range commandWords {
+		if d := editDistance(word, known); d < distance && 3*d <= len(known) {
+			best, distance = known, d
+		}
+	}
+	if best != "" {
+		return fmt.Errorf("unknown command %s; did you mean %s? %%help lists all", word, best)
+	}
+	return fmt.Errorf("unknown command %s; there are %s, $ CMD and !CMD; %%help says what they do", word, strings.Join(commandWords, ", "))
+}
+
+// editDistance counts the bytes to insert, remove, replace or swap that make a into b
+// (optimal string alignment).
+func editDistance(a, b string) int {
+	var before []int
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		next := make([]int, len(b)+1)
+		next[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			next[j] = min(row[j]+1, next[j-1]+1, row[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				next[j] = min(next[j], before[j-2]+1)
+			}
+		}
+		before, row = row, next
+	}
+	return row[len(b)]
+}
+
+// arguments splits a line at blanks that are not inside quotes.
+func arguments(line string) ([]string, error) {
+	var args []string
+	var arg strings.Builder
+	inside, quote := false, rune(0)
+	for _, c := range line {
+		switch {
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote != 0:
+			arg.WriteRune(c)
+		case c == '"' || c == '\'':
+			inside, quote = true, c
+		case c == ' ' || c == '\t':
+			if inside {
+				args = append(args, arg.String())
+			}
+			arg.Reset()
+			inside = false
+		default:
+			inside = true
+			arg.WriteRune(c)
+		}
+	}
+	if quote != 0 {
+		return nil, fmt.Errorf("a quote %c is not closed", quote)
+	}
+	if inside {
+		args = append(args, arg.String())
+	}
+	return args, nil
+}
+
+var bracedName = regexp.MustCompile(`[$\\{]?\{[\pL_][\pL\pN_]*(\.[\pL_][\pL\pN_]*)*\}`)
+
+// expand puts the values of the cells' variables for {NAME} and {NAME.FIELD} in a line
+// of shell. Braces of the shell's own, such as ${HOME}, and of other names stay.
+func (s *Session) expand(ctx context.Context, line string, number int) (string, error) {
+	var failed error
+	line = bracedName.ReplaceAllStringFunc(line, func(m string) string {
+		if m[0] != '{' || m[1] == '{' || failed != nil {
+			return m
+		}
+		name := m[1 : len(m)-1]
+		root, _, _ := strings.Cut(name, ".")
+		if !s.isVariable(root) {
+			return m
+		}
+		r, err := s.evaluate(ctx, Cell{Name: fmt.Sprintf("line %d", number), Beside: true}, name, discard{})
+		if err != nil {
+			failed = err
+			return m
+		}
+		text, _ := r.result.Bundle.Data["text/plain"].(string)
+		return text
+	})
+	return line, failed
+}
+
+// isVariable reports whether a name is a variable or constant that cells declared.
+func (s *Session) isVariable(name string) bool {
+	s.compileMu.Lock()
+	defer s.compileMu.Unlock()
+	switch obj := s.scope[name].(type) {
+	case *types.Var, *types.Const:
+		return obj.Pkg() == s.mainPkg
+	}
+	return false
 }
 
 // runProgram runs a program with its output going to the cell; cancelling ctx ends it and
@@ -184,18 +362,30 @@ func (w outputWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func changeDir(dir string) error {
+func (s *Session) changeDir(dir string, out Output) error {
 	home, err := os.UserHomeDir()
-	if dir == "" {
-		dir = "~"
-	}
-	if dir == "~" || strings.HasPrefix(dir, "~/") {
-		if err != nil {
-			return err
-		}
+	switch {
+	case dir == "-" && s.previous == "":
+		return errors.New("%cd - goes back, but no directory was left before")
+	case dir == "-":
+		dir = s.previous
+		defer func() { out.Stdout([]byte(dir + "\n")) }()
+	case dir == "" || dir == "~":
+		dir = home
+	case strings.HasPrefix(dir, "~/"):
 		dir = filepath.Join(home, dir[1:])
+	default:
+		err = nil
 	}
-	return os.Chdir(dir)
+	if err != nil {
+		return err
+	}
+	before, _ := os.Getwd() // that it was removed is no reason to stay
+	if err := os.Chdir(dir); err != nil {
+		return err
+	}
+	s.previous = before
+	return nil
 }
 
 func environ(rest string, out Output) error {

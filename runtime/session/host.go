@@ -173,6 +173,7 @@ func (s *Session) makeOverrides() {
 	s.templates()
 	s.blocking["(*os.File).Write"] = f(s.fileWrite)
 	s.blocking["(*os.File).WriteString"] = f(func(file *os.File, p string) (int, error) { return s.fileWrite(file, []byte(p)) })
+	s.exits()
 }
 
 // structuredLog gives log/slog a default logger that writes to the cell's stderr.

@@ -284,7 +284,8 @@ type body struct {
 	info    *types.Info
 	env     environment
 	names   map[types.Object]string
-	cells   map[types.Object]bool // variables kept behind a pointer
+	cells   map[types.Object]bool   // variables kept behind a pointer
+	hoisted map[types.Object]string // those declared before the statement that declares them: the name there
 	b       *strings.Builder
 	sig     *types.Signature
 	result  []string                      // pointers to the results, when they must outlive a closure
@@ -303,18 +304,18 @@ type target struct {
 	loop  bool   // continue may name it
 	label string // label in the source
 	yield *yield // set for a range over a function
+	jumps *jumps // set for a list of statements that goto statements jump in
 }
 
 // yield is the body of a range over a function, which became a function literal.
 type yield struct {
 	code  string // variable that says how the body was left
-	loop  ast.Node
 	exits []func()
 }
 
 func (l *lowerer) newBody(owner *unit, env environment, sig *types.Signature) *body {
 	return &body{lowerer: l, owner: owner, info: owner.info, env: env, names: map[types.Object]string{},
-		cells: map[types.Object]bool{}, inside: map[types.Object]types.Object{}, b: &strings.Builder{}, sig: sig}
+		cells: map[types.Object]bool{}, hoisted: map[types.Object]string{}, inside: map[types.Object]types.Object{}, b: &strings.Builder{}, sig: sig}
 }
 
 // function writes a whole function declaration.
@@ -501,12 +502,24 @@ func (f *body) returnsFromYield(block *ast.BlockStmt) bool {
 				if !inside {
 					visit(m.Body, true)
 				}
+			case *ast.BlockStmt:
+				if !inside && f.gotoTargets(m.List) {
+					visit(m, true)
+				}
+			case *ast.CaseClause:
+				if !inside && f.gotoTargets(m.Body) {
+					visit(m, true)
+				}
+			case *ast.CommClause:
+				if !inside && f.gotoTargets(m.Body) {
+					visit(m, true)
+				}
 			}
 			return true
 		})
 	}
 	visit(block, false)
-	return found && f.captures(block)
+	return found && (f.captures(block) || f.hasGotoTargets(block))
 }
 
 // check is the interrupt test at loop back-edges and labels. It goes through a

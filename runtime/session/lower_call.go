@@ -37,6 +37,11 @@ func (f *body) call(e *ast.CallExpr) string {
 	}
 	sig := f.typeOf(e.Fun).Underlying().(*types.Signature)
 	callee := f.operand(e.Fun, fun, hold)
+	if f.spreads(e) && hold == nil && f.operandIsValue(fun) {
+		return f.apply(e, sig, nil, []piece{{callee, f.typeOf(e.Fun)}}, nil, func(args []string) string {
+			return args[0] + "(" + strings.Join(args[1:], ", ") + ")"
+		})
+	}
 	return f.apply(e, sig, f.special(fun), nil, hold, func(args []string) string {
 		return callee + "(" + strings.Join(args, ", ") + ")"
 	})
@@ -88,27 +93,37 @@ func findError(err error, target reflect.Value, try func(any) (reflect.Value, *a
 	return false
 }
 
+// spreads reports whether a call's only argument has several values.
+func (f *body) spreads(e *ast.CallExpr) bool {
+	if len(e.Args) != 1 {
+		return false
+	}
+	_, ok := f.typeOf(e.Args[0]).(*types.Tuple)
+	return ok
+}
+
 // operand lowers the function of a call; a delayed call holds one that is not a name.
 func (f *body) operand(e, fun ast.Expr, hold holder) string {
 	text := f.expr(fun)
-	if hold == nil {
+	if hold == nil || !f.operandIsValue(fun) {
 		return text
 	}
+	return hold(text, f.typeOf(e))
+}
+
+// operandIsValue reports whether the function of a call is not named but evaluated.
+func (f *body) operandIsValue(fun ast.Expr) bool {
 	switch fun := fun.(type) {
 	case *ast.Ident:
-		if _, ok := f.info.Uses[fun].(*types.Func); ok {
-			return text
-		}
+		_, ok := f.info.Uses[fun].(*types.Func)
+		return !ok
 	case *ast.SelectorExpr:
-		if _, ok := f.info.Uses[fun.Sel].(*types.Func); ok {
-			return text
-		}
+		_, ok := f.info.Uses[fun.Sel].(*types.Func)
+		return !ok
 	case *ast.IndexExpr, *ast.IndexListExpr:
-		if isGenericFunc(f.info.TypeOf(fun)) {
-			return text
-		}
+		return !isGenericFunc(f.info.TypeOf(fun))
 	}
-	return hold(text, f.typeOf(e))
+	return true
 }
 
 // rawArgs are compiled functions that look into their arguments by reflection and
@@ -384,16 +399,20 @@ func (f *body) builtin(e *ast.CallExpr, name string, hold holder) string {
 	if tv := f.info.Types[e]; tv.Value != nil {
 		return f.constant(e, tv.Value, f.typeOf(e))
 	}
+	if f.spreads(e) && name != "print" && name != "println" {
+		return f.builtinSpread(e, name, f.typeOf(e.Args[0]).(*types.Tuple), hold)
+	}
 	switch name {
 	case "len", "cap":
-		x := f.expr(e.Args[0])
-		if p, ok := f.typeOf(e.Args[0]).Underlying().(*types.Pointer); ok {
-			if a, ok := p.Elem().Underlying().(*types.Array); ok && pure(e.Args[0]) {
-				return fmt.Sprint(a.Len())
-			}
-			x = "(*" + x + ")"
+		if n := arrayBehind(f.typeOf(e.Args[0])); n >= 0 {
+			return f.arrayLen(e.Args[0], n, false)
 		}
-		return name + "(" + x + ")"
+		if a, ok := f.typeOf(e.Args[0]).Underlying().(*types.Array); ok {
+			if star, ok := ast.Unparen(e.Args[0]).(*ast.StarExpr); ok {
+				return f.arrayLen(star.X, a.Len(), true)
+			}
+		}
+		return name + "(" + f.expr(e.Args[0]) + ")"
 	case "append":
 		return f.appendCall(e)
 	case "copy":
@@ -432,6 +451,65 @@ func (f *body) builtin(e *ast.CallExpr, name string, hold holder) string {
 		return f.complexCall(e, name)
 	}
 	return f.unsafeCall(e, name)
+}
+
+// arrayLen is the length of the array behind a pointer, which is evaluated; must says
+// that it may not be nil.
+func (f *body) arrayLen(p ast.Expr, n int64, must bool) string {
+	t := f.typeOf(p)
+	return f.native(fmt.Sprintf("len|%v|%s", must, f.hostKey(f.repr(t))), []reflect.Type{f.repr(t)}, []reflect.Type{basicTypes[types.Int]}, false, func(args []reflect.Value) []reflect.Value {
+		if must && args[0].IsNil() {
+			panic(errNilDereference)
+		}
+		return []reflect.Value{reflect.ValueOf(int(n))}
+	}) + "(" + f.expr(p) + ")"
+}
+
+// builtinSpread is append(g()), copy(g()), delete(g()) or complex(g()) where g has
+// several values.
+func (f *body) builtinSpread(e *ast.CallExpr, name string, tuple *types.Tuple, hold holder) string {
+	var params []*types.Var
+	for i := range tuple.Len() {
+		t := tuple.At(i).Type()
+		switch u := tuple.At(0).Type().Underlying().(type) {
+		case *types.Slice:
+			if name == "append" && i > 0 {
+				t = u.Elem()
+			}
+		case *types.Map:
+			if name == "delete" && i == 1 {
+				t = u.Key()
+			}
+		}
+		params = append(params, types.NewParam(token.NoPos, nil, "", t))
+	}
+	var results []*types.Var
+	if t := f.typeOf(e); !f.info.Types[e].IsVoid() {
+		results = append(results, types.NewParam(token.NoPos, nil, "", t))
+	}
+	sig := types.NewSignatureType(nil, nil, nil, types.NewTuple(params...), types.NewTuple(results...), false)
+	in := make([]reflect.Type, len(params))
+	for i, p := range params {
+		in[i] = f.repr(p.Type())
+	}
+	return f.spreadCall(e, sig, tuple, nil, hold, func(args []string) string {
+		switch name {
+		case "append":
+			return f.appendValues(f.typeOf(e), args)
+		case "delete":
+			return f.compiled(name, deleteKey, in, nil) + "(" + strings.Join(args, ", ") + ")"
+		case "copy":
+			if in[1].Kind() == reflect.String {
+				in[1], args[1] = reflect.TypeFor[[]byte](), "[]uint8("+args[1]+")"
+			}
+			return f.compiled(name, f.s.copySlice, in, []reflect.Type{basicTypes[types.Int]}) + "(" + strings.Join(args, ", ") + ")"
+		case "complex":
+			r := f.repr(f.typeOf(e))
+			return f.compiled(name+f.hostKey(r), func(args []reflect.Value) []reflect.Value { return []reflect.Value{complexPart(name, args, r)} }, in, []reflect.Type{r}) + "(" + strings.Join(args, ", ") + ")"
+		}
+		f.fail(e, "%s of a call with several values is not supported in a cell: give its values names first", name)
+		return ""
+	})
 }
 
 // compiled is a compiled function over layouts.
@@ -572,11 +650,11 @@ func (f *body) complexCall(e *ast.CallExpr, name string) string {
 func (f *body) unsafeCall(e *ast.CallExpr, name string) string {
 	switch name {
 	case "Sizeof":
-		return fmt.Sprintf("uintptr(%d)", f.repr(f.typeOf(e.Args[0])).Size())
+		return f.size(f.repr(f.typeOf(e.Args[0])).Size())
 	case "Alignof":
-		return fmt.Sprintf("uintptr(%d)", f.repr(f.typeOf(e.Args[0])).Align())
+		return f.size(uintptr(f.repr(f.typeOf(e.Args[0])).Align()))
 	case "Offsetof":
-		return fmt.Sprintf("uintptr(%d)", f.offset(e))
+		return f.size(f.offset(e))
 	}
 	out := f.repr(f.typeOf(e))
 	in := make([]reflect.Type, len(e.Args))
@@ -589,6 +667,12 @@ func (f *body) unsafeCall(e *ast.CallExpr, name string) string {
 		return []reflect.Value{unsafeValue(name, args, out)}
 	}, in, []reflect.Type{out})
 	return fn + "(" + strings.Join(args, ", ") + ")"
+}
+
+// size is a size that depends on a type parameter: no constant, which the interpreter
+// would compute with when it compiles.
+func (f *body) size(n uintptr) string {
+	return f.once(fmt.Sprint("size|", n), "N", func() reflect.Value { return reflect.ValueOf(func() uintptr { return n }) }) + "()"
 }
 
 // offset is where a field stands in its struct, through embedded structs.

@@ -319,6 +319,10 @@ func (f *body) composite(e *ast.CompositeLit, t types.Type) string {
 				at = fieldIndex(u, kv.Key.(*ast.Ident).Name)
 				field, value = u.Field(at), kv.Value
 			}
+			if field.Name() == "_" {
+				f.blankField(value)
+				continue
+			}
 			fmt.Fprintf(&b, "%s: %s, ", f.layoutField(t, field, at), f.element(value, field.Type()))
 		}
 		return b.String() + "}"
@@ -330,7 +334,11 @@ func (f *body) composite(e *ast.CompositeLit, t types.Type) string {
 		b.WriteString("map[" + f.typeText(r.Key()) + "]" + f.typeText(r.Elem()) + "{")
 		for _, el := range e.Elts {
 			kv := el.(*ast.KeyValueExpr)
-			fmt.Fprintf(&b, "%s: %s, ", f.element(kv.Key, u.Key()), f.element(kv.Value, u.Elem()))
+			key := f.element(kv.Key, u.Key())
+			if len(f.env) > 0 {
+				key = f.copied(u.Key()) + "(" + key + ")" // keys that differ in their types may be equal here
+			}
+			fmt.Fprintf(&b, "%s: %s, ", key, f.element(kv.Value, u.Elem()))
 		}
 		return f.namedComposite(t, r, b.String()+"}")
 	}
@@ -338,9 +346,29 @@ func (f *body) composite(e *ast.CompositeLit, t types.Type) string {
 	return ""
 }
 
+// blankField leaves out what a literal gives to a field named _, which stays zero.
+func (f *body) blankField(e ast.Expr) {
+	ast.Inspect(e, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			if !f.info.Types[n.Fun].IsType() {
+				f.fail(n, "a call cannot give the value of a field named _ in a cell: call it before")
+			}
+		case *ast.UnaryExpr:
+			if n.Op == token.ARROW {
+				f.fail(n, "a receive cannot give the value of a field named _ in a cell: receive before")
+			}
+		}
+		return true
+	})
+}
+
 func (f *body) addressOfComposite(e *ast.CompositeLit, t types.Type) string {
 	if _, ok := t.Underlying().(*types.Struct); ok && len(e.Elts) == 0 {
 		return "new(" + f.text(t) + ")"
+	}
+	if _, ok := t.Underlying().(*types.Struct); !ok {
+		return f.newOf(t) + "(" + f.composite(e, t) + ")"
 	}
 	return "&" + f.composite(e, t)
 }
@@ -627,8 +655,31 @@ func (f *body) address(x ast.Expr) string {
 		return f.expr(x.X)
 	case *ast.CompositeLit:
 		return f.addressOfLiteral(x)
+	case *ast.IndexExpr:
+		if n := arrayBehind(f.typeOf(x.X)); n >= 0 {
+			return f.elementAddress(f.expr(x.X), f.typeOf(x.X), x)
+		}
+		if _, ok := f.typeOf(x.X).Underlying().(*types.Array); ok {
+			return f.elementAddress(f.address(x.X), types.NewPointer(f.typeOf(x.X)), x)
+		}
 	}
 	return "(&" + f.expr(x) + ")"
+}
+
+// elementAddress is the address of an element of the array that p, of type t, points to.
+func (f *body) elementAddress(p string, t types.Type, x *ast.IndexExpr) string {
+	r := f.repr(t)
+	in := []reflect.Type{r, basicTypes[types.Int]}
+	return f.compiled("element", func(args []reflect.Value) []reflect.Value {
+		if args[0].IsNil() {
+			panic(errNilDereference)
+		}
+		i, n := int(args[1].Int()), args[0].Elem().Len()
+		if uint(i) >= uint(n) {
+			panic(indexError(i, n))
+		}
+		return []reflect.Value{args[0].Elem().Index(i).Addr()}
+	}, in, []reflect.Type{reflect.PointerTo(r.Elem().Elem())}) + "(" + p + ", " + f.intText(x.Index) + ")"
 }
 
 func (f *body) addressOfLiteral(x *ast.CompositeLit) string {
@@ -1081,6 +1132,11 @@ func (f *body) selectStmt(st *ast.SelectStmt, label string) {
 	out = append(out, basicTypes[types.Int], basicTypes[types.Bool])
 	names := []string{index, okName}
 	hasDefault := false
+	f.printf("{\n")
+	hold := func(text string, _ types.Type) string { return text }
+	if f.callsInSelect(st) {
+		hold = func(text string, t types.Type) string { return f.heldIn("op", text, t) }
+	}
 	for i, c := range st.Body.List {
 		switch comm := c.(*ast.CommClause).Comm.(type) {
 		case nil:
@@ -1090,13 +1146,13 @@ func (f *body) selectStmt(st *ast.SelectStmt, label string) {
 			ch := f.typeOf(comm.Chan)
 			elem := ch.Underlying().(*types.Chan).Elem()
 			in = append(in, f.repr(ch), f.repr(elem))
-			operands = append(operands, f.expr(comm.Chan), f.exprTo(comm.Value, elem))
+			operands = append(operands, hold(f.expr(comm.Chan), ch), hold(f.exprTo(comm.Value, elem), elem))
 			dirs = append(dirs, reflect.SelectSend)
 		default:
 			recv := receiveOf(comm)
 			ch := f.typeOf(recv.X)
 			in = append(in, f.repr(ch))
-			operands = append(operands, f.expr(recv.X))
+			operands = append(operands, hold(f.expr(recv.X), ch))
 			out = append(out, f.repr(ch.Underlying().(*types.Chan).Elem()))
 			received[i] = f.temp("got")
 			names = append(names, received[i])
@@ -1107,7 +1163,7 @@ func (f *body) selectStmt(st *ast.SelectStmt, label string) {
 	name := f.symbol("N", reflect.MakeFunc(reflect.FuncOf(in, out, false), func(args []reflect.Value) []reflect.Value {
 		return s.selectFrom(dirs, args, out)
 	}))
-	f.printf("{\n%s := %s(%s)\n", strings.Join(names, ", "), name, strings.Join(operands, ", "))
+	f.printf("%s := %s(%s)\n", strings.Join(names, ", "), name, strings.Join(operands, ", "))
 	for _, n := range names {
 		f.printf("_ = %s\n", n)
 	}
@@ -1124,6 +1180,24 @@ func (f *body) selectStmt(st *ast.SelectStmt, label string) {
 	}
 	pop()
 	f.printf("}\n}\n")
+}
+
+// callsInSelect reports whether an operand of a select may change another.
+func (f *body) callsInSelect(st *ast.SelectStmt) bool {
+	calls := false
+	for _, c := range st.Body.List {
+		comm := c.(*ast.CommClause).Comm
+		if comm == nil {
+			continue
+		}
+		ast.Inspect(comm, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok && !f.info.Types[call.Fun].IsType() {
+				calls = true
+			}
+			return !calls
+		})
+	}
+	return calls && len(st.Body.List) > 1
 }
 
 func receiveOf(st ast.Stmt) *ast.UnaryExpr {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"fmt"
 	"go/ast"
 	"go/token"
@@ -11,6 +12,10 @@ import (
 )
 
 func (f *body) block(list []ast.Stmt) {
+	if f.gotoTargets(list) {
+		f.gotoBlock(list)
+		return
+	}
 	for _, st := range list {
 		f.stmt(st)
 	}
@@ -24,7 +29,7 @@ func (f *body) mark(n ast.Node) {
 	if p.Filename == "" {
 		return
 	}
-	f.printf("/*line %s:%d:%d*/", p.Filename+loweredFile, p.Line, p.Column)
+	f.printf("/*line %s:%d:%d*/", p.Filename+loweredFile, max(p.Line, 1), max(p.Column, 1)) // a line directive may leave out the column
 	if st, ok := n.(ast.Stmt); ok {
 		f.keepPlace(st, p)
 	}
@@ -109,34 +114,9 @@ var mayWait = map[string]bool{"net": true, "os": true, "io": true, "bufio": true
 func (f *body) labeled(st *ast.LabeledStmt) {
 	switch st.Stmt.(type) {
 	case *ast.ForStmt, *ast.RangeStmt, *ast.SwitchStmt, *ast.TypeSwitchStmt, *ast.SelectStmt:
-		if !f.hasGoto(st.Label.Name) {
-			f.label = st.Label.Name
-			f.stmt(st.Stmt)
-			return
-		}
+		f.label = st.Label.Name
 	}
-	if isGoto(st.Stmt) && f.detours() > 2 {
-		f.fail(st, "the interpreter cannot follow so many labels that only lead to other labels; go to the last label at once")
-	}
-	f.printf("%s:\n%s", st.Label.Name, f.check())
 	f.stmt(st.Stmt)
-}
-
-func isGoto(st ast.Stmt) bool {
-	br, ok := st.(*ast.BranchStmt)
-	return ok && br.Tok == token.GOTO
-}
-
-// detours counts the labels of the cell that stand before a goto. Tangles of them send
-// the interpreter's compiler into a recursion without end.
-func (f *body) detours() (n int) {
-	ast.Inspect(f.owner.file, func(m ast.Node) bool {
-		if st, ok := m.(*ast.LabeledStmt); ok && isGoto(st.Stmt) {
-			n++
-		}
-		return true
-	})
-	return n
 }
 
 func (f *body) hasGoto(label string) bool {
@@ -205,6 +185,15 @@ func (f *body) define(id *ast.Ident, value string) {
 			return
 		}
 		f.set("*"+name, value, t)
+		return
+	}
+	if outer := f.hoisted[obj]; outer != "" {
+		value = cmp.Or(value, f.zero(t))
+		held := f.heldIn("t", value, t) // which may name the variable that was
+		f.printf("%s = new(%s)\n*%s = %s\n", f.names[obj], f.text(t), f.names[obj], held)
+		if outer != f.names[obj] {
+			f.printf("%s = %s\n", outer, f.names[obj])
+		}
 		return
 	}
 	name := f.temp(identifierOf(id.Name))
@@ -421,7 +410,7 @@ func (f *body) assignOne(l, e ast.Expr, define bool) {
 		if b, ok := f.typeOf(e).(*types.Basic); ok && b.Kind() == types.UntypedNil {
 			return
 		}
-		f.printf("_ = %s\n", f.exprTo(e, types.Default(f.typeOf(e))))
+		f.discard(e)
 		return
 	}
 	t := f.lhsType(ast.Unparen(l), e, define)
@@ -434,9 +423,44 @@ func (f *body) assignOne(l, e ast.Expr, define bool) {
 		return
 	}
 	f.printf("{\n")
-	place := f.place(l)
-	f.set(place, f.exprTo(e, t), t)
+	place, value := f.place(l), f.exprTo(e, t)
+	if f.isMapElement(l) && loads(e) {
+		value = f.heldIn("t", value, t) // the interpreter deletes the key when it cannot load
+	}
+	f.set(place, value, t)
 	f.printf("}\n")
+}
+
+// discard evaluates an expression for its panics: what is assigned to _ only, the
+// interpreter does not load.
+func (f *body) discard(e ast.Expr) {
+	t := types.Default(f.typeOf(e))
+	value := f.exprTo(e, t)
+	if loads(e) {
+		value = f.heldIn("t", value, t)
+	}
+	f.printf("_ = %s\n", value)
+}
+
+// heldIn names the value of an expression.
+func (f *body) heldIn(prefix, text string, t types.Type) string {
+	name := f.temp(prefix)
+	f.printf("var %s %s = %s\n", name, f.text(t), text)
+	return name
+}
+
+// loads reports whether an expression reads a variable through a pointer or an index.
+func loads(e ast.Expr) bool {
+	switch ast.Unparen(e).(type) {
+	case *ast.StarExpr, *ast.SelectorExpr, *ast.IndexExpr:
+		return true
+	}
+	return false
+}
+
+func (f *body) isMapElement(l ast.Expr) bool {
+	x, ok := ast.Unparen(l).(*ast.IndexExpr)
+	return ok && isMap(f.typeOf(x.X).Underlying())
 }
 
 // set assigns. Functions go through a variable: the interpreter loses one that a
@@ -688,14 +712,22 @@ func (f *body) forStmt(st *ast.ForStmt, label string) {
 // iterations writes the inside of a loop whose variables may outlive an iteration:
 // each iteration is a function call, so that it has variables of its own. head is
 // the loop's header.
-func (f *body) iterations(st ast.Node, head, label string, inside func()) {
-	y := &yield{code: f.temp("code"), loop: st}
+func (f *body) iterations(head, label string, inside func()) {
+	y := &yield{code: f.temp("code")}
+	f.rounds(y, head, func() {
+		f.push(target{loop: true, label: label, yield: y})
+		inside()
+		f.printf("return true\n")
+	})
+}
+
+// rounds writes a loop whose body is a function, which says whether to go on.
+func (f *body) rounds(y *yield, head string, inside func()) {
 	f.printf("%s := new(int)\n%s {\n%sif !func() bool {\n", y.code, head, f.check())
 	outer := f.stack
-	f.push(target{loop: true, label: label, yield: y})
 	inside()
 	f.stack = outer
-	f.printf("return true\n}() { break }\n}\n")
+	f.printf("}() { break }\n}\n")
 	f.afterYield(y)
 }
 
@@ -746,7 +778,7 @@ func (f *body) forFresh(st *ast.ForStmt, label string) {
 		f.printf("%s := %s\n", p, f.names[obj])
 		prev = append(prev, p)
 	}
-	f.iterations(st, "for", label, func() {
+	f.iterations("for", label, func() {
 		for i, obj := range objs {
 			name := f.temp(identifierOf(obj.Name()))
 			f.printf("%s := new(%s)\n*%s = *%s\n%s = %s\n", name, f.text(f.env.apply(obj.Type())), name, prev[i], prev[i], name)
@@ -775,30 +807,20 @@ func (f *body) branch(st *ast.BranchStmt) {
 		f.printf("fallthrough\n")
 		return
 	case token.GOTO:
-		if y := f.innerYield(); y != nil && !labels(y.loop, name) {
-			f.fail(st, "goto out of a range over a function is not supported; use a labelled break")
-		}
-		f.printf("goto %s\n", name)
+		f.goTo(st, name)
 		return
 	}
 	f.jump(st.Tok == token.CONTINUE, name)
-}
-
-// labels reports whether a label stands inside a loop.
-func labels(loop ast.Node, name string) bool {
-	found := false
-	ast.Inspect(loop, func(n ast.Node) bool {
-		st, ok := n.(*ast.LabeledStmt)
-		found = found || ok && st.Label.Name == name
-		return !found
-	})
-	return found
 }
 
 // jump is break or continue to a target on the stack.
 func (f *body) jump(cont bool, label string) {
 	for i := len(f.stack) - 1; i >= 0; i-- {
 		t := f.stack[i]
+		if t.jumps != nil {
+			f.exitYield(t.yield, func() { f.jump(cont, label) })
+			return
+		}
 		hit := label != "" && t.label == label || label == "" && (t.loop || !cont)
 		if t.yield == nil {
 			if hit {
@@ -890,7 +912,7 @@ func (f *body) rangeInt(st *ast.RangeStmt, label string) {
 // loop writes a range loop whose header is plain Go; vars sets the loop's variables.
 func (f *body) loop(st *ast.RangeStmt, head, label string, vars func()) {
 	if f.captures(st.Body) {
-		f.iterations(st, head, label, func() {
+		f.iterations(head, label, func() {
 			vars()
 			f.block(st.Body.List)
 		})
@@ -930,6 +952,10 @@ func (f *body) rangeValues(st *ast.RangeStmt, t types.Type, label string) {
 		elem = u.Elem()
 	case *types.Basic:
 		f.rangeString(st, x, label)
+		return
+	}
+	if a, ok := u.(*types.Array); ok && blank(st.Value) && (isPointer(t) || isStar(st.X)) {
+		f.rangeIndexes(st, a.Len(), label)
 		return
 	}
 	f.printf("var %s %s = %s\n", x, f.text(t), f.exprTo(st.X, t))
@@ -984,6 +1010,26 @@ func (f *body) rangeValues(st *ast.RangeStmt, t types.Type, label string) {
 		if v != "_" {
 			f.setLoopVar(st, st.Value, v, elem)
 		}
+	})
+	f.printf("}\n")
+}
+
+func isStar(e ast.Expr) bool {
+	_, ok := ast.Unparen(e).(*ast.StarExpr)
+	return ok
+}
+
+// rangeIndexes goes over the indexes of an array behind a pointer, which may be nil
+// where the array itself is not named. The block is open.
+func (f *body) rangeIndexes(st *ast.RangeStmt, n int64, label string) {
+	p, must := st.X, false
+	if star, ok := ast.Unparen(st.X).(*ast.StarExpr); ok && !isPointer(f.typeOf(st.X)) {
+		p, must = star.X, true
+	}
+	count, i := f.temp("n"), f.temp("i")
+	f.printf("%s := %s\n", count, f.arrayLen(p, n, must))
+	f.loop(st, fmt.Sprintf("for %s := 0; %s < %s; %s++", i, i, count, i), label, func() {
+		f.setLoopVar(st, st.Key, i, types.Typ[types.Int])
 	})
 	f.printf("}\n")
 }
@@ -1075,7 +1121,7 @@ func assigns(info *types.Info, block *ast.BlockStmt, objs ...types.Object) bool 
 
 // rangeFunc turns the loop's body into the function that the iterator calls.
 func (f *body) rangeFunc(st *ast.RangeStmt, sig *types.Signature, label string) {
-	y := &yield{code: f.temp("code"), loop: st}
+	y := &yield{code: f.temp("code")}
 	yieldSig := sig.Params().At(0).Type().Underlying().(*types.Signature)
 	var params, names []string
 	for i := range yieldSig.Params().Len() {
@@ -1199,6 +1245,12 @@ func (f *body) equal(x string, t types.Type, e, at ast.Expr) string {
 	et = types.Default(et)
 	if isInterface(t) || isInterface(et) {
 		return fmt.Sprintf("%s(%s, %s)", f.equality(), f.toAny(x, t, at), f.toAny(f.exprTo(e, et), et, e))
+	}
+	if a, b := f.repr(t), f.repr(et); a != b && f.info.Types[e].Value == nil {
+		if a.ConvertibleTo(b) { // channels of different direction
+			return f.caster(a, b) + "(" + x + ") == " + f.exprTo(e, et)
+		}
+		return x + " == " + f.caster(b, a) + "(" + f.exprTo(e, et) + ")"
 	}
 	return x + " == " + f.exprTo(e, t)
 }

@@ -8,10 +8,12 @@ import (
 	"go/parser"
 	"io"
 	"math"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Some command lines change how the rest of the cell is run: they time it, test it or
@@ -27,11 +29,11 @@ type treatment struct {
 }
 
 const treatmentHelp = `  %capture [-a] FILE      write what the rest of the cell prints to a file too, -a adds to it
-  %load FILE              put a file's text into the cell, in the place of what is there
+  %load FILE|URL          put a file's text into the cell, in the place of what is there
   %run FILE               run a Go file in this session, then the rest of the cell
   %test [-run RE] [-bench RE] [-benchtime T] [-short] [-count N]
                           run the cell's Test, Benchmark and Example functions
-  %timeit [-n N] [-r N] [CODE]
+  %timeit, %%timeit [-n N] [-r N] [CODE]
                           measure CODE, or the rest of the cell, over many loops
 `
 
@@ -41,7 +43,7 @@ func (s *Session) treat(ctx context.Context, t *treatment, c command, cell Cell,
 	word, rest, _ := strings.Cut(c.text, " ")
 	rest = strings.TrimSpace(rest)
 	switch word {
-	case "%time":
+	case "%time", "%%time":
 		t.timed = true
 	case "%timeit", "%%timeit":
 		return true, s.treatTiming(ctx, t, c, rest, cell, out)
@@ -51,11 +53,9 @@ func (s *Session) treat(ctx context.Context, t *treatment, c command, cell Cell,
 		t.capture, err = parseCapture(strings.Fields(rest))
 	case "%load":
 		if rest == "" {
-			return true, errors.New("%load takes a file")
+			return true, errors.New("%load takes a file or an address")
 		}
-		var text []byte
-		text, err = os.ReadFile(rest)
-		t.load = string(text)
+		t.load, err = loadText(ctx, rest)
 	case "%run":
 		if rest == "" {
 			return true, errors.New("%run takes a Go file")
@@ -65,6 +65,48 @@ func (s *Session) treat(ctx context.Context, t *treatment, c command, cell Cell,
 		return false, nil
 	}
 	return true, err
+}
+
+// maxLoad is the largest text that becomes a cell, in bytes.
+const maxLoad = 16 << 20
+
+// loadText reads a file, or what an http address has.
+func loadText(ctx context.Context, name string) (string, error) {
+	if !strings.HasPrefix(name, "http://") && !strings.HasPrefix(name, "https://") {
+		f, err := os.Open(name)
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		return limitedText(f, name)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, name, nil)
+	if err != nil {
+		return "", err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("get %s: %s", name, res.Status)
+	}
+	return limitedText(res.Body, name)
+}
+
+func limitedText(r io.Reader, name string) (string, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxLoad+1))
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", name, err)
+	}
+	if len(text) > maxLoad {
+		return "", fmt.Errorf("%s is larger than %d MiB", name, maxLoad>>20)
+	}
+	if !utf8.Valid(text) {
+		return "", fmt.Errorf("%s is no text in UTF-8", name)
+	}
+	return strings.TrimPrefix(string(text), "\ufeff"), nil
 }
 
 // runFile evaluates a file as a cell of its own.

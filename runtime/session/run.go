@@ -578,6 +578,7 @@ func (s *Session) nameLayouts(text string) string {
 func goPanicText(v string) any {
 	switch {
 	case strings.HasPrefix(v, "reflect: call of") && strings.Contains(v, "zero Value"),
+		strings.HasPrefix(v, "reflect: Call using zero Value argument"),
 		strings.HasPrefix(v, "reflect: call of nil function"), strings.HasPrefix(v, "reflect.Value.Call: call of nil function"),
 		strings.HasPrefix(v, "reflect: Call of nil"), strings.HasPrefix(v, "reflect: indirection through nil pointer"),
 		strings.HasPrefix(v, "reflect: Method on nil interface"):

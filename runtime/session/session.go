@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"go/ast"
 	"go/token"
@@ -62,6 +63,10 @@ type Session struct {
 	places   sync.Map // number -> *place
 	running  *run
 	closed   bool
+
+	previous    string        // working directory before the last %cd
+	commandLine *flag.FlagSet // of cells
+	usage       func()        // flag.Usage of cells
 }
 
 // New makes an empty session.
@@ -132,7 +137,8 @@ func (s *Session) Exec(ctx context.Context, cell Cell, out Output) (Result, erro
 	if err != nil {
 		return Result{}, err
 	}
-	return s.perform(ctx, treatment, cell, code, out)
+	res, err := s.perform(ctx, treatment, cell, code, out)
+	return res, lateCommand(cell, err)
 }
 
 // evaluate compiles and runs code as a cell.
