@@ -4,6 +4,7 @@ import "slices"
 
 // disjoint proves that no value fits both shapes; false means not proved.
 func (c *schemaCompiler) disjoint(a, b *shape, depth int) bool {
+	c.g.work(10)
 	common := a.types & b.types
 	if common == 0 {
 		return true
@@ -84,5 +85,5 @@ func (c *schemaCompiler) memberShapes(s *shape, name string) ([]*shape, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.shapes(sites)
+	return c.looseShapes(sites)
 }

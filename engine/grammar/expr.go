@@ -3,6 +3,7 @@ package grammar
 import (
 	"encoding/binary"
 	"math/bits"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -101,6 +102,7 @@ type builder struct {
 	chars    map[string]expr      // of jsonChar, by set
 	limit    int
 	deadline time.Time
+	steps    int // since the deadline was looked at, or since the mask began
 }
 
 func newBuilder(limit int, deadline time.Time) *builder {
@@ -118,14 +120,35 @@ func (g *builder) intern(k nodeKey, n node) expr {
 	if len(g.nodes) >= g.limit {
 		panic(&Error{Msg: "the grammar needs too many states"})
 	}
-	if len(g.nodes)%256 == 0 && !g.deadline.IsZero() && time.Now().After(g.deadline) {
-		panic(&Error{Msg: "the grammar takes too long to compile"})
-	}
+	g.work(4)
 	e := expr(len(g.nodes))
 	g.nodes = append(g.nodes, n)
 	g.trans = append(g.trans, nil)
 	g.ids[k] = e
 	return e
+}
+
+// maxSteps bounds the derivatives that one mask or token may take, some 500 ms.
+const maxSteps = 5_000_000
+
+// work counts steps. While compiling it looks at the clock now and then; afterwards the
+// count itself is bounded.
+func (g *builder) work(n int) {
+	g.steps += n
+	if g.deadline.IsZero() {
+		if g.steps > maxSteps {
+			panic(errAmbiguous)
+		}
+		return
+	}
+	if g.steps < 2000 {
+		return
+	}
+	g.steps = 0
+	if time.Now().After(g.deadline) {
+		panic(&Error{Msg: "the grammar takes too long to compile"})
+	}
+	runtime.Gosched()
 }
 
 func (g *builder) bytes(s byteSet) expr {
@@ -386,22 +409,28 @@ func (g *builder) endless(e expr) bool {
 	return false
 }
 
-// isAlive walks the automaton of a conjunction and remembers, for each state on the
-// way, whether any text is accepted from it.
+// isAlive looks for a text that a conjunction accepts, and remembers the states on the
+// way to it; when there is none, all that it came by are dead. States besides the way
+// are looked at when they come up, which is far cheaper than all of them at once.
 func (g *builder) isAlive(start expr) bool {
 	if v, ok := g.alive[start]; ok {
 		return v
 	}
 	g.raw = true
 	defer func() { g.raw = false }()
-	from := map[expr][]expr{}
-	seen := map[expr]bool{start: true}
+	from := map[expr]expr{start: unknown}
 	queue := []expr{start}
-	var live []expr
 	for i := 0; i < len(queue); i++ {
 		e := queue[i]
-		if g.nodes[e].nullable || g.alive[e] {
-			live = append(live, e)
+		known, ok := g.alive[e]
+		if g.nodes[e].nullable || known {
+			for ; e != unknown; e = from[e] {
+				g.alive[e] = true
+			}
+			return true
+		}
+		if ok {
+			continue // dead
 		}
 		for left := (byteSet{}).not(); !left.isEmpty(); {
 			b := left.first()
@@ -410,27 +439,16 @@ func (g *builder) isAlive(start expr) bool {
 			if d == never {
 				continue
 			}
-			from[d] = append(from[d], e)
-			if !seen[d] {
-				seen[d] = true
+			if _, seen := from[d]; !seen {
+				from[d] = e
 				queue = append(queue, d)
 			}
 		}
 	}
-	ok := map[expr]bool{}
-	for len(live) > 0 {
-		e := live[len(live)-1]
-		live = live[:len(live)-1]
-		if ok[e] {
-			continue
-		}
-		ok[e] = true
-		live = append(live, from[e]...)
+	for e := range from {
+		g.alive[e] = false
 	}
-	for e := range seen {
-		g.alive[e] = ok[e]
-	}
-	return ok[start]
+	return false
 }
 
 // class is a set of bytes, b among them, by which e has the same derivative.
@@ -505,6 +523,7 @@ func (g *builder) derive(e expr, b byte) expr {
 
 // deriveInto appends the alternatives of derivative(e, b)·tail.
 func (g *builder) deriveInto(e expr, b byte, tail expr, list *[]expr) {
+	g.work(1)
 	n := g.nodes[e]
 	d := never
 	switch n.op {

@@ -452,7 +452,7 @@ func (m *machine) mask(list []thread, dst []uint64) {
 		m.forget()
 	}
 	clear(dst)
-	m.work = 0
+	m.work, m.g.steps = 0, 0
 	var seen map[seenKey]bool
 	if len(list) > 4 {
 		seen = map[seenKey]bool{}

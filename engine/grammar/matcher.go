@@ -73,6 +73,7 @@ func (x *Matcher) AcceptBytes(text []byte) (err error) {
 }
 
 func (x *Matcher) read(text []byte) error {
+	x.m.g.steps = 0
 	now, reading := x.threads, x.reading
 	for i, b := range text {
 		now = x.m.step(now, b, make([]thread, 0, 4))
@@ -103,6 +104,7 @@ func (x *Matcher) Done() (done bool) {
 	}()
 	x.m.mu.Lock()
 	defer x.m.mu.Unlock()
+	x.m.g.steps = 0
 	return x.ended || x.m.complete(x.threads)
 }
 
@@ -114,6 +116,7 @@ func (x *Matcher) Forced() (text []byte, err error) {
 	}
 	x.m.mu.Lock()
 	defer x.m.mu.Unlock()
+	x.m.g.steps = 0
 	now := x.threads
 	for len(text) < 4096 && len(x.m.g.unique) == 0 {
 		b, ok := x.m.forced(now)
@@ -136,6 +139,7 @@ func (x *Matcher) Final() (final bool) {
 	}()
 	x.m.mu.Lock()
 	defer x.m.mu.Unlock()
+	x.m.g.steps = 0
 	return x.ended || x.m.complete(x.threads) && !x.m.goesOn(x.threads)
 }
 

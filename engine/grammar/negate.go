@@ -64,7 +64,7 @@ func (c *schemaCompiler) implied(s *site, k string, v *value) (branches, always 
 			if d.kind == kString { // draft 3
 				d = object("required", list(d))
 			}
-			free := object("anyOf", list(object("not", object("type", text("object"))), absent(name), object("required", list(text(name)), "allOf", list(d))))
+			free := object("anyOf", list(absent(name), object("type", text("object"), "required", list(text(name)), "allOf", list(d))))
 			always = append(always, free)
 		}
 		return nil, c.known(s, always, "/"+escapePointer(k)), nil

@@ -207,7 +207,7 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 		`{"type":"array","items":{"uniqueItems":true,"type":"array","contains":{}}}`: "/items/uniqueItems",
 		`{"$ref":"#/$defs/gone"}`:                                                    "/$ref",
 		`{"allOf":[{"type":"strin"}]}`:                                               "/allOf/0/type",
-		`{"properties":{"x":{"pattern":"(?=a)"}}}`:                                   "/properties/x/pattern",
+		`{"properties":{"x":{"pattern":"(?<=a)b"}}}`:                                   "/properties/x/pattern",
 		`{"type":"string","format":"regex"}`:                                         "/format",
 		`{"not":{"patternProperties":{"a":{"type":"null"}}}}`:                        "/not/patternProperties",
 		`{"anyOf":[{"$ref":"#"},{"type":"null"}]}`:                                   "",

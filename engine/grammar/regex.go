@@ -29,7 +29,7 @@ func (g *builder) textPattern(pattern string, whole bool) (e expr, err error) {
 	if whole {
 		e, err = g.whole(pattern, g.jsonChar, syntax.Perl)
 	} else {
-		e, err = g.lookingAhead(pattern)
+		e, err = g.search(pattern, g.jsonChar, ecma)
 	}
 	if err == nil {
 		g.patterns[key] = e
@@ -37,67 +37,16 @@ func (g *builder) textPattern(pattern string, whole bool) (e expr, err error) {
 	return e, err
 }
 
-// lookingAhead is search for patterns that may have lookaheads behind a leading ^:
-// there they are conditions on the whole text.
-func (g *builder) lookingAhead(pattern string) (expr, error) {
-	rest, anchored := strings.CutPrefix(pattern, "^")
-	var conditions []expr
-	for anchored && (strings.HasPrefix(rest, "(?=") || strings.HasPrefix(rest, "(?!")) {
-		end := closing(rest)
-		if end < 0 {
-			break
-		}
-		e, err := g.search("^(?:"+rest[3:end]+")", g.jsonChar, ecma)
-		if err != nil {
-			return never, err
-		}
-		if rest[2] == '!' {
-			e = g.not(e)
-		}
-		conditions = append(conditions, e)
-		rest = rest[end+1:]
-	}
-	if len(conditions) == 0 {
-		return g.search(pattern, g.jsonChar, ecma)
-	}
-	e, err := g.search("^(?:"+rest+")", g.jsonChar, ecma)
+// search is the language of the texts in which pattern matches somewhere.
+func (g *builder) search(pattern string, chars alphabet, flags syntax.Flags) (expr, error) {
+	re, err := parsePattern(pattern, flags)
 	if err != nil {
 		return never, err
 	}
-	return g.and(append(conditions, e)...), nil
-}
-
-// closing is the index of the parenthesis that closes the one at the beginning, or -1.
-func closing(p string) int {
-	depth, class := 0, false
-	for i := 0; i < len(p); i++ {
-		switch c := p[i]; {
-		case c == '\\':
-			i++
-		case class:
-			class = c != ']'
-		case c == '[':
-			class = true
-			if strings.HasPrefix(p[i+1:], "^") {
-				i++
-			}
-			if strings.HasPrefix(p[i+1:], "]") {
-				i++
-			}
-		case c == '(':
-			depth++
-		case c == ')':
-			if depth--; depth == 0 {
-				return i
-			}
-		}
+	if assertive(re) {
+		return g.asserted(re, chars)
 	}
-	return -1
-}
-
-// search is the language of the texts in which pattern matches somewhere.
-func (g *builder) search(pattern string, chars alphabet, flags syntax.Flags) (expr, error) {
-	a, err := g.pattern(pattern, chars, flags)
+	a, err := g.regexNode(re, chars)
 	if err != nil {
 		return never, err
 	}
@@ -120,22 +69,44 @@ func (g *builder) search(pattern string, chars alphabet, flags syntax.Flags) (ex
 
 // whole is the language of the texts that pattern matches from end to end.
 func (g *builder) whole(pattern string, chars alphabet, flags syntax.Flags) (expr, error) {
-	a, err := g.pattern(pattern, chars, flags)
+	re, err := parsePattern(pattern, flags)
+	if err != nil {
+		return never, err
+	}
+	if assertive(re) {
+		if re, err = parsePattern("^(?:"+pattern+")$", flags); err != nil {
+			return never, err
+		}
+		return g.asserted(re, chars)
+	}
+	a, err := g.regexNode(re, chars)
 	if err != nil {
 		return never, err
 	}
 	return g.or(a[0][0], a[0][1], a[1][0], a[1][1]), nil
 }
 
-func (g *builder) pattern(pattern string, chars alphabet, flags syntax.Flags) (anchored, error) {
+func parsePattern(pattern string, flags syntax.Flags) (*syntax.Regexp, error) {
 	if len(pattern) > 1<<16 {
-		return anchored{}, &Error{Msg: "the pattern is longer than 65536 bytes"}
+		return nil, &Error{Msg: "the pattern is longer than 65536 bytes"}
 	}
-	re, err := syntax.Parse(dialect(pattern), flags)
+	hidden, err := hide(dialect(pattern))
 	if err != nil {
-		return anchored{}, &Error{Msg: "the pattern " + quoteShort(pattern) + ": " + err.Error()}
+		return nil, &Error{Msg: "the pattern " + quoteShort(pattern) + ": " + err.Error()}
 	}
-	return g.regexNode(re, chars)
+	re, err := syntax.Parse(hidden, flags)
+	if err != nil {
+		return nil, &Error{Msg: "the pattern " + quoteShort(pattern) + ": " + plainly(err)}
+	}
+	return re, nil
+}
+
+// plainly is a parser's error without the pattern, which was rewritten.
+func plainly(err error) string {
+	if e, ok := err.(*syntax.Error); ok {
+		return "error parsing regexp: " + e.Code.String()
+	}
+	return err.Error()
 }
 
 var (
@@ -225,6 +196,9 @@ func (g *builder) regexNode(re *syntax.Regexp, chars alphabet) (anchored, error)
 	case syntax.OpEndText:
 		return anchored{{never, empty}, {never, never}}, nil
 	case syntax.OpCapture:
+		if lo, hi, ok := repeatOf(re.Name); ok {
+			return g.regexRepeat(re, chars, lo, hi)
+		}
 		return g.regexNode(re.Sub[0], chars)
 	case syntax.OpStar:
 		return g.regexRepeat(re, chars, 0, -1)

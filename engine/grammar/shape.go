@@ -73,9 +73,24 @@ func (c *schemaCompiler) shapes(sites []*site) ([]*shape, error) {
 	return out, err
 }
 
+// expansion is one run of shapes. A loose one may find more than fits: it passes over
+// conditions and lets any number of a oneOf hold.
 type expansion struct {
 	c      *schemaCompiler
 	budget int
+	loose  bool
+}
+
+// looseShapes is a cheap superset of shapes, for proofs that nothing fits.
+func (c *schemaCompiler) looseShapes(sites []*site) ([]*shape, error) {
+	var out []*shape
+	x := expansion{c: c, budget: 24, loose: true}
+	todo := make([]*path, 0, len(sites))
+	for _, s := range sites {
+		todo = append(todo, &path{s, nil})
+	}
+	err := x.expand(todo, nil, nil, &out)
+	return out, err
 }
 
 // path is a site and the sites that led to it, all for the same value.
@@ -95,6 +110,7 @@ type choice struct {
 func (x *expansion) expand(todo []*path, done []*site, choices []choice, out *[]*shape) error {
 	done, choices = slices.Clone(done), slices.Clone(choices)
 	for len(todo) > 0 {
+		x.c.g.work(20)
 		p := todo[0]
 		todo = todo[1:]
 		for up := p.up; up != nil; up = up.up {
@@ -145,7 +161,7 @@ func (x *expansion) choose(choices []choice, done []*site, out *[]*shape) error 
 		}
 		*out = append(*out, found[i]...)
 	}
-	if !ch.one {
+	if !ch.one || x.loose {
 		return nil
 	}
 	meets := x.meets(found)
@@ -234,6 +250,9 @@ func (x *expansion) parts(p *path) (todo []*path, choices []choice, err error) {
 			}
 			choices = append(choices, choice{s, branches, k == "oneOf"})
 		default:
+			if x.loose {
+				continue
+			}
 			branches, always, err := c.implied(s, k, v)
 			if err != nil {
 				return nil, nil, err
@@ -264,6 +283,7 @@ func (c *schemaCompiler) merge(sites []*site) (*shape, error) {
 		s.site = sites[0]
 	}
 	for _, at := range sites {
+		c.g.work(20)
 		for i, k := range at.v.keys {
 			if err := c.keyword(s, at, k, at.v.elem[i]); err != nil {
 				return nil, err
