@@ -161,6 +161,7 @@ func kernelRun() *cobra.Command {
 }
 
 func runKernel(ctx context.Context, o kernel.Options) error {
+	os.Args = os.Args[:1] // Jupyter's arguments are not those of the cells
 	w, err := newWorkstation(nil)
 	if err != nil {
 		return err

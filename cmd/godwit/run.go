@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -64,7 +63,6 @@ they have. The exit code is 1 if a cell failed; the notebook is written all the 
 // serves the script alone.
 func giveArguments(args []string) {
 	os.Args = args
-	flag.CommandLine.Init(args[0], flag.ExitOnError)
 }
 
 func runScript(ctx context.Context, name string) error {
