@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -354,7 +355,8 @@ func (h *harness) run(code string, extra fields) (map[string]any, []string) {
 }
 
 // outputs collects one request's iopub messages from busy to idle, in short form. Text
-// of one stream is one line, in however many messages a slow machine sends it.
+// of one stream is one line, in however many messages a slow machine sends it, and busy
+// is told once: a cell's is repeated whenever something ends beside it.
 func (h *harness) outputs(id string) []string {
 	h.t.Helper()
 	var lines []string
@@ -369,9 +371,12 @@ func (h *harness) outputs(id string) []string {
 		stream = ""
 		switch m.Header.Type {
 		case "status":
-			lines = append(lines, c["execution_state"].(string))
-			if c["execution_state"] == "idle" {
-				return lines
+			state := c["execution_state"].(string)
+			if state == "idle" {
+				return append(lines, state)
+			}
+			if !slices.Contains(lines, state) {
+				lines = append(lines, state)
 			}
 		case "stream":
 			if stream = c["name"].(string); stream == before {

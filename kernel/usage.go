@@ -54,7 +54,8 @@ func (u *usageMeter) read(gpus func() []GPU) map[string]any {
 		since.at = now.started
 	}
 	if wall := now.at.Sub(since.at); wall > 0 && !since.at.IsZero() {
-		reply["kernel_cpu"] = percent(now.kernel-since.kernel, wall)
+		// Times of processes come in ticks: within a few milliseconds they would seem more than all cores.
+		reply["kernel_cpu"] = min(percent(now.kernel-since.kernel, wall), 100*float64(runtime.NumCPU()))
 	}
 	if all := now.host - since.host; all > 0 {
 		reply["host_cpu_percent"] = percent(now.busy-since.busy, all)

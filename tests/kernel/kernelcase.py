@@ -78,8 +78,12 @@ def start(kernel=KERNEL, **traits):
 
 
 def another_client(km):
-    """A second front end: it has a session of its own, unlike km.client()."""
-    kc = BlockingKernelClient(connection_file=km.connection_file)
+    """A second front end: it has a session of its own, unlike km.client().
+
+    With its parent it asks the manager whether the kernel lives; without, a heartbeat
+    that takes a second would mean that it does not.
+    """
+    kc = BlockingKernelClient(connection_file=km.connection_file, parent=km)
     kc.load_connection_file()
     kc.start_channels()
     kc.wait_for_ready(timeout=TIMEOUT)

@@ -51,13 +51,13 @@ class Clients(unittest.TestCase):
 
     def test_nbclient_interrupts_a_cell_that_takes_too_long(self):
         nb = notebook("for { time.Sleep(time.Millisecond) }", "2")
-        NotebookClient(nb, timeout_func=lambda cell: 1 if "for" in cell.source else TIMEOUT,
+        NotebookClient(nb, timeout_func=lambda cell: 4 if "for" in cell.source else TIMEOUT,
                        interrupt_on_timeout=True, allow_errors=True).execute()
         self.assertEqual(nb.cells[0].outputs[0].ename, "Interrupted")
         self.assertEqual(nb.cells[1].outputs[0].data["text/plain"], "2")
 
-    def jupyter(self, *args, **kw):
-        return subprocess.run([sys.executable, "-m", *args], capture_output=True, text=True, timeout=5 * TIMEOUT, **kw)
+    def jupyter(self, *args, timeout=5 * TIMEOUT, **kw):
+        return subprocess.run([sys.executable, "-m", *args], capture_output=True, text=True, timeout=timeout, **kw)
 
     def test_kernelspec_list_shows_it(self):
         done = self.jupyter("jupyter", "kernelspec", "list", "--json")
@@ -152,14 +152,14 @@ class Clients(unittest.TestCase):
             import jupyter_console  # noqa: F401
         except ImportError:
             self.skipTest("jupyter_console is not installed")
-        for attempt in range(2):
+        for attempt in range(4):
             try:
-                done = self.jupyter("jupyter_console", "--kernel", KERNEL, "--simple-prompt", input="6 * 7\n")
+                done = self.jupyter("jupyter_console", "--kernel", KERNEL, "--simple-prompt", input="6 * 7\n", timeout=TIMEOUT)
                 break
             except subprocess.TimeoutExpired:
                 # The console runs its first cell without waiting for its iopub subscription
                 # and then waits for an idle that it may have missed.
-                self.assertEqual(attempt, 0, "the console hung twice")
+                self.assertLess(attempt, 3, "the console hung each time")
         self.assertIn("42", done.stdout)
 
     def test_the_binary_installs_lists_and_removes_its_kernelspec(self):

@@ -20,9 +20,11 @@ BUSY = "for { }"
 class Messages(KernelCase):
     def test_a_cells_messages_come_in_order(self):
         reply, msgs = self.run_cell('fmt.Println("a")\n1 + 1')
-        self.assertEqual([m["msg_type"] for m in msgs], ["status", "execute_input", "stream", "execute_result"])
-        self.assertEqual(msgs[1]["content"]["execution_count"], reply["execution_count"])
-        self.assertEqual(msgs[3]["content"]["execution_count"], reply["execution_count"])
+        self.assertEqual(msgs[0]["msg_type"], "status")
+        self.assertEqual(self.types(msgs), ["execute_input", "stream", "execute_result"])
+        for m in msgs:
+            if m["msg_type"].startswith("execute_"):
+                self.assertEqual(m["content"]["execution_count"], reply["execution_count"])
         self.assertEqual(reply["payload"], [])
 
     def test_message_ids_are_unique_and_share_a_session(self):
@@ -232,11 +234,14 @@ class Messages(KernelCase):
         self.assertEqual(reply["content"]["request_seq"], 3)
 
     def test_heartbeat(self):
-        self.kc.hb_channel.unpause()
-        deadline = time.time() + TIMEOUT
-        while not self.kc.hb_channel.is_beating():
-            self.assertLess(time.time(), deadline, "no heartbeat")
-            time.sleep(0.1)
+        s = zmq.Context.instance().socket(zmq.REQ)
+        s.linger = 0
+        s.rcvtimeo = TIMEOUT * 1000
+        s.connect(f"tcp://{self.km.ip}:{self.km.hb_port}")
+        for ping in (b"ping", b"", b"x" * 1000):
+            s.send(ping)
+            self.assertEqual(s.recv(), ping)
+        s.close()
 
 
 class ControlAndInterrupt(KernelCase):

@@ -44,7 +44,7 @@ class Subshells(KernelCase):
     def test_a_request_to_an_unknown_subshell_is_busy_error_idle(self):
         msg_id = self.sub("no such", "1")
         self.assertEqual(self.reply(msg_id)["status"], "error")
-        self.assertEqual([m["msg_type"] for m in iopub_until_idle(self.kc, msg_id)], ["status"])
+        self.assertEqual({m["msg_type"] for m in iopub_until_idle(self.kc, msg_id)}, {"status"})
 
     def test_a_subshell_runs_while_the_main_shell_is_busy(self):
         subshell = self.create()
@@ -235,7 +235,7 @@ class WhileACellRuns(KernelCase):
         content = reply["content"]
         self.assertEqual(reply["msg_type"], "usage_reply")
         self.assertEqual(content["pid"], self.km.provisioner.pid)
-        self.assertEqual(content["cpu_count"], os.cpu_count())
+        self.assertIn(content["cpu_count"], (os.cpu_count(), len(os.sched_getaffinity(0))))
         self.assertGreaterEqual(content["kernel_cpu"], 0)
         rss = psutil.Process(content["pid"]).memory_info().rss
         self.assertGreater(content["kernel_memory"], rss / 10)
