@@ -13,11 +13,21 @@ type Adapter struct {
 	Pairs map[string]LowRank
 }
 
-// LowRank makes a Linear out = x·Wᵀ + (x·Aᵀ)·Bᵀ. A: [Rank, in width], B: [out width,
-// Rank], row by row, any scaling already in B.
+// LowRank makes a Linear out = x·Wᵀ + Scale·(x·Aᵀ)·Bᵀ. A: [Rank, in width], B: [out
+// width, Rank], row by row. The scale stands by itself, so that A and B keep the values
+// of their file, which half the bytes often hold.
 type LowRank struct {
-	Rank int
-	A, B []float32
+	Rank  int
+	A, B  []float32
+	Scale float32 // 0 means 1
+}
+
+// Factor is the scale.
+func (l *LowRank) Factor() float32 {
+	if l.Scale == 0 {
+		return 1
+	}
+	return l.Scale
 }
 
 // Adapting is implemented by an Exec whose sequences can have adapters

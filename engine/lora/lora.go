@@ -5,7 +5,7 @@
 // program, every kind of adapter that this is not (DoRA, changed embeddings, trained
 // biases, …) refused by name rather than half applied.
 //
-// One adapter's way: Load (files → pairs per product, scaling folded into B) →
+// One adapter's way: Load (files → pairs per product, each with its scaling) →
 // device.Adapting.SetAdapter.
 package lora
 
@@ -289,7 +289,7 @@ func newFitting(p *op.Program) *fitting {
 	return f
 }
 
-// read gives a module's pair with the scaling inside B.
+// read gives a module's pair.
 func (m *module) read(c *config, file weights.Checkpoint, f *fitting) (device.LowRank, error) {
 	var none device.LowRank
 	id, ok := f.products[m.name+".weight"]
@@ -316,13 +316,16 @@ func (m *module) read(c *config, file weights.Checkpoint, f *fitting) (device.Lo
 	if err != nil {
 		return none, err
 	}
-	for i := range b {
-		b[i] = float32(float64(b[i]) * scale)
+	if math.IsInf(float64(float32(scale)), 0) {
+		return none, fmt.Errorf("module %s is scaled by %g, which is no number of 32 bits", m.name, scale)
+	}
+	if float32(scale) == 0 {
+		clear(b)
 	}
 	if dim := f.paired[id]; dim > 0 {
 		b = pairRows(b, rank, dim)
 	}
-	return device.LowRank{Rank: rank, A: a, B: b}, nil
+	return device.LowRank{Rank: rank, A: a, B: b, Scale: float32(scale)}, nil
 }
 
 // matrix reads a tensor [rows, cols]; rows -1 takes what is there.

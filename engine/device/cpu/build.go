@@ -118,10 +118,14 @@ func (e *exec) buildProduct(ph *phase, threads int) error {
 		tile.norm = &norm{e.vectors[pp.norm.W[0]], pp.norm.Eps, tile.in.width}
 	}
 	s := &productStep{e: e, width: tile.in.width, after: ph.after}
-	tile.weights = adapted(pp.outs, ph.after)
+	tile.input, s.input = -1, -1
+	if !ph.after && e.o.MaxAdapters > 0 {
+		tile.input, s.input = len(e.lora.inputs), len(e.lora.inputs)
+		e.lora.inputs = append(e.lora.inputs, adapted(pp.outs))
+	}
 	product := 0
 	for _, o := range pp.outs {
-		po := productOut{m: e.matrices[o.w], out: &e.values[o.out], id: o.w, upID: o.up, product: product}
+		po := productOut{m: e.matrices[o.w], out: &e.values[o.out], product: product}
 		if product++; o.up >= 0 {
 			product++
 		}
@@ -147,7 +151,9 @@ func (e *exec) buildProduct(ph *phase, threads int) error {
 	}
 	s.prepare(threads)
 	e.addRow(tile, ph.after, 4*s.width)
-	e.steps[len(e.steps)-1].(*rowStep).low = len(tile.weights) * s.width / groupRows
+	if tile.input >= 0 {
+		e.steps[len(e.steps)-1].(*rowStep).low = s.width / groupRows
+	}
 	e.steps = append(e.steps, s)
 	return nil
 }

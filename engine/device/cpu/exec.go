@@ -51,6 +51,8 @@ type worker struct {
 	scores  scoresArgs
 	mix     mixArgs
 	argmax  argmaxArgs
+	dots    dotsArgs
+	grow    growArgs
 	row     []float32        // one normalised row
 	up      []float32        // the other half of a gated unit: a tile of columns
 	query   []float32        // tile of queries [dim][n]
@@ -200,6 +202,9 @@ func (e *exec) release() {
 		e.pool.close()
 	}
 	e.arena.free()
+	for i := range e.lora.memory {
+		e.lora.memory[i].free()
+	}
 	*e = exec{closed: true, p: e.p, o: e.o, k: e.k, pending: [2]pending{{e: e}, {e: e}}}
 }
 
@@ -220,7 +225,7 @@ func (e *exec) compile(ctx context.Context, w device.Weights, threads int) error
 	if err := e.allocate(l); err != nil {
 		return err
 	}
-	e.allocateAdapters(l)
+	e.allocateAdapters()
 	if err := e.build(l, threads); err != nil {
 		return err
 	}

@@ -35,6 +35,12 @@ type kernels struct {
 	// mix is the weighted sum of the values of tokens for n queries, 16 or 64 columns
 	// of it.
 	mix16, mix64 [mixQueries + 1]func(*mixArgs)
+	// dots are products of 8 rows of an adapter's A with one row of activations.
+	dots [floatLayouts]func(*dotsArgs)
+	// grow adds the products of an adapter's B with the few numbers in between.
+	grow [floatLayouts]func(*growArgs)
+	// fetch asks for lines > 0 cache lines without waiting for them.
+	fetch func(p unsafe.Pointer, lines int)
 	// argmax finds in each of 16 lanes the largest of n elements, n a multiple of 16,
 	// and its first index, ignoring NaN.
 	argmax func(a *argmaxArgs)
@@ -106,6 +112,38 @@ type mixArgs struct {
 	outStep uintptr // bytes from query to query
 	tokens  int     // at least 1
 	n       int
+}
+
+// dotRows are the rows of one pass of dots.
+const dotRows = 8
+
+// dotsArgs: out[r] = Σ w[r][k] · x[k] for 8 rows r, which w holds in chunks of 16
+// columns, a chunk row by row. Sixteen sums for each row are added up at the end.
+// Rows of bfloat16 lie in pairs, whose values are the halves of words, low ones first.
+type dotsArgs struct {
+	w      unsafe.Pointer
+	x      unsafe.Pointer // float32, as many as columns
+	out    unsafe.Pointer // 8 float32
+	chunks int            // at least 1
+}
+
+// growArgs: out[g] += w[g] · x for groups of 16 rows one after the other, w [rank][16]
+// in each; lines of bfloat16 lie in pairs like the rows of dotsArgs, the last with zeros
+// if the rank is odd.
+type growArgs struct {
+	w      unsafe.Pointer
+	x      unsafe.Pointer // rank float32
+	out    unsafe.Pointer // 16 float32 per group
+	groups int
+	rank   int // at least 1
+}
+
+// growBytes is the size of a group of growArgs.
+func growBytes(l layout, rank int) int {
+	if l == bf16Lines {
+		rank = (rank + 1) &^ 1
+	}
+	return rank * blockBytes[l]
 }
 
 type argmaxArgs struct {

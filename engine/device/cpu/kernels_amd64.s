@@ -8030,6 +8030,677 @@ next:
 	VZEROUPPER
 	RET
 
+// func dotsF32AVX512(a *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·dotsF32AVX512(SB), NOSPLIT, $0-8
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   24(AX), AX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+chunk:
+	PREFETCHT0    2048(CX)
+	PREFETCHT0    2112(CX)
+	PREFETCHT0    2176(CX)
+	PREFETCHT0    2240(CX)
+	PREFETCHT0    2304(CX)
+	PREFETCHT0    2368(CX)
+	PREFETCHT0    2432(CX)
+	PREFETCHT0    2496(CX)
+	VMOVUPS       (DX), Z8
+	VMOVUPS       (CX), Z9
+	VFMADD231PS   Z9, Z8, Z0
+	VMOVUPS       64(CX), Z9
+	VFMADD231PS   Z9, Z8, Z1
+	VMOVUPS       128(CX), Z9
+	VFMADD231PS   Z9, Z8, Z2
+	VMOVUPS       192(CX), Z9
+	VFMADD231PS   Z9, Z8, Z3
+	VMOVUPS       256(CX), Z9
+	VFMADD231PS   Z9, Z8, Z4
+	VMOVUPS       320(CX), Z9
+	VFMADD231PS   Z9, Z8, Z5
+	VMOVUPS       384(CX), Z9
+	VFMADD231PS   Z9, Z8, Z6
+	VMOVUPS       448(CX), Z9
+	VFMADD231PS   Z9, Z8, Z7
+	ADDQ          $0x00000200, CX
+	ADDQ          $0x00000040, DX
+	DECQ          AX
+	JNZ           chunk
+	VEXTRACTF64X4 $0x01, Z0, Y8
+	VADDPS        Y8, Y0, Y8
+	VEXTRACTF128  $0x01, Y8, X0
+	VADDPS        X0, X8, X0
+	VPSHUFD       $0x4e, X0, X8
+	VADDPS        X8, X0, X0
+	VPSHUFD       $0xb1, X0, X8
+	VADDPS        X8, X0, X0
+	VMOVSS        X0, (BX)
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPS        Y0, Y1, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 4(BX)
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 8(BX)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPS        Y0, Y3, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 12(BX)
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VADDPS        Y0, Y4, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 16(BX)
+	VEXTRACTF64X4 $0x01, Z5, Y0
+	VADDPS        Y0, Y5, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 20(BX)
+	VEXTRACTF64X4 $0x01, Z6, Y0
+	VADDPS        Y0, Y6, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 24(BX)
+	VEXTRACTF64X4 $0x01, Z7, Y0
+	VADDPS        Y0, Y7, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 28(BX)
+	VZEROUPPER
+	RET
+
+// func growF32AVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·growF32AVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), AX
+	MOVQ AX, DI
+	SHLQ $0x06, DI
+
+groups4:
+	CMPQ    SI, $0x04
+	JB      less4
+	VMOVUPS (BX), Z0
+	VMOVUPS 64(BX), Z1
+	VMOVUPS 128(BX), Z2
+	VMOVUPS 192(BX), Z3
+	MOVQ    CX, R8
+	LEAQ    (R8)(DI*1), R9
+	LEAQ    (R9)(DI*1), R10
+	LEAQ    (R10)(DI*1), R11
+	LEAQ    (R11)(DI*1), CX
+	MOVQ    DX, R12
+	MOVQ    AX, R13
+
+line4:
+	VBROADCASTSS (R12), Z4
+	VMOVUPS      (R8), Z5
+	VFMADD231PS  Z5, Z4, Z0
+	VMOVUPS      (R9), Z5
+	VFMADD231PS  Z5, Z4, Z1
+	VMOVUPS      (R10), Z5
+	VFMADD231PS  Z5, Z4, Z2
+	VMOVUPS      (R11), Z5
+	VFMADD231PS  Z5, Z4, Z3
+	ADDQ         $0x00000040, R8
+	ADDQ         $0x00000040, R9
+	ADDQ         $0x00000040, R10
+	ADDQ         $0x00000040, R11
+	ADDQ         $0x00000004, R12
+	DECQ         R13
+	JNZ          line4
+	VMOVUPS      Z0, (BX)
+	VMOVUPS      Z1, 64(BX)
+	VMOVUPS      Z2, 128(BX)
+	VMOVUPS      Z3, 192(BX)
+	ADDQ         $0x00000100, BX
+	SUBQ         $0x04, SI
+	JMP          groups4
+
+less4:
+groups1:
+	CMPQ    SI, $0x01
+	JB      less1
+	VMOVUPS (BX), Z0
+	MOVQ    CX, R8
+	LEAQ    (R8)(DI*1), CX
+	MOVQ    DX, R9
+	MOVQ    AX, R10
+
+line1:
+	VBROADCASTSS (R9), Z1
+	VMOVUPS      (R8), Z2
+	VFMADD231PS  Z2, Z1, Z0
+	ADDQ         $0x00000040, R8
+	ADDQ         $0x00000004, R9
+	DECQ         R10
+	JNZ          line1
+	VMOVUPS      Z0, (BX)
+	ADDQ         $0x00000040, BX
+	SUBQ         $0x01, SI
+	JMP          groups1
+
+less1:
+	VZEROUPPER
+	RET
+
+// func dotsF16AVX512(a *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·dotsF16AVX512(SB), NOSPLIT, $0-8
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   24(AX), AX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+chunk:
+	PREFETCHT0    2048(CX)
+	PREFETCHT0    2112(CX)
+	PREFETCHT0    2176(CX)
+	PREFETCHT0    2240(CX)
+	VMOVUPS       (DX), Z8
+	VCVTPH2PS     (CX), Z9
+	VFMADD231PS   Z9, Z8, Z0
+	VCVTPH2PS     32(CX), Z9
+	VFMADD231PS   Z9, Z8, Z1
+	VCVTPH2PS     64(CX), Z9
+	VFMADD231PS   Z9, Z8, Z2
+	VCVTPH2PS     96(CX), Z9
+	VFMADD231PS   Z9, Z8, Z3
+	VCVTPH2PS     128(CX), Z9
+	VFMADD231PS   Z9, Z8, Z4
+	VCVTPH2PS     160(CX), Z9
+	VFMADD231PS   Z9, Z8, Z5
+	VCVTPH2PS     192(CX), Z9
+	VFMADD231PS   Z9, Z8, Z6
+	VCVTPH2PS     224(CX), Z9
+	VFMADD231PS   Z9, Z8, Z7
+	ADDQ          $0x00000100, CX
+	ADDQ          $0x00000040, DX
+	DECQ          AX
+	JNZ           chunk
+	VEXTRACTF64X4 $0x01, Z0, Y8
+	VADDPS        Y8, Y0, Y8
+	VEXTRACTF128  $0x01, Y8, X0
+	VADDPS        X0, X8, X0
+	VPSHUFD       $0x4e, X0, X8
+	VADDPS        X8, X0, X0
+	VPSHUFD       $0xb1, X0, X8
+	VADDPS        X8, X0, X0
+	VMOVSS        X0, (BX)
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPS        Y0, Y1, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 4(BX)
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 8(BX)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPS        Y0, Y3, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 12(BX)
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VADDPS        Y0, Y4, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 16(BX)
+	VEXTRACTF64X4 $0x01, Z5, Y0
+	VADDPS        Y0, Y5, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 20(BX)
+	VEXTRACTF64X4 $0x01, Z6, Y0
+	VADDPS        Y0, Y6, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 24(BX)
+	VEXTRACTF64X4 $0x01, Z7, Y0
+	VADDPS        Y0, Y7, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 28(BX)
+	VZEROUPPER
+	RET
+
+// func growF16AVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·growF16AVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), AX
+	MOVQ AX, DI
+	SHLQ $0x05, DI
+
+groups4:
+	CMPQ    SI, $0x04
+	JB      less4
+	VMOVUPS (BX), Z0
+	VMOVUPS 64(BX), Z1
+	VMOVUPS 128(BX), Z2
+	VMOVUPS 192(BX), Z3
+	MOVQ    CX, R8
+	LEAQ    (R8)(DI*1), R9
+	LEAQ    (R9)(DI*1), R10
+	LEAQ    (R10)(DI*1), R11
+	LEAQ    (R11)(DI*1), CX
+	MOVQ    DX, R12
+	MOVQ    AX, R13
+
+line4:
+	VBROADCASTSS (R12), Z4
+	VCVTPH2PS    (R8), Z5
+	VFMADD231PS  Z5, Z4, Z0
+	VCVTPH2PS    (R9), Z5
+	VFMADD231PS  Z5, Z4, Z1
+	VCVTPH2PS    (R10), Z5
+	VFMADD231PS  Z5, Z4, Z2
+	VCVTPH2PS    (R11), Z5
+	VFMADD231PS  Z5, Z4, Z3
+	ADDQ         $0x00000020, R8
+	ADDQ         $0x00000020, R9
+	ADDQ         $0x00000020, R10
+	ADDQ         $0x00000020, R11
+	ADDQ         $0x00000004, R12
+	DECQ         R13
+	JNZ          line4
+	VMOVUPS      Z0, (BX)
+	VMOVUPS      Z1, 64(BX)
+	VMOVUPS      Z2, 128(BX)
+	VMOVUPS      Z3, 192(BX)
+	ADDQ         $0x00000100, BX
+	SUBQ         $0x04, SI
+	JMP          groups4
+
+less4:
+groups1:
+	CMPQ    SI, $0x01
+	JB      less1
+	VMOVUPS (BX), Z0
+	MOVQ    CX, R8
+	LEAQ    (R8)(DI*1), CX
+	MOVQ    DX, R9
+	MOVQ    AX, R10
+
+line1:
+	VBROADCASTSS (R9), Z1
+	VCVTPH2PS    (R8), Z2
+	VFMADD231PS  Z2, Z1, Z0
+	ADDQ         $0x00000020, R8
+	ADDQ         $0x00000004, R9
+	DECQ         R10
+	JNZ          line1
+	VMOVUPS      Z0, (BX)
+	ADDQ         $0x00000040, BX
+	SUBQ         $0x01, SI
+	JMP          groups1
+
+less1:
+	VZEROUPPER
+	RET
+
+// func dotsBf16AVX512(a *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·dotsBf16AVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), AX
+	VPXORD       Z0, Z0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	MOVL         $0xffff0000, SI
+	VPBROADCASTD SI, Z8
+
+chunk:
+	PREFETCHT0    2048(CX)
+	PREFETCHT0    2112(CX)
+	PREFETCHT0    2176(CX)
+	PREFETCHT0    2240(CX)
+	VMOVUPS       (DX), Z9
+	VMOVDQU32     (CX), Z11
+	VPSLLD        $0x10, Z11, Z10
+	VPANDD        Z8, Z11, Z11
+	VFMADD231PS   Z10, Z9, Z0
+	VFMADD231PS   Z11, Z9, Z1
+	VMOVDQU32     64(CX), Z11
+	VPSLLD        $0x10, Z11, Z10
+	VPANDD        Z8, Z11, Z11
+	VFMADD231PS   Z10, Z9, Z2
+	VFMADD231PS   Z11, Z9, Z3
+	VMOVDQU32     128(CX), Z11
+	VPSLLD        $0x10, Z11, Z10
+	VPANDD        Z8, Z11, Z11
+	VFMADD231PS   Z10, Z9, Z4
+	VFMADD231PS   Z11, Z9, Z5
+	VMOVDQU32     192(CX), Z11
+	VPSLLD        $0x10, Z11, Z10
+	VPANDD        Z8, Z11, Z11
+	VFMADD231PS   Z10, Z9, Z6
+	VFMADD231PS   Z11, Z9, Z7
+	ADDQ          $0x00000100, CX
+	ADDQ          $0x00000040, DX
+	DECQ          AX
+	JNZ           chunk
+	VEXTRACTF64X4 $0x01, Z0, Y8
+	VADDPS        Y8, Y0, Y8
+	VEXTRACTF128  $0x01, Y8, X0
+	VADDPS        X0, X8, X0
+	VPSHUFD       $0x4e, X0, X8
+	VADDPS        X8, X0, X0
+	VPSHUFD       $0xb1, X0, X8
+	VADDPS        X8, X0, X0
+	VMOVSS        X0, (BX)
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPS        Y0, Y1, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 4(BX)
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 8(BX)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPS        Y0, Y3, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 12(BX)
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VADDPS        Y0, Y4, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 16(BX)
+	VEXTRACTF64X4 $0x01, Z5, Y0
+	VADDPS        Y0, Y5, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 20(BX)
+	VEXTRACTF64X4 $0x01, Z6, Y0
+	VADDPS        Y0, Y6, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 24(BX)
+	VEXTRACTF64X4 $0x01, Z7, Y0
+	VADDPS        Y0, Y7, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 28(BX)
+	VZEROUPPER
+	RET
+
+// func growBf16AVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·growBf16AVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), AX
+	MOVQ         AX, DI
+	INCQ         DI
+	ANDQ         $-2, DI
+	SHLQ         $0x05, DI
+	MOVL         $0xffff0000, R8
+	VPBROADCASTD R8, Z0
+
+groups4:
+	CMPQ    SI, $0x04
+	JB      less4
+	VMOVUPS (BX), Z1
+	VMOVUPS 64(BX), Z2
+	VMOVUPS 128(BX), Z3
+	VMOVUPS 192(BX), Z4
+	MOVQ    CX, R8
+	LEAQ    (R8)(DI*1), R9
+	LEAQ    (R9)(DI*1), R10
+	LEAQ    (R10)(DI*1), R11
+	LEAQ    (R11)(DI*1), CX
+	MOVQ    DX, R12
+	MOVQ    AX, R13
+
+line4:
+	SUBQ         $0x02, R13
+	JB           line4last
+	VBROADCASTSS (R12), Z5
+	VBROADCASTSS 4(R12), Z6
+	VMOVDQU32    (R8), Z8
+	VPSLLD       $0x10, Z8, Z7
+	VPANDD       Z0, Z8, Z8
+	VFMADD231PS  Z7, Z5, Z1
+	VFMADD231PS  Z8, Z6, Z1
+	VMOVDQU32    (R9), Z8
+	VPSLLD       $0x10, Z8, Z7
+	VPANDD       Z0, Z8, Z8
+	VFMADD231PS  Z7, Z5, Z2
+	VFMADD231PS  Z8, Z6, Z2
+	VMOVDQU32    (R10), Z8
+	VPSLLD       $0x10, Z8, Z7
+	VPANDD       Z0, Z8, Z8
+	VFMADD231PS  Z7, Z5, Z3
+	VFMADD231PS  Z8, Z6, Z3
+	VMOVDQU32    (R11), Z8
+	VPSLLD       $0x10, Z8, Z7
+	VPANDD       Z0, Z8, Z8
+	VFMADD231PS  Z7, Z5, Z4
+	VFMADD231PS  Z8, Z6, Z4
+	ADDQ         $0x00000040, R8
+	ADDQ         $0x00000040, R9
+	ADDQ         $0x00000040, R10
+	ADDQ         $0x00000040, R11
+	ADDQ         $0x00000008, R12
+	JMP          line4
+
+line4last:
+	CMPQ         R13, $-1
+	JNE          line4end
+	VBROADCASTSS (R12), Z5
+	VMOVDQU32    (R8), Z7
+	VPSLLD       $0x10, Z7, Z6
+	VPANDD       Z0, Z7, Z7
+	VFMADD231PS  Z6, Z5, Z1
+	VMOVDQU32    (R9), Z7
+	VPSLLD       $0x10, Z7, Z6
+	VPANDD       Z0, Z7, Z7
+	VFMADD231PS  Z6, Z5, Z2
+	VMOVDQU32    (R10), Z7
+	VPSLLD       $0x10, Z7, Z6
+	VPANDD       Z0, Z7, Z7
+	VFMADD231PS  Z6, Z5, Z3
+	VMOVDQU32    (R11), Z7
+	VPSLLD       $0x10, Z7, Z6
+	VPANDD       Z0, Z7, Z7
+	VFMADD231PS  Z6, Z5, Z4
+
+line4end:
+	VMOVUPS Z1, (BX)
+	VMOVUPS Z2, 64(BX)
+	VMOVUPS Z3, 128(BX)
+	VMOVUPS Z4, 192(BX)
+	ADDQ    $0x00000100, BX
+	SUBQ    $0x04, SI
+	JMP     groups4
+
+less4:
+groups1:
+	CMPQ    SI, $0x01
+	JB      less1
+	VMOVUPS (BX), Z1
+	MOVQ    CX, R8
+	LEAQ    (R8)(DI*1), CX
+	MOVQ    DX, R9
+	MOVQ    AX, R10
+
+line1:
+	SUBQ         $0x02, R10
+	JB           line1last
+	VBROADCASTSS (R9), Z2
+	VBROADCASTSS 4(R9), Z3
+	VMOVDQU32    (R8), Z5
+	VPSLLD       $0x10, Z5, Z4
+	VPANDD       Z0, Z5, Z5
+	VFMADD231PS  Z4, Z2, Z1
+	VFMADD231PS  Z5, Z3, Z1
+	ADDQ         $0x00000040, R8
+	ADDQ         $0x00000008, R9
+	JMP          line1
+
+line1last:
+	CMPQ         R10, $-1
+	JNE          line1end
+	VBROADCASTSS (R9), Z2
+	VMOVDQU32    (R8), Z4
+	VPSLLD       $0x10, Z4, Z3
+	VPANDD       Z0, Z4, Z4
+	VFMADD231PS  Z3, Z2, Z1
+
+line1end:
+	VMOVUPS Z1, (BX)
+	ADDQ    $0x00000040, BX
+	SUBQ    $0x01, SI
+	JMP     groups1
+
+less1:
+	VZEROUPPER
+	RET
+
+// func fetchAVX512(p *byte, lines int)
+// Requires: MMX+
+TEXT ·fetchAVX512(SB), NOSPLIT, $0-16
+	MOVQ p+0(FP), AX
+	MOVQ lines+8(FP), CX
+
+line:
+	PREFETCHT1 (AX)
+	ADDQ       $0x00000040, AX
+	DECQ       CX
+	JNZ        line
+	RET
+
 // func productU4Half1AVX2(a *byte)
 // Requires: AVX, AVX2, F16C, FMA3
 TEXT ·productU4Half1AVX2(SB), NOSPLIT, $0-8
@@ -14405,6 +15076,693 @@ next:
 	VMOVUPS   Y5, 48(AX)
 	VMOVUPS   Y6, 112(AX)
 	VZEROUPPER
+	RET
+
+// func dotsF32AVX2(a *byte)
+// Requires: AVX, FMA3, MMX+
+TEXT ·dotsF32AVX2(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  (AX), CX
+	MOVQ  8(AX), DX
+	MOVQ  16(AX), BX
+	MOVQ  24(AX), AX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+
+chunk:
+	PREFETCHT0   2048(CX)
+	PREFETCHT0   2112(CX)
+	PREFETCHT0   2176(CX)
+	PREFETCHT0   2240(CX)
+	PREFETCHT0   2304(CX)
+	PREFETCHT0   2368(CX)
+	PREFETCHT0   2432(CX)
+	PREFETCHT0   2496(CX)
+	VMOVUPS      (DX), Y8
+	VMOVUPS      (CX), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VMOVUPS      64(CX), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VMOVUPS      128(CX), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VMOVUPS      192(CX), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VMOVUPS      256(CX), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VMOVUPS      320(CX), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VMOVUPS      384(CX), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VMOVUPS      448(CX), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	VMOVUPS      32(DX), Y8
+	VMOVUPS      32(CX), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VMOVUPS      96(CX), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VMOVUPS      160(CX), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VMOVUPS      224(CX), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VMOVUPS      288(CX), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VMOVUPS      352(CX), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VMOVUPS      416(CX), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VMOVUPS      480(CX), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         $0x00000200, CX
+	ADDQ         $0x00000040, DX
+	DECQ         AX
+	JNZ          chunk
+	VEXTRACTF128 $0x01, Y0, X8
+	VADDPS       X8, X0, X8
+	VPSHUFD      $0x4e, X8, X0
+	VADDPS       X0, X8, X8
+	VPSHUFD      $0xb1, X8, X0
+	VADDPS       X0, X8, X8
+	VMOVSS       X8, (BX)
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 4(BX)
+	VEXTRACTF128 $0x01, Y2, X0
+	VADDPS       X0, X2, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 8(BX)
+	VEXTRACTF128 $0x01, Y3, X0
+	VADDPS       X0, X3, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 12(BX)
+	VEXTRACTF128 $0x01, Y4, X0
+	VADDPS       X0, X4, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 16(BX)
+	VEXTRACTF128 $0x01, Y5, X0
+	VADDPS       X0, X5, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 20(BX)
+	VEXTRACTF128 $0x01, Y6, X0
+	VADDPS       X0, X6, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 24(BX)
+	VEXTRACTF128 $0x01, Y7, X0
+	VADDPS       X0, X7, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 28(BX)
+	VZEROUPPER
+	RET
+
+// func growF32AVX2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·growF32AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), AX
+	MOVQ AX, DI
+	SHLQ $0x06, DI
+
+groups2:
+	CMPQ    SI, $0x02
+	JB      less2
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y1
+	VMOVUPS 64(BX), Y2
+	VMOVUPS 96(BX), Y3
+	MOVQ    CX, R8
+	LEAQ    (R8)(DI*1), R9
+	LEAQ    (R9)(DI*1), CX
+	MOVQ    DX, R10
+	MOVQ    AX, R11
+
+line2:
+	VBROADCASTSS (R10), Y4
+	VMOVUPS      (R8), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      32(R8), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      (R9), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      32(R9), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         $0x00000040, R8
+	ADDQ         $0x00000040, R9
+	ADDQ         $0x00000004, R10
+	DECQ         R11
+	JNZ          line2
+	VMOVUPS      Y0, (BX)
+	VMOVUPS      Y1, 32(BX)
+	VMOVUPS      Y2, 64(BX)
+	VMOVUPS      Y3, 96(BX)
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, SI
+	JMP          groups2
+
+less2:
+groups1:
+	CMPQ    SI, $0x01
+	JB      less1
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y1
+	MOVQ    CX, R8
+	LEAQ    (R8)(DI*1), CX
+	MOVQ    DX, R9
+	MOVQ    AX, R10
+
+line1:
+	VBROADCASTSS (R9), Y2
+	VMOVUPS      (R8), Y3
+	VFMADD231PS  Y3, Y2, Y0
+	VMOVUPS      32(R8), Y3
+	VFMADD231PS  Y3, Y2, Y1
+	ADDQ         $0x00000040, R8
+	ADDQ         $0x00000004, R9
+	DECQ         R10
+	JNZ          line1
+	VMOVUPS      Y0, (BX)
+	VMOVUPS      Y1, 32(BX)
+	ADDQ         $0x00000040, BX
+	SUBQ         $0x01, SI
+	JMP          groups1
+
+less1:
+	VZEROUPPER
+	RET
+
+// func dotsF16AVX2(a *byte)
+// Requires: AVX, F16C, FMA3, MMX+
+TEXT ·dotsF16AVX2(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  (AX), CX
+	MOVQ  8(AX), DX
+	MOVQ  16(AX), BX
+	MOVQ  24(AX), AX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+
+chunk:
+	PREFETCHT0   2048(CX)
+	PREFETCHT0   2112(CX)
+	PREFETCHT0   2176(CX)
+	PREFETCHT0   2240(CX)
+	VMOVUPS      (DX), Y8
+	VCVTPH2PS    (CX), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VCVTPH2PS    32(CX), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VCVTPH2PS    64(CX), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VCVTPH2PS    96(CX), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VCVTPH2PS    128(CX), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VCVTPH2PS    160(CX), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VCVTPH2PS    192(CX), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VCVTPH2PS    224(CX), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	VMOVUPS      32(DX), Y8
+	VCVTPH2PS    16(CX), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VCVTPH2PS    48(CX), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VCVTPH2PS    80(CX), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VCVTPH2PS    112(CX), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VCVTPH2PS    144(CX), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VCVTPH2PS    176(CX), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VCVTPH2PS    208(CX), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VCVTPH2PS    240(CX), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x00000040, DX
+	DECQ         AX
+	JNZ          chunk
+	VEXTRACTF128 $0x01, Y0, X8
+	VADDPS       X8, X0, X8
+	VPSHUFD      $0x4e, X8, X0
+	VADDPS       X0, X8, X8
+	VPSHUFD      $0xb1, X8, X0
+	VADDPS       X0, X8, X8
+	VMOVSS       X8, (BX)
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 4(BX)
+	VEXTRACTF128 $0x01, Y2, X0
+	VADDPS       X0, X2, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 8(BX)
+	VEXTRACTF128 $0x01, Y3, X0
+	VADDPS       X0, X3, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 12(BX)
+	VEXTRACTF128 $0x01, Y4, X0
+	VADDPS       X0, X4, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 16(BX)
+	VEXTRACTF128 $0x01, Y5, X0
+	VADDPS       X0, X5, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 20(BX)
+	VEXTRACTF128 $0x01, Y6, X0
+	VADDPS       X0, X6, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 24(BX)
+	VEXTRACTF128 $0x01, Y7, X0
+	VADDPS       X0, X7, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 28(BX)
+	VZEROUPPER
+	RET
+
+// func growF16AVX2(a *byte)
+// Requires: AVX, F16C, FMA3
+TEXT ·growF16AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), AX
+	MOVQ AX, DI
+	SHLQ $0x05, DI
+
+groups2:
+	CMPQ    SI, $0x02
+	JB      less2
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y1
+	VMOVUPS 64(BX), Y2
+	VMOVUPS 96(BX), Y3
+	MOVQ    CX, R8
+	LEAQ    (R8)(DI*1), R9
+	LEAQ    (R9)(DI*1), CX
+	MOVQ    DX, R10
+	MOVQ    AX, R11
+
+line2:
+	VBROADCASTSS (R10), Y4
+	VCVTPH2PS    (R8), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VCVTPH2PS    16(R8), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VCVTPH2PS    (R9), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VCVTPH2PS    16(R9), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         $0x00000020, R8
+	ADDQ         $0x00000020, R9
+	ADDQ         $0x00000004, R10
+	DECQ         R11
+	JNZ          line2
+	VMOVUPS      Y0, (BX)
+	VMOVUPS      Y1, 32(BX)
+	VMOVUPS      Y2, 64(BX)
+	VMOVUPS      Y3, 96(BX)
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, SI
+	JMP          groups2
+
+less2:
+groups1:
+	CMPQ    SI, $0x01
+	JB      less1
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y1
+	MOVQ    CX, R8
+	LEAQ    (R8)(DI*1), CX
+	MOVQ    DX, R9
+	MOVQ    AX, R10
+
+line1:
+	VBROADCASTSS (R9), Y2
+	VCVTPH2PS    (R8), Y3
+	VFMADD231PS  Y3, Y2, Y0
+	VCVTPH2PS    16(R8), Y3
+	VFMADD231PS  Y3, Y2, Y1
+	ADDQ         $0x00000020, R8
+	ADDQ         $0x00000004, R9
+	DECQ         R10
+	JNZ          line1
+	VMOVUPS      Y0, (BX)
+	VMOVUPS      Y1, 32(BX)
+	ADDQ         $0x00000040, BX
+	SUBQ         $0x01, SI
+	JMP          groups1
+
+less1:
+	VZEROUPPER
+	RET
+
+// func dotsBf16AVX2(a *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotsBf16AVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), AX
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	MOVL         $0xffff0000, SI
+	VMOVD        SI, X8
+	VPBROADCASTD X8, Y8
+
+chunk:
+	PREFETCHT0   2048(CX)
+	PREFETCHT0   2112(CX)
+	PREFETCHT0   2176(CX)
+	PREFETCHT0   2240(CX)
+	VMOVUPS      (DX), Y9
+	VMOVDQU      (CX), Y11
+	VPSLLD       $0x10, Y11, Y10
+	VPAND        Y8, Y11, Y11
+	VFMADD231PS  Y10, Y9, Y0
+	VFMADD231PS  Y11, Y9, Y1
+	VMOVDQU      64(CX), Y11
+	VPSLLD       $0x10, Y11, Y10
+	VPAND        Y8, Y11, Y11
+	VFMADD231PS  Y10, Y9, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VMOVDQU      128(CX), Y11
+	VPSLLD       $0x10, Y11, Y10
+	VPAND        Y8, Y11, Y11
+	VFMADD231PS  Y10, Y9, Y4
+	VFMADD231PS  Y11, Y9, Y5
+	VMOVDQU      192(CX), Y11
+	VPSLLD       $0x10, Y11, Y10
+	VPAND        Y8, Y11, Y11
+	VFMADD231PS  Y10, Y9, Y6
+	VFMADD231PS  Y11, Y9, Y7
+	VMOVUPS      32(DX), Y9
+	VMOVDQU      32(CX), Y11
+	VPSLLD       $0x10, Y11, Y10
+	VPAND        Y8, Y11, Y11
+	VFMADD231PS  Y10, Y9, Y0
+	VFMADD231PS  Y11, Y9, Y1
+	VMOVDQU      96(CX), Y11
+	VPSLLD       $0x10, Y11, Y10
+	VPAND        Y8, Y11, Y11
+	VFMADD231PS  Y10, Y9, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VMOVDQU      160(CX), Y11
+	VPSLLD       $0x10, Y11, Y10
+	VPAND        Y8, Y11, Y11
+	VFMADD231PS  Y10, Y9, Y4
+	VFMADD231PS  Y11, Y9, Y5
+	VMOVDQU      224(CX), Y11
+	VPSLLD       $0x10, Y11, Y10
+	VPAND        Y8, Y11, Y11
+	VFMADD231PS  Y10, Y9, Y6
+	VFMADD231PS  Y11, Y9, Y7
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x00000040, DX
+	DECQ         AX
+	JNZ          chunk
+	VEXTRACTF128 $0x01, Y0, X8
+	VADDPS       X8, X0, X8
+	VPSHUFD      $0x4e, X8, X0
+	VADDPS       X0, X8, X8
+	VPSHUFD      $0xb1, X8, X0
+	VADDPS       X0, X8, X8
+	VMOVSS       X8, (BX)
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 4(BX)
+	VEXTRACTF128 $0x01, Y2, X0
+	VADDPS       X0, X2, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 8(BX)
+	VEXTRACTF128 $0x01, Y3, X0
+	VADDPS       X0, X3, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 12(BX)
+	VEXTRACTF128 $0x01, Y4, X0
+	VADDPS       X0, X4, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 16(BX)
+	VEXTRACTF128 $0x01, Y5, X0
+	VADDPS       X0, X5, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 20(BX)
+	VEXTRACTF128 $0x01, Y6, X0
+	VADDPS       X0, X6, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 24(BX)
+	VEXTRACTF128 $0x01, Y7, X0
+	VADDPS       X0, X7, X0
+	VPSHUFD      $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 28(BX)
+	VZEROUPPER
+	RET
+
+// func growBf16AVX2(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·growBf16AVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), AX
+	MOVQ         AX, DI
+	INCQ         DI
+	ANDQ         $-2, DI
+	SHLQ         $0x05, DI
+	MOVL         $0xffff0000, R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+
+groups2:
+	CMPQ    SI, $0x02
+	JB      less2
+	VMOVUPS (BX), Y1
+	VMOVUPS 32(BX), Y2
+	VMOVUPS 64(BX), Y3
+	VMOVUPS 96(BX), Y4
+	MOVQ    CX, R8
+	LEAQ    (R8)(DI*1), R9
+	LEAQ    (R9)(DI*1), CX
+	MOVQ    DX, R10
+	MOVQ    AX, R11
+
+line2:
+	SUBQ         $0x02, R11
+	JB           line2last
+	VBROADCASTSS (R10), Y5
+	VBROADCASTSS 4(R10), Y6
+	VMOVDQU      (R8), Y8
+	VPSLLD       $0x10, Y8, Y7
+	VPAND        Y0, Y8, Y8
+	VFMADD231PS  Y7, Y5, Y1
+	VFMADD231PS  Y8, Y6, Y1
+	VMOVDQU      32(R8), Y8
+	VPSLLD       $0x10, Y8, Y7
+	VPAND        Y0, Y8, Y8
+	VFMADD231PS  Y7, Y5, Y2
+	VFMADD231PS  Y8, Y6, Y2
+	VMOVDQU      (R9), Y8
+	VPSLLD       $0x10, Y8, Y7
+	VPAND        Y0, Y8, Y8
+	VFMADD231PS  Y7, Y5, Y3
+	VFMADD231PS  Y8, Y6, Y3
+	VMOVDQU      32(R9), Y8
+	VPSLLD       $0x10, Y8, Y7
+	VPAND        Y0, Y8, Y8
+	VFMADD231PS  Y7, Y5, Y4
+	VFMADD231PS  Y8, Y6, Y4
+	ADDQ         $0x00000040, R8
+	ADDQ         $0x00000040, R9
+	ADDQ         $0x00000008, R10
+	JMP          line2
+
+line2last:
+	CMPQ         R11, $-1
+	JNE          line2end
+	VBROADCASTSS (R10), Y5
+	VMOVDQU      (R8), Y7
+	VPSLLD       $0x10, Y7, Y6
+	VPAND        Y0, Y7, Y7
+	VFMADD231PS  Y6, Y5, Y1
+	VMOVDQU      32(R8), Y7
+	VPSLLD       $0x10, Y7, Y6
+	VPAND        Y0, Y7, Y7
+	VFMADD231PS  Y6, Y5, Y2
+	VMOVDQU      (R9), Y7
+	VPSLLD       $0x10, Y7, Y6
+	VPAND        Y0, Y7, Y7
+	VFMADD231PS  Y6, Y5, Y3
+	VMOVDQU      32(R9), Y7
+	VPSLLD       $0x10, Y7, Y6
+	VPAND        Y0, Y7, Y7
+	VFMADD231PS  Y6, Y5, Y4
+
+line2end:
+	VMOVUPS Y1, (BX)
+	VMOVUPS Y2, 32(BX)
+	VMOVUPS Y3, 64(BX)
+	VMOVUPS Y4, 96(BX)
+	ADDQ    $0x00000080, BX
+	SUBQ    $0x02, SI
+	JMP     groups2
+
+less2:
+groups1:
+	CMPQ    SI, $0x01
+	JB      less1
+	VMOVUPS (BX), Y1
+	VMOVUPS 32(BX), Y2
+	MOVQ    CX, R8
+	LEAQ    (R8)(DI*1), CX
+	MOVQ    DX, R9
+	MOVQ    AX, R10
+
+line1:
+	SUBQ         $0x02, R10
+	JB           line1last
+	VBROADCASTSS (R9), Y3
+	VBROADCASTSS 4(R9), Y4
+	VMOVDQU      (R8), Y6
+	VPSLLD       $0x10, Y6, Y5
+	VPAND        Y0, Y6, Y6
+	VFMADD231PS  Y5, Y3, Y1
+	VFMADD231PS  Y6, Y4, Y1
+	VMOVDQU      32(R8), Y6
+	VPSLLD       $0x10, Y6, Y5
+	VPAND        Y0, Y6, Y6
+	VFMADD231PS  Y5, Y3, Y2
+	VFMADD231PS  Y6, Y4, Y2
+	ADDQ         $0x00000040, R8
+	ADDQ         $0x00000008, R9
+	JMP          line1
+
+line1last:
+	CMPQ         R10, $-1
+	JNE          line1end
+	VBROADCASTSS (R9), Y3
+	VMOVDQU      (R8), Y5
+	VPSLLD       $0x10, Y5, Y4
+	VPAND        Y0, Y5, Y5
+	VFMADD231PS  Y4, Y3, Y1
+	VMOVDQU      32(R8), Y5
+	VPSLLD       $0x10, Y5, Y4
+	VPAND        Y0, Y5, Y5
+	VFMADD231PS  Y4, Y3, Y2
+
+line1end:
+	VMOVUPS Y1, (BX)
+	VMOVUPS Y2, 32(BX)
+	ADDQ    $0x00000040, BX
+	SUBQ    $0x01, SI
+	JMP     groups1
+
+less1:
+	VZEROUPPER
+	RET
+
+// func fetchAVX2(p *byte, lines int)
+// Requires: MMX+
+TEXT ·fetchAVX2(SB), NOSPLIT, $0-16
+	MOVQ p+0(FP), AX
+	MOVQ lines+8(FP), CX
+
+line:
+	PREFETCHT1 (AX)
+	ADDQ       $0x00000040, AX
+	DECQ       CX
+	JNZ        line
 	RET
 
 // func pause(n int)

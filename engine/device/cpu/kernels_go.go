@@ -14,6 +14,11 @@ func goKernels() *kernels {
 		quantize: goQuantize, sumSquares: goSumSquares, scaleBy: goScaleBy, add: goAdd,
 		siluMul: goSiluMul, maxOf: goMax, expSum: goExpSum, argmax: goArgmax, blend: goBlend,
 	}
+	for l := range floatLayouts {
+		k.dots[l] = func(a *dotsArgs) { goDots(a, f32Lines+l) }
+		k.grow[l] = func(a *growArgs) { goGrow(a, f32Lines+l) }
+	}
+	k.fetch = func(unsafe.Pointer, int) {}
 	for l := range layouts {
 		for i := range k.product[l] {
 			k.product[l][i] = goProducts[l]
@@ -301,6 +306,51 @@ func goArgmax(a *argmaxArgs) {
 	for i, f := range floatsAt(a.x, a.n) {
 		if f > a.value[i%16] {
 			a.value[i%16], a.index[i%16] = f, int32(i)
+		}
+	}
+}
+
+// adapterElement is an element of a line of 16 in the layout of adapters: those of
+// bfloat16 lie in pairs of lines, of which the first has the low halves of words.
+//
+//go:norace
+func adapterElement(p unsafe.Pointer, l layout, line, i int) float32 {
+	switch l {
+	case f32Lines:
+		return *(*float32)(unsafe.Add(p, 64*line+4*i))
+	case f16Lines:
+		return quant.F16ToF32(*(*uint16)(unsafe.Add(p, 32*line+2*i)))
+	}
+	return math.Float32frombits(uint32(*(*uint16)(unsafe.Add(p, line/2*64+4*i+line%2*2))) << 16)
+}
+
+//go:norace
+func goDots(a *dotsArgs, l layout) {
+	var sum [dotRows][groupRows]float32
+	x := floatsAt(a.x, groupRows*a.chunks)
+	for c := range a.chunks {
+		for r := range sum {
+			for i := range sum[r] {
+				sum[r][i] += adapterElement(a.w, l, c*dotRows+r, i) * x[c*groupRows+i]
+			}
+		}
+	}
+	out := (*[dotRows]float32)(a.out)
+	for r := range sum {
+		out[r] = sum16(&sum[r])
+	}
+}
+
+//go:norace
+func goGrow(a *growArgs, l layout) {
+	x := floatsAt(a.x, a.rank)
+	for g := range a.groups {
+		out := (*[groupRows]float32)(unsafe.Add(a.out, 4*groupRows*g))
+		w := unsafe.Add(a.w, g*growBytes(l, a.rank))
+		for k, f := range x {
+			for i := range out {
+				out[i] += f * adapterElement(w, l, k, i)
+			}
 		}
 	}
 }

@@ -34,6 +34,8 @@ const (
 	layouts
 )
 
+const floatLayouts = layouts - f32Lines
+
 const (
 	groupRows  = 16
 	blockElems = 32

@@ -1,10 +1,6 @@
 package cpu
 
-import (
-	"unsafe"
-
-	"github.com/godwit-ai/godwit/engine/op"
-)
+import "unsafe"
 
 // productStep multiplies the tiles that the row step before it made with a set of
 // weights. A chunk is some groups of one weight times a panel of rows.
@@ -12,6 +8,7 @@ type productStep struct {
 	e     *exec
 	width int // of the input
 	after bool
+	input int // for adapters; -1: none changes it
 	outs  []productOut
 	total int // groups of all outs
 	size  int // groups of a chunk at most
@@ -27,9 +24,9 @@ type productOut struct {
 	residual     *buffer   // nil: none
 	out          *buffer
 	firstChunk   int
+	firstGroup   int
 
-	id, upID op.WeightID // for adapters
-	product  int         // place among the products of the input; upID has the next
+	product int // place among the products of the input, for adapters; up has the next
 }
 
 // panelBytes is how much of the activations should stay in a core's second cache.
@@ -37,6 +34,7 @@ const panelBytes = 448 << 10
 
 func (s *productStep) prepare(threads int) {
 	for i := range s.outs {
+		s.outs[i].firstGroup = s.total
 		s.total += s.outs[i].m.groups
 	}
 	s.size = min(maxChunkGroups, max(1, s.total/(8*threads)))
@@ -74,22 +72,28 @@ func (s *productStep) chunk(w *worker, i int) {
 	o := &s.outs[n]
 	g := (i - o.firstChunk) * s.size
 	gEnd := min(g+s.size, o.m.groups)
+	adapted := s.e.lora.active && s.input >= 0
 	if o.up != nil {
-		s.gated(w, o, g, gEnd, from, to)
+		s.gated(w, o, g, gEnd, from, to, adapted)
 		return
 	}
-	for ; g < gEnd; g++ {
+	for i := g; i < gEnd; i++ {
+		if adapted {
+			s.fetch(o, o.product, i, from == 0)
+		}
 		for r := from; r < to; {
-			start, step := s.start(o, g, r)
+			start, step := s.start(o, i, r)
 			_, n := tileAt(r, s.rows, s.e.k.tile)
-			s.multiply(w, o.m, g, r, n, o.out.at(r, g), uintptr(4*o.out.stride), start, step)
+			s.multiply(w, o.m, i, r, n, o.out.at(r, i), uintptr(4*o.out.stride), start, step)
 			if o.bias != nil && o.residual != nil {
-				addBias(o, g, r, n)
-			}
-			if s.e.lora.active && !s.after {
-				s.expand(w, o.product, o.id, g, r, n, o.out.at(r, g), uintptr(4*o.out.stride))
+				addBias(o, i, r, n)
 			}
 			r += n
+		}
+	}
+	if adapted {
+		for r := from; r < to; r++ {
+			s.grow(w, o.product, g, gEnd, r, o.out.at(r, g))
 		}
 	}
 }
@@ -142,17 +146,21 @@ func (s *productStep) multiply(w *worker, m *matrix, g, r, n int, out unsafe.Poi
 
 // gated computes silu(gate) · up for groups [g, gEnd): the gate goes to the result,
 // the other half to the worker's buffer.
-func (s *productStep) gated(w *worker, o *productOut, g, gEnd, from, to int) {
+func (s *productStep) gated(w *worker, o *productOut, g, gEnd, from, to int, adapted bool) {
 	k, width := s.e.k, (gEnd-g)*groupRows
 	for r := from; r < to; {
 		_, n := tileAt(r, s.rows, k.tile)
 		for i := g; i < gEnd; i++ {
+			if adapted && r == from {
+				s.fetch(o, o.product, i, from == 0)
+				s.fetch(o, o.product+1, i, false)
+			}
 			s.multiply(w, o.m, i, r, n, o.out.at(r, i), uintptr(4*o.out.stride), s.startVector(o.bias, i), 0)
 			s.multiply(w, o.up, i, r, n, unsafe.Pointer(&w.up[(i-g)*groupRows]), uintptr(4*width), s.startVector(o.upBias, i), 0)
-			if s.e.lora.active && !s.after {
-				s.expand(w, o.product, o.id, i, r, n, o.out.at(r, i), uintptr(4*o.out.stride))
-				s.expand(w, o.product+1, o.upID, i, r, n, unsafe.Pointer(&w.up[(i-g)*groupRows]), uintptr(4*width))
-			}
+		}
+		for c := 0; adapted && c < n; c++ {
+			s.grow(w, o.product, g, gEnd, r+c, o.out.at(r+c, g))
+			s.grow(w, o.product+1, g, gEnd, r+c, unsafe.Pointer(&w.up[c*width]))
 		}
 		for c := range n {
 			y := o.out.row(r + c)[g*groupRows:][:width]

@@ -41,7 +41,11 @@ func (s *rowStep) run(e *exec) {
 }
 
 func (s *rowStep) chunk(w *worker, i int) {
-	for r := i * s.size; r < min((i+1)*s.size, s.rows); r++ {
+	for at := i * s.size; at < min((i+1)*s.size, s.rows); at++ {
+		r := at
+		if s.e.lora.active && !s.after {
+			r = int(s.e.lora.order[at])
+		}
 		for _, o := range s.ops {
 			o.row(s.e, w, r)
 		}
@@ -185,7 +189,7 @@ type tileOp struct {
 	in             *buffer
 	after          bool
 	quants, floats bool
-	weights        []op.WeightID // of the products that adapters may change
+	input          int // for adapters; -1: none changes its products
 }
 
 func (o *tileOp) row(e *exec, w *worker, i int) {
@@ -195,7 +199,7 @@ func (o *tileOp) row(e *exec, w *worker, i int) {
 		o.norm.apply(e.k, y, x)
 		x = y
 	}
-	if e.lora.active && o.weights != nil {
+	if e.lora.active && o.input >= 0 {
 		o.shrink(e, w, x, i)
 	}
 	start, n := tileAt(i, e.rows(o.after), e.k.tile)

@@ -2,6 +2,8 @@
 
 package cpu
 
+import "unsafe"
+
 //go:noescape
 func productU4Half1AVX512(a *productArgs)
 
@@ -210,6 +212,27 @@ func mix64_6AVX512(a *mixArgs)
 func argmaxAVX512(a *argmaxArgs)
 
 //go:noescape
+func dotsF32AVX512(a *dotsArgs)
+
+//go:noescape
+func growF32AVX512(a *growArgs)
+
+//go:noescape
+func dotsF16AVX512(a *dotsArgs)
+
+//go:noescape
+func growF16AVX512(a *growArgs)
+
+//go:noescape
+func dotsBf16AVX512(a *dotsArgs)
+
+//go:noescape
+func growBf16AVX512(a *growArgs)
+
+//go:noescape
+func fetchAVX512(p unsafe.Pointer, lines int)
+
+//go:noescape
 func productU4Half1AVX2(a *productArgs)
 
 //go:noescape
@@ -344,6 +367,27 @@ func mix64_6AVX2(a *mixArgs)
 //go:noescape
 func argmaxAVX2(a *argmaxArgs)
 
+//go:noescape
+func dotsF32AVX2(a *dotsArgs)
+
+//go:noescape
+func growF32AVX2(a *growArgs)
+
+//go:noescape
+func dotsF16AVX2(a *dotsArgs)
+
+//go:noescape
+func growF16AVX2(a *growArgs)
+
+//go:noescape
+func dotsBf16AVX2(a *dotsArgs)
+
+//go:noescape
+func growBf16AVX2(a *growArgs)
+
+//go:noescape
+func fetchAVX2(p unsafe.Pointer, lines int)
+
 // pause passes n times some ten nanoseconds without using the memory bus.
 //
 //go:noescape
@@ -371,6 +415,10 @@ var mix16AVX512 = [mixQueries + 1]func(*mixArgs){nil, mix16_1AVX512, mix16_2AVX5
 
 var mix64AVX512 = [mixQueries + 1]func(*mixArgs){nil, mix64_1AVX512, mix64_2AVX512, mix64_3AVX512, mix64_4AVX512, mix64_5AVX512, mix64_6AVX512}
 
+var dotsAVX512 = [floatLayouts]func(*dotsArgs){dotsF32AVX512, dotsF16AVX512, dotsBf16AVX512}
+
+var growAVX512 = [floatLayouts]func(*growArgs){growF32AVX512, growF16AVX512, growBf16AVX512}
+
 var productsAVX2 = [layouts][2]func(*productArgs){
 	u4Half:    {productU4Half1AVX2, productU4Half2AVX2},
 	u4Float:   {productU4Float1AVX2, productU4Float2AVX2},
@@ -387,3 +435,7 @@ var scoresAVX2 = [scoreQueries + 1]func(*scoresArgs){nil, scores1AVX2, scores2AV
 var mix16AVX2 = [mixQueries + 1]func(*mixArgs){nil, mix16_1AVX2, mix16_2AVX2, mix16_3AVX2, mix16_4AVX2, mix16_5AVX2, mix16_6AVX2}
 
 var mix64AVX2 = [mixQueries + 1]func(*mixArgs){nil, mix64_1AVX2, mix64_2AVX2, mix64_3AVX2, mix64_4AVX2, mix64_5AVX2, mix64_6AVX2}
+
+var dotsAVX2 = [floatLayouts]func(*dotsArgs){dotsF32AVX2, dotsF16AVX2, dotsBf16AVX2}
+
+var growAVX2 = [floatLayouts]func(*growArgs){growF32AVX2, growF16AVX2, growBf16AVX2}

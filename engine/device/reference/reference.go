@@ -91,7 +91,7 @@ func (e *exec) SetAdapter(slot int, a *device.Adapter) error {
 	pairs := map[op.WeightID]device.LowRank{}
 	for name, id := range device.Products(e.p) {
 		if l, ok := a.Pairs[name]; ok {
-			pairs[id] = device.LowRank{Rank: l.Rank, A: slices.Clone(l.A), B: slices.Clone(l.B)}
+			pairs[id] = device.LowRank{Rank: l.Rank, A: slices.Clone(l.A), B: slices.Clone(l.B), Scale: l.Scale}
 		}
 	}
 	e.adapters[slot] = pairs

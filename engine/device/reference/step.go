@@ -167,7 +167,7 @@ func (l *lowRow) expand(j int) float64 {
 	for k, m := range l.mid {
 		sum += m * float64(l.pair.B[j*l.pair.Rank+k])
 	}
-	return sum
+	return sum * float64(l.pair.Factor())
 }
 
 func (s *step) rope(in *op.Instr, out matrix) {

@@ -327,16 +327,7 @@ func floatProduct(v isa, f format, n int, name string) string {
 	loop("line", blocks, func() {
 		line := v.vecs(k)
 		for i, r := range line {
-			m := at(w, i*v.lanes()*f.element)
-			switch {
-			case f.element == 4:
-				VMOVUPS(m, r)
-			case f.bf16:
-				VPMOVZXWD(m, r)
-				VPSLLD(Imm(16), r, r)
-			default:
-				VCVTPH2PS(m, r)
-			}
+			f.load(at(w, i*v.lanes()*f.element), r)
 		}
 		for c := range n {
 			if v.wide {
