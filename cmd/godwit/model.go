@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -11,10 +13,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/godwit-ai/godwit/cmd/internal/cli"
+	"github.com/godwit-ai/godwit/engine/builtin"
 	"github.com/godwit-ai/godwit/engine/device/cpu"
 	"github.com/godwit-ai/godwit/engine/device/cuda"
 	"github.com/godwit-ai/godwit/engine/hub"
 	"github.com/godwit-ai/godwit/engine/model"
+	"github.com/godwit-ai/godwit/engine/quant"
 	"github.com/godwit-ai/godwit/engine/weights"
 	"github.com/godwit-ai/godwit/runtime/serve"
 )
@@ -60,13 +64,58 @@ func modelCommand() *cobra.Command {
 	}
 	info.Flags().BoolVar(&program, "program", false, "print the program that devices execute")
 	c := &cobra.Command{Use: "model", Short: "Look at models", Args: cobra.NoArgs}
-	list := &cobra.Command{Use: "list", Short: "List the models that can be fetched by name", Args: cobra.NoArgs, Run: func(*cobra.Command, []string) {
+	list := &cobra.Command{Use: "list", Short: "List the models that can be used by name", Args: cobra.NoArgs, Run: func(*cobra.Command, []string) {
 		for _, k := range hub.KnownModels() {
-			fmt.Printf("%-12s %s, %d MB, %s\n", k.Name, k.Title, k.Bytes/1e6, k.License)
+			fmt.Printf("%-18s %s, %d MB, %s\n", k.Name, k.Title, k.Bytes/1e6, k.License)
+		}
+		for _, b := range builtin.List() {
+			fmt.Printf("%-18s %s, %.1f MB, Apache-2.0\n", b.Name, b.Title, float64(b.Bytes)/1e6)
 		}
 	}}
-	c.AddCommand(info, list)
+	c.AddCommand(info, list, convertCommand())
 	return c
+}
+
+func convertCommand() *cobra.Command {
+	var stored string
+	c := &cobra.Command{
+		Use:     "convert MODEL OUT.gguf",
+		Short:   "Write a folder with safetensors as one GGUF file",
+		Example: "  godwit model convert builtin:tiny tiny.gguf --type Q4_K",
+		Args:    cli.Args(2, 2, "name a model and the file to write"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			typ, err := quant.ParseType(stored)
+			if err != nil {
+				return err
+			}
+			path, err := resolve(cmd, args[0])
+			if err != nil {
+				return cli.Failed(err)
+			}
+			return cli.Failed(convert(path, args[1], typ))
+		},
+	}
+	c.Flags().StringVar(&stored, "type", "Q8_0", "format of the matrices: F32, F16, BF16, Q8_0, Q4_0, Q4_1 or Q4_K")
+	return c
+}
+
+// convert writes the file under its name only when it is whole.
+func convert(model, out string, typ quant.Type) (err error) {
+	ck, err := weights.Open(model)
+	if err != nil {
+		return err
+	}
+	defer ck.Close()
+	f, err := os.CreateTemp(filepath.Dir(out), ".convert-*.gguf")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // in vain once it is renamed
+	err = weights.ConvertGGUF(f, ck, typ)
+	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+		return fmt.Errorf("convert %s: %w", model, err)
+	}
+	return os.Rename(f.Name(), out)
 }
 
 func showModel(path string, program bool) error {

@@ -7,8 +7,8 @@
 // name only when they are complete and checked, so a run that was broken off leaves
 // nothing that looks like a model; a lock file keeps two processes apart.
 //
-// The way of a name: Resolve looks for a file or folder of that name; then among the
-// known models, first in the cache, then by fetching; then in the local cache of the
+// The way of a name: Resolve looks for a file or folder of that name; then among what is
+// inside the program (builtin:tiny), which is unpacked to the cache; then among the known models, first in the cache, then by fetching; then in the local cache of the
 // Hugging Face tools, and on its hub if the caller allows it. A name that is nowhere
 // gives a NotFoundError that lists what was tried.
 package hub
@@ -20,6 +20,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/godwit-ai/godwit/engine/builtin"
 )
 
 // Options say where to look and what may be done. The zero value is useful.
@@ -100,6 +102,9 @@ func Resolve(ctx context.Context, name string, o Options) (string, error) {
 	} else if !errors.Is(err, os.ErrNotExist) && isPath(name) {
 		return "", fmt.Errorf("model %s: %w", name, err)
 	}
+	if builtin.Is(name) {
+		return unpack(name, &o)
+	}
 	missing := &NotFoundError{Name: name, Tried: []string{"the path " + path}}
 	if isPath(name) {
 		missing.Near = similarFiles(path)
@@ -121,6 +126,16 @@ func Resolve(ctx context.Context, name string, o Options) (string, error) {
 	}
 	missing.Near = nearNames(name, candidates(dir, &o))
 	return "", missing
+}
+
+// unpack gives the folder of a model that is inside the program. Without a cache
+// directory it lies among the temporary files.
+func unpack(name string, o *Options) (string, error) {
+	dir, err := o.cacheDir()
+	if err != nil {
+		dir = ""
+	}
+	return builtin.Unpack(name, dir)
 }
 
 // isPath recognises names that can only be meant as paths.

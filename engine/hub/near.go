@@ -5,12 +5,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/godwit-ai/godwit/engine/builtin"
 )
 
 // candidates are the names that would work here: known models, files and folders of
 // the cache, repositories in the Hugging Face cache.
 func candidates(dir string, o *Options) []string {
-	list := knownNames()
+	list := append(knownNames(), builtin.Names()...)
 	entries, _ := os.ReadDir(dir) // an unreadable folder has no candidates
 	for _, e := range entries {
 		name := e.Name()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -13,7 +14,9 @@ import (
 	"time"
 
 	"github.com/godwit-ai/godwit/engine"
+	"github.com/godwit-ai/godwit/engine/builtin"
 	"github.com/godwit-ai/godwit/engine/device"
+	"github.com/godwit-ai/godwit/engine/hub"
 	"github.com/godwit-ai/godwit/engine/lora"
 )
 
@@ -90,17 +93,40 @@ func (e *Engine) openAdapters(ctx context.Context) error {
 	}
 	e.lora = &adapters{e: e}
 	for _, a := range e.o.Adapters {
-		if err := e.lora.load(ctx, a, a.Path); err != nil {
+		folder := a.Path
+		if builtin.Is(folder) {
+			var err error
+			if folder, err = e.unpack(ctx, folder); err != nil {
+				return err
+			}
+		}
+		if err := e.lora.load(ctx, a, folder); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// LoadAdapter reads an adapter from inside Options.LoRADir.
+// unpack gives the folder of an adapter that is inside the program.
+func (e *Engine) unpack(ctx context.Context, name string) (string, error) {
+	return hub.Resolve(ctx, name, hub.Options{Offline: true})
+}
+
+// LoadAdapter reads an adapter from inside Options.LoRADir, or one that is inside the
+// program.
 func (e *Engine) LoadAdapter(ctx context.Context, a engine.AdapterSpec) error {
 	if e.lora == nil {
 		return loraOff("lora_name")
+	}
+	if builtin.Is(a.Path) {
+		folder, err := e.unpack(ctx, a.Path)
+		if errors.Is(err, os.ErrNotExist) {
+			return engine.Invalid("lora_path", "%v.", err)
+		}
+		if err != nil {
+			return err
+		}
+		return e.lora.load(ctx, a, folder)
 	}
 	folder, err := e.inside(a.Path)
 	if err != nil {

@@ -6,15 +6,15 @@ import (
 )
 
 // Quantize writes src in format t: F32, F16 and BF16 by rounding to nearest even,
-// Q8_0, Q4_0 and Q4_1 by round-to-nearest per block. The K formats and Q5 cannot be
-// made here. len(src) must be a multiple of the block; the result is newly allocated.
+// Q8_0, Q4_0 and Q4_1 by round-to-nearest per block, Q4_K by least squares. The other K
+// formats and Q5 cannot be made here. len(src) must be a multiple of the block; the result is newly allocated.
 func Quantize(t Type, src []float32) ([]byte, error) {
 	size, err := t.RowBytes(len(src))
 	if err != nil {
 		return nil, err
 	}
 	if int(t) >= len(blockEncoders) || blockEncoders[t] == nil {
-		return nil, fmt.Errorf("quantising to %s is not supported (supported: F32, F16, BF16, Q8_0, Q4_0, Q4_1)", t)
+		return nil, fmt.Errorf("quantising to %s is not supported (supported: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K)", t)
 	}
 	out := make([]byte, size)
 	l := layouts[t]
@@ -32,6 +32,7 @@ var blockEncoders = [...]func(dst []byte, src []float32){
 	Q8_0: encodeQ8_0,
 	Q4_0: encodeQ4_0,
 	Q4_1: encodeQ4_1,
+	Q4_K: encodeQ4_K,
 }
 
 // encodeQ8_0: d = max|x|/127, so every element is within half a step.

@@ -143,6 +143,7 @@ var reasoningClues = []clue{
 	{has: []string{"<arg_key>", thinkEnd}, name: "glm45"},
 	{has: []string{"<｜Assistant｜>", thinkEnd, "not thinking"}, name: "deepseek-v3"},
 	{has: []string{"<｜Assistant｜><think>"}, name: "deepseek-r1"},
+	{has: []string{thinkEnd, "enable_thinking is true", "<|im_start|>"}, lacks: []string{"enable_thinking is false"}, name: "mimo"}, // only when it is asked for
 	{has: []string{thinkEnd, "enable_thinking", "<|im_start|>"}, name: "qwen3"},
 	{has: []string{`<|im_start|>assistant\n<think>\n`, "<tool_call>"}, name: "qwen3-thinking"},
 	{has: []string{`<|im_start|>assistant\n<think>\n`}, name: "deepseek-r1"},
