@@ -97,7 +97,7 @@ func (r repo) resolve(ctx context.Context, o *Options, missing *NotFoundError) (
 		if u := (*url.Error)(nil); errors.As(err, &u) { // the client library says the address three times
 			err = u
 		}
-		return "", fmt.Errorf("model %s cannot be downloaded: %w; download its folder elsewhere and pass it with --model-path", r.id, err)
+		return "", fmt.Errorf("there is no file or folder of this name, and model %s cannot be downloaded: %w; download its folder elsewhere and pass it with --model-path", r.id, err)
 	}
 	return r.local(dir)
 }

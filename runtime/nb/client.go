@@ -92,6 +92,11 @@ type Usage struct {
 	ReasoningTokens  int `json:"reasoning_tokens"`
 }
 
+// String sums up as people read it.
+func (u *Usage) String() string {
+	return fmt.Sprintf("%d prompt + %d completion = %d tokens, %d of them thinking", u.PromptTokens, u.CompletionTokens, u.TotalTokens, u.ReasoningTokens)
+}
+
 // Completion is an answer of either endpoint, or one chunk of a stream. Fields that
 // an endpoint does not have stay empty.
 type Completion struct {
@@ -124,6 +129,9 @@ type ResponseMessage struct {
 	ReasoningContent string     `json:"reasoning_content"`
 	ToolCalls        []ToolCall `json:"tool_calls"`
 }
+
+// String is the answer's text, so that fmt.Println(r.Choices[0].Message) prints it.
+func (m ResponseMessage) String() string { return m.Content }
 
 // ToolCall is a call of a tool that the model wants made, or a piece of one in a stream.
 type ToolCall struct {

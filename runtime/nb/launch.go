@@ -151,9 +151,9 @@ func (e *Env) launch(c serve.Config, notes []string, anyPort bool) *Process {
 
 // portHint adds what to do to an error about a port that a server of this notebook has.
 func (e *Env) portHint(port int, err error) error {
-	for _, p := range e.Servers() {
+	for i, p := range e.Servers() {
 		if port != 0 && p.Port == port {
-			return fmt.Errorf("%w: it is the port of another server of this notebook, the %s; end it with Servers()[%d].Terminate()", err, p, slices.Index(e.Servers(), p))
+			return fmt.Errorf("%w; another server of this notebook has it, the %s: end that one with Servers()[%d].Terminate()", err, p, i)
 		}
 	}
 	return err

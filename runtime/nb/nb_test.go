@@ -560,6 +560,9 @@ func TestOpenAIClient(t *testing.T) {
 	if !strings.Contains(fmt.Sprint(chat), `"matched_stop":null`) {
 		t.Errorf("as a value it is not the server's JSON: %s", chat)
 	}
+	if got := fmt.Sprint(chat.Choices[0].Message, "|", chat.Usage); !strings.HasPrefix(got, chat.Choices[0].Message.Content+"|") || !strings.Contains(got, "+ 6 completion =") {
+		t.Errorf("a message and its usage as values: %s", got)
+	}
 	text := client.Completions.Create(Params{"model": "tiny", "prompt": "the", "max_tokens": 5, "ignore_eos": true, "temperature": 0})
 	if text.Object != "text_completion" || text.Choices[0].FinishReason != "length" {
 		t.Errorf("%+v", text)
