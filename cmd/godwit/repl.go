@@ -148,19 +148,11 @@ func (c *console) cell() (string, error) {
 		}
 		code += line + "\n"
 		first := strings.TrimSpace(code)
-		if strings.HasPrefix(first, "%%") && first != "%%" {
-			// The text of a %% command ends with an empty line.
-			if strings.TrimSpace(line) == "" {
-				return code, nil
-			}
-			indent = ""
-			continue
-		}
 		if strings.TrimSpace(line) == "" && indent == "" || isQuestion(first) {
 			return code, nil
 		}
 		var status string
-		if status, indent = c.w.session.IsComplete(code); status != "incomplete" {
+		if status, indent = c.w.session.IsComplete(strings.TrimSuffix(code, "\n")); status != "incomplete" {
 			return code, nil
 		}
 	}

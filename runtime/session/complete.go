@@ -50,6 +50,9 @@ func (s *Session) Complete(code string, cursor int) Completion {
 	start := nameStart(code, end)
 	prefix := code[start:end]
 	c := Completion{Start: utf8.RuneCountInString(code[:start]), End: utf8.RuneCountInString(code[:end])}
+	if placed, ok := s.special(code[:end]); ok {
+		return placed
+	}
 	if insideText(code[:end]) {
 		return c
 	}
@@ -60,7 +63,7 @@ func (s *Session) Complete(code string, cursor int) Completion {
 	if before := strings.TrimRight(code[:start], " \t"); strings.HasSuffix(before, ".") {
 		matches = s.members(operandBefore(before[:len(before)-1]), scope)
 	} else {
-		matches = s.names(scope)
+		matches = append(s.literalFields(code[:start], scope), s.names(scope)...)
 	}
 	lower := strings.ToLower(prefix)
 	for _, m := range matches {
@@ -70,6 +73,9 @@ func (s *Session) Complete(code string, cursor int) Completion {
 	}
 	sort.SliceStable(c.Matches, func(i, j int) bool {
 		a, b := c.Matches[i], c.Matches[j]
+		if x, y := strings.HasSuffix(a.Text, ": "), strings.HasSuffix(b.Text, ": "); x != y {
+			return x // fields of a literal first
+		}
 		if x, y := strings.HasPrefix(a.Text, prefix), strings.HasPrefix(b.Text, prefix); x != y {
 			return x
 		}
@@ -419,6 +425,9 @@ func kindOfType(t types.Type) string {
 // type its fields and methods, for a variable its value. Detail 1 shows all methods.
 func (s *Session) Inspect(code string, cursor, detail int) (Bundle, bool) {
 	at := byteOffset(code, cursor)
+	if text, ok := s.inspectCommand(code, at); ok {
+		return Bundle{Data: map[string]any{"text/plain": text}}, true
+	}
 	end := at
 	for end < len(code) {
 		r, n := utf8.DecodeRuneInString(code[end:])
@@ -545,6 +554,12 @@ func (s *Session) describePackage(pkg *types.Package, detail int) string {
 // (with the indent of the next line) or "invalid".
 func (s *Session) IsComplete(code string) (status, indent string) {
 	if list, rest := s.commands(code); len(list) > 0 {
+		if takesBody(list[len(list)-1].text) { // its text ends with an empty line
+			if i := strings.LastIndexByte(code, '\n'); i < 0 || strings.TrimSpace(code[i:]) != "" {
+				return "incomplete", ""
+			}
+			return "complete", ""
+		}
 		code = rest
 	}
 	depth, last, open := shape(code)
