@@ -59,6 +59,13 @@ func (c *schemaCompiler) disjointObjects(a, b *shape, depth int) bool {
 	if depth == 0 {
 		return false
 	}
+	both := c.forms.and(a.present, b.present)
+	for _, n := range slices.Concat(a.needs, b.needs) {
+		both = c.forms.given(both, n, true)
+	}
+	if both == falsum {
+		return true
+	}
 	for _, n := range slices.Concat(a.needs, b.needs) {
 		x, errX := c.memberShapes(a, n)
 		y, errY := c.memberShapes(b, n)

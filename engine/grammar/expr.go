@@ -97,16 +97,18 @@ type builder struct {
 	alive    map[expr]bool        // of conjunctions
 	patterns map[string]expr      // compiled, by kind and source
 	ends     map[expr]bool        // of finite
-	raw      bool                 // build conjunctions without looking whether they are alive
-	textStar expr                 // any content of a JSON string
-	chars    map[string]expr      // of jsonChar, by set
+	extents  map[expr]extent
+	spans    map[expr]span   // of compiled patterns, where known
+	raw      bool            // build conjunctions without looking whether they are alive
+	textStar expr            // any content of a JSON string
+	chars    map[string]expr // of jsonChar, by set
 	limit    int
 	deadline time.Time
 	steps    int // since the deadline was looked at, or since the mask began
 }
 
 func newBuilder(limit int, deadline time.Time) *builder {
-	g := &builder{ids: map[nodeKey]expr{}, alive: map[expr]bool{}, chars: map[string]expr{}, ends: map[expr]bool{}, patterns: map[string]expr{}, limit: limit, deadline: deadline}
+	g := &builder{ids: map[nodeKey]expr{}, alive: map[expr]bool{}, chars: map[string]expr{}, ends: map[expr]bool{}, extents: map[expr]extent{}, spans: map[expr]span{}, patterns: map[string]expr{}, limit: limit, deadline: deadline}
 	g.nodes = []node{{}, {op: opNever}, {op: opEmpty, nullable: true, inText: true}}
 	g.trans = make([]*[256]expr, 3)
 	g.rules = []expr{never}

@@ -10,13 +10,13 @@ import (
 var limitsOf = map[string]string{
 	"$dynamicRef":          "where it meets a $dynamicAnchor",
 	"oneOf":                "where branches overlap and one cannot be negated",
-	"not":                  "of additionalProperties, patternProperties, propertyNames, multipleOf, uniqueItems, prefixItems, dependent…, and of arrays and objects in enum and const",
+	"not":                  "of multipleOf, uniqueItems, items behind prefixItems, unevaluated…, and of arrays and objects in enum and const; of two kinds of undeclared members at once",
 	"if":                   "where the condition cannot be negated",
 	"enum":                 "of arrays and objects beside keywords for them",
-	"patternProperties":    "more than 8 patterns",
+	"patternProperties":    "patterns that part the names into more than 128 kinds",
 	"minProperties":        "more than 1 where undeclared members may be repeated",
 	"contains":             "two of them for one array; very long arrays",
-	"pattern":              "lookaround other than (?=…) and (?!…) behind a leading ^, word boundaries, backreferences",
+	"pattern":              "lookbehind, backreferences, assertions repeated without a bound other than ((?!…).)* at the end",
 	"format":               "regex, idn-email, idn-hostname; names that the standard does not have are annotations",
 	"multipleOf":           "above 10000 (in units of the last decimal place)",
 	"$ref":                 "to other documents",
@@ -27,7 +27,7 @@ var limitsOf = map[string]string{
 
 // annotations are the keywords of the standard that say nothing about values.
 var annotations = strings.Fields(`$schema $id $anchor $dynamicAnchor $comment $defs $vocabulary definitions title description default
-	examples deprecated readOnly writeOnly contentEncoding contentMediaType contentSchema`)
+	examples deprecated readOnly writeOnly contentEncoding contentMediaType contentSchema nullable`)
 
 // KeywordTable is the table of JSON Schema keywords in Markdown: what is enforced, with
 // its limits, what is refused with its place, and what is not looked at. Keywords that
@@ -37,11 +37,11 @@ func KeywordTable() string {
 	b.WriteString("# JSON Schema keywords\n\nMade by `go test ./engine/grammar -run KeywordTable -update`; do not edit.\n\n| keyword | | refused |\n|---|---|---|\n")
 	row := func(k, status, limit string) { fmt.Fprintf(&b, "| `%s` | %s | %s |\n", k, status, limit) }
 	for _, k := range sorted(enforced) {
-		if k[0] != 0xFF && k != "nullable" {
+		if k[0] != 0xFF {
 			row(k, "enforced", limitsOf[k])
 		}
 	}
-	for _, k := range sorted(append([]string{"nullable"}, refused...)) {
+	for _, k := range sorted(refused) {
 		row(k, "refused", "unless it asks for nothing")
 	}
 	for _, k := range sorted(annotations) {

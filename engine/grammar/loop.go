@@ -35,7 +35,33 @@ func (m *machine) loopOf(e expr) loop {
 			return m.repeatLoop(a, n.b)
 		}
 	case opAnd:
+		if l := m.boundedLoop(n); l.chars > 0 {
+			return l
+		}
 		return m.loopBack(e)
+	}
+	return loop{}
+}
+
+// boundedLoop is the loop of a pattern together with a bound on the length: as many
+// characters as leave room to complete the pattern.
+func (m *machine) boundedLoop(n node) loop {
+	g := m.g
+	if len(n.list) != 2 {
+		return loop{}
+	}
+	for i, x := range n.list {
+		b, other := g.nodes[x], n.list[1-i]
+		if b.op != opRepeat || b.a != g.nodes[g.textStar].a || b.max < 0 || !g.nodes[other].inText {
+			continue
+		}
+		room := int(b.max) - g.extent(other).left
+		if room <= 0 || b.min > 0 {
+			return loop{}
+		}
+		l := m.loopOf(other)
+		l.chars = min(l.chars, room)
+		return l
 	}
 	return loop{}
 }

@@ -279,13 +279,42 @@ func (m *machine) from(state expr, tr *tries, known map[expr]*reach) *reach {
 func (m *machine) withinToken(state expr, longest int) expr {
 	g := m.g
 	n, tail := g.nodes[state], empty
+	if n.op == opAnd {
+		return m.withinBounds(state, n, longest)
+	}
 	if n.op == opConcat {
+		if a := g.nodes[n.a]; a.op == opAnd {
+			return g.concat(m.withinBounds(n.a, a, longest), n.b)
+		}
 		n, tail = g.nodes[n.a], n.b
 	}
 	if n.op != opRepeat || int(n.max) <= longest || g.nodes[n.a].nullable {
 		return state
 	}
 	return g.concat(g.repeat(n.a, min(int(n.min), longest+1), -1), tail)
+}
+
+// withinBounds is withinToken of a conjunction: a bound on the length does not matter
+// where the other parts can be completed within it after any token.
+func (m *machine) withinBounds(state expr, n node, longest int) expr {
+	g := m.g
+	char := g.nodes[g.textStar].a
+	for i, x := range n.list {
+		b := g.nodes[x]
+		if b.op != opRepeat || b.a != char || b.max < 0 {
+			continue
+		}
+		rest := slices.Delete(slices.Clone(n.list), i, i+1)
+		far := 0
+		for _, y := range rest {
+			far = max(far, g.extent(y).left)
+		}
+		if len(rest) == 1 && int(b.max) > longest+far && b.min == 0 && g.nodes[rest[0]].inText {
+			return rest[0]
+		}
+		return state
+	}
+	return state
 }
 
 // under is the reach of cont where r is complete.

@@ -12,6 +12,16 @@ const (
 	notEnum    = "\xffenum"
 	notPattern = "\xffpattern"
 	notFormat  = "\xffformat"
+	someOther  = "\xffsome" // some member besides the declared ones has a value that …
+)
+
+// The parts of a someOther.
+const (
+	exceptNames    = "names"    // not these
+	exceptPatterns = "patterns" // and not like these
+	likePattern    = "pattern"  // like this one
+	notNames       = "not"      // a name that does not fit this schema
+	valueFits      = "value"    // whose value fits this one
 )
 
 // object makes a schema of one or more keywords.
@@ -88,7 +98,7 @@ func (c *schemaCompiler) fresh(v *value, pointer string, s *site) {
 	if _, ok := c.sites[v]; ok {
 		return
 	}
-	c.sites[v] = &site{id: len(c.sites), pointer: pointer, base: s.base, v: v}
+	c.sites[v] = &site{id: c.newID(), pointer: pointer, base: s.base, v: v}
 	for _, e := range v.elem {
 		c.fresh(e, pointer, s)
 	}
@@ -227,9 +237,11 @@ func (c *schemaCompiler) negateKeyword(s *site, k string, v *value, depth int) (
 	case "if":
 		return negateConditional(s, v), nil
 	case "additionalProperties", "patternProperties", "propertyNames":
-		if v.kind == kTrue || v.kind == kObject && len(v.keys) == 0 {
-			return nil, nil
-		}
+		return negateMembers(s, k, v)
+	case "dependentRequired", "dependentSchemas", "dependencies":
+		return negateDependents(s, k, v)
+	case "prefixItems":
+		return negateTuple(v), nil
 	case "uniqueItems":
 		if v.kind == kFalse {
 			return nil, nil
@@ -241,6 +253,116 @@ func (c *schemaCompiler) negateKeyword(s *site, k string, v *value, depth int) (
 		return nil, s.fail(k, "not supported where it is negated")
 	}
 	return nil, nil
+}
+
+// negateMembers: some member besides the declared ones does not fit.
+func negateMembers(s *site, k string, v *value) (out []*value, err error) {
+	some := func(pairs ...any) {
+		out = append(out, object("type", text("object"), someOther, object(pairs...)))
+	}
+	if k == "patternProperties" {
+		if v.kind != kObject {
+			return nil, s.fail(k, "it must be an object")
+		}
+		for i, re := range v.keys {
+			if e := v.elem[i]; e.kind != kTrue && !(e.kind == kObject && len(e.keys) == 0) {
+				some(likePattern, text(re), valueFits, object("not", e))
+			}
+		}
+		return out, nil
+	}
+	if v.kind == kTrue || v.kind == kObject && len(v.keys) == 0 {
+		return nil, nil
+	}
+	if k == "propertyNames" {
+		some(notNames, v)
+		return out, nil
+	}
+	names, patterns := list(), list()
+	if p := s.v.get("properties"); p != nil {
+		for _, n := range p.keys {
+			names.elem = append(names.elem, text(n))
+		}
+	}
+	if p := s.v.get("patternProperties"); p != nil {
+		for _, re := range p.keys {
+			patterns.elem = append(patterns.elem, text(re))
+		}
+	}
+	some(exceptNames, names, exceptPatterns, patterns, valueFits, object("not", v))
+	return out, nil
+}
+
+func negateDependents(s *site, k string, v *value) (out []*value, err error) {
+	if v.kind != kObject {
+		return nil, s.fail(k, "it must be an object")
+	}
+	for i, name := range v.keys {
+		d := v.elem[i]
+		if d.kind != kArray {
+			out = append(out, object("type", text("object"), "required", list(text(name)), "not", d))
+			continue
+		}
+		for _, e := range d.elem {
+			out = append(out, object("type", text("object"), "required", list(text(name)), "properties", object(e.text, no)))
+		}
+	}
+	return out, nil
+}
+
+// negateTuple: the element at one of the places does not fit.
+func negateTuple(v *value) (out []*value) {
+	for i, e := range v.elem {
+		places := list()
+		for range i {
+			places.elem = append(places.elem, yes)
+		}
+		places.elem = append(places.elem, object("not", e))
+		out = append(out, object("type", text("array"), "minItems", number(i+1), "prefixItems", places))
+	}
+	return out
+}
+
+// someKeyword notes that some member besides the declared ones is wanted.
+func (c *schemaCompiler) someKeyword(s *shape, at *site, v *value) error {
+	g := c.g
+	names := []expr{g.textStar}
+	if l := v.get(exceptNames); l != nil {
+		for _, n := range l.elem {
+			names = append(names, g.not(c.characters(n.text)))
+		}
+		for _, p := range v.get(exceptPatterns).elem {
+			e, err := c.namePattern(at, p.text)
+			if err != nil {
+				return err
+			}
+			names = append(names, g.not(e))
+		}
+	}
+	if p := v.get(likePattern); p != nil {
+		e, err := c.namePattern(at, p.text)
+		if err != nil {
+			return err
+		}
+		names = append(names, e)
+	}
+	m := &someMember{at: at, value: v.get(valueFits)}
+	if m.value == nil {
+		m.value = yes
+	}
+	if n := v.get(notNames); n != nil {
+		e, err := c.namesFitting(at, n)
+		if err != nil {
+			return err
+		}
+		names = append(names, g.not(e))
+	}
+	if m.names = g.and(names...); m.names == never {
+		s.types &^= tObject
+		return nil
+	}
+	s.some = append(s.some, m)
+	return nil
 }
 
 // negateAlternatives: none of them holds, or of a oneOf two do.

@@ -1,7 +1,7 @@
 package grammar
 
 import (
-	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 )
@@ -127,16 +127,29 @@ type member struct {
 	name   string
 	needed bool
 	pair   expr // name, colon, value, white space
+	wanted expr // the same with a value that someMember asks for
 }
 
-const maxPatterns = 5
+// maxRegions bounds the kinds of undeclared names.
+const maxRegions = 128
+
+// someMember asks for at least one member whose name and value are of a kind: what the
+// negation of additionalProperties and the like comes to.
+type someMember struct {
+	at    *site
+	names expr   // without quotes
+	value *value // the schema of the member's value
+}
 
 func (c *schemaCompiler) object(s *shape) (expr, error) {
+	if len(s.some) > 1 {
+		return never, s.some[1].at.fail("not", "the object must have two kinds of members besides the declared ones, which is not supported")
+	}
 	members, dead, err := c.members(s)
 	if err != nil || dead {
 		return never, err
 	}
-	others, err := c.others(s)
+	others, wanted, err := c.others(s)
 	if err != nil {
 		return never, err
 	}
@@ -144,12 +157,20 @@ func (c *schemaCompiler) object(s *shape) (expr, error) {
 		return never, nil
 	}
 	needed := 0
+	there := map[string]bool{}
 	for _, m := range members {
+		there[m.name] = true
 		if m.needed {
 			needed++
 		}
 	}
-	o := objectChain{c: c, members: members, others: others, low: s.minProp, high: s.maxProp}
+	f := s.present
+	for _, n := range c.forms.support(f) {
+		if !there[n] {
+			f = c.forms.given(f, n, false)
+		}
+	}
+	o := objectChain{c: c, members: members, others: others, wanted: wanted, low: s.minProp, high: s.maxProp}
 	if o.low <= needed {
 		o.low = 0
 	}
@@ -159,12 +180,13 @@ func (c *schemaCompiler) object(s *shape) (expr, error) {
 	if (o.low > 1 || o.high >= 0) && len(members) > 200 {
 		return never, s.keywordSite("properties").fail("properties", "more than 200 together with a bound on their number are not supported")
 	}
-	o.memo = map[[2]int]expr{}
-	return c.bracket('{', o.first(), '}'), nil
+	o.memo = map[chainState]expr{}
+	return c.bracket('{', o.first(chainState{f: f, asks: len(s.some) > 0}), '}'), nil
 }
 
 // members lists the declared properties in their order, then required ones that are
-// not declared. dead: a required one can have no value.
+// not declared, then those that conditions name. dead: a required one can have no
+// value.
 func (c *schemaCompiler) members(s *shape) (out []member, dead bool, err error) {
 	var names []string
 	seen := map[string]bool{}
@@ -189,6 +211,9 @@ func (c *schemaCompiler) members(s *shape) (out []member, dead bool, err error) 
 	for _, n := range s.needs {
 		add(n)
 	}
+	for _, n := range c.forms.support(s.present) {
+		add(n)
+	}
 	needs := map[string]bool{}
 	for _, n := range s.needs {
 		needs[n] = true
@@ -209,7 +234,7 @@ func (c *schemaCompiler) members(s *shape) (out []member, dead bool, err error) 
 
 func (c *schemaCompiler) member(s *shape, name string, needed bool) (member, error) {
 	g := c.g
-	m := member{name: name, needed: needed, pair: never}
+	m := member{name: name, needed: needed, pair: never, wanted: never}
 	q := quoteJSON(name)
 	for _, n := range s.names {
 		if !g.matches(n, q[1:len(q)-1]) {
@@ -220,11 +245,20 @@ func (c *schemaCompiler) member(s *shape, name string, needed bool) (member, err
 	if err != nil {
 		return m, err
 	}
-	v, err := c.compile(sites)
-	if err != nil {
+	pair := func(sites []*site) (expr, error) {
+		v, err := c.compile(sites)
+		return g.seq(g.jsonText(name, false), c.space, g.byte(':'), c.space, c.item(v)), err
+	}
+	if m.pair, err = pair(sites); err != nil {
 		return m, err
 	}
-	m.pair = g.seq(g.jsonText(name, false), c.space, g.byte(':'), c.space, c.item(v))
+	for _, x := range s.some {
+		if g.matches(x.names, q[1:len(q)-1]) {
+			if m.wanted, err = pair(append(sites, c.child(x.at, x.value, ""))); err != nil {
+				return m, err
+			}
+		}
+	}
 	return m, nil
 }
 
@@ -264,67 +298,27 @@ func (c *schemaCompiler) namePattern(at *site, re string) (expr, error) {
 	return e, nil
 }
 
+// region is a set of names, and the schemas of their values.
+type region struct {
+	names []expr // in all of these
+	key   expr
+	sites []*site
+	hit   map[*site]bool // whose patternProperties name them
+}
+
 // others is a member with a name that is not declared: never if there can be none.
-func (c *schemaCompiler) others(s *shape) (expr, error) {
+// wanted is the same of the kind that someMember asks for.
+func (c *schemaCompiler) others(s *shape) (others, wanted expr, err error) {
+	regions, err := c.regions(s)
+	if err != nil {
+		return never, never, err
+	}
 	g := c.g
-	var declared []expr
-	seen := map[string]bool{}
-	type pattern struct {
-		at   *site
-		v    *value
-		path string
-		e    expr
-	}
-	var patterns []pattern
-	for _, at := range s.sites {
-		if p := at.v.get("properties"); p != nil {
-			for _, n := range p.keys {
-				seen[n] = true
-			}
-		}
-		if p := at.v.get("patternProperties"); p != nil {
-			if p.kind != kObject {
-				return never, at.fail("patternProperties", "it must be an object")
-			}
-			for i, re := range p.keys {
-				e, err := c.namePattern(at, re)
-				if err != nil {
-					return never, err
-				}
-				patterns = append(patterns, pattern{at, p.elem[i], "/patternProperties/" + escapePointer(re), e})
-			}
-		}
-	}
-	for _, n := range s.needs {
-		seen[n] = true
-	}
-	for n := range seen {
-		declared = append(declared, c.characters(n))
-	}
-	slices.Sort(declared)
-	if len(patterns) > maxPatterns {
-		return never, patterns[0].at.fail("patternProperties", fmt.Sprintf("more than %d patterns are not supported", maxPatterns))
-	}
-	var alts []expr
-	for subset := range 1 << len(patterns) {
-		var sites []*site
-		name := append([]expr{g.textStar}, s.names...)
-		if len(declared) > 0 {
-			name = append(name, g.not(g.or(declared...)))
-		}
-		hit := map[*site]bool{}
-		for i, p := range patterns {
-			if subset>>i&1 == 0 {
-				name = append(name, g.not(p.e))
-				continue
-			}
-			name = append(name, p.e)
-			hit[p.at] = true
-			sites = append(sites, c.child(p.at, p.v, p.path))
-		}
-		closed := false
+	var alts, asked []expr
+	for _, r := range regions {
+		sites, closed := slices.Clone(r.sites), false
 		for _, at := range s.sites {
-			if a := at.v.get("additionalProperties"); a != nil && !hit[at] {
+			if a := at.v.get("additionalProperties"); a != nil && !r.hit[at] {
 				closed = closed || a.kind == kFalse
 				sites = append(sites, c.child(at, a, "/additionalProperties"))
 			}
@@ -332,88 +326,205 @@ func (c *schemaCompiler) others(s *shape) (expr, error) {
 		if closed {
 			continue
 		}
-		key := g.and(name...)
-		if key == never {
-			continue
+		pair := func(key expr, sites []*site) (expr, error) {
+			if key == never {
+				return never, nil
+			}
+			v, err := c.compile(sites)
+			quoted := c.called(g.seq(g.byte('"'), key, g.byte('"')))
+			return g.seq(quoted, c.space, g.byte(':'), c.space, c.item(v)), err
 		}
-		v, err := c.compile(sites)
+		e, err := pair(r.key, sites)
 		if err != nil {
-			return never, err
+			return never, never, err
 		}
-		quoted := c.called(g.seq(g.byte('"'), key, g.byte('"')))
-		alts = append(alts, g.seq(quoted, c.space, g.byte(':'), c.space, c.item(v)))
+		alts = append(alts, e)
+		for _, x := range s.some {
+			e, err := pair(g.and(append(slices.Clone(r.names), x.names)...), append(slices.Clone(sites), c.child(x.at, x.value, "")))
+			if err != nil {
+				return never, never, err
+			}
+			asked = append(asked, e)
+		}
 	}
-	return g.or(alts...), nil
+	return g.or(alts...), g.or(asked...), nil
 }
 
-// objectChain writes members in order. States are (index, count): the count matters
-// only where the number of members is bounded.
+// regions parts the undeclared names by the patterns that they match.
+func (c *schemaCompiler) regions(s *shape) ([]region, error) {
+	g := c.g
+	seen := map[string]bool{}
+	for _, n := range slices.Concat(s.needs, c.forms.support(s.present)) {
+		seen[n] = true
+	}
+	for _, at := range s.sites {
+		if p := at.v.get("properties"); p != nil {
+			for _, n := range p.keys {
+				seen[n] = true
+			}
+		}
+	}
+	names := append([]expr{g.textStar}, s.names...)
+	if len(seen) > 0 {
+		var declared []expr
+		for n := range seen {
+			declared = append(declared, c.characters(n))
+		}
+		slices.Sort(declared)
+		names = append(names, g.not(g.or(declared...)))
+	}
+	list := []region{{names: names, key: g.and(names...)}}
+	for _, at := range s.sites {
+		p := at.v.get("patternProperties")
+		if p == nil {
+			continue
+		}
+		if p.kind != kObject {
+			return nil, at.fail("patternProperties", "it must be an object")
+		}
+		for i, re := range p.keys {
+			e, err := c.namePattern(at, re)
+			if err != nil {
+				return nil, err
+			}
+			in := c.child(at, p.elem[i], "/patternProperties/"+escapePointer(re))
+			if list = c.parting(list, e, at, in); len(list) > maxRegions {
+				return nil, at.fail("patternProperties", "too many patterns that overlap")
+			}
+		}
+	}
+	return slices.DeleteFunc(list, func(r region) bool { return r.key == never }), nil
+}
+
+// parting splits regions by a pattern of the site at, whose names must fit in.
+func (c *schemaCompiler) parting(list []region, e expr, at, in *site) (out []region) {
+	g := c.g
+	for _, r := range list {
+		yes := region{names: append(slices.Clone(r.names), e), sites: append(slices.Clone(r.sites), in), hit: maps.Clone(r.hit)}
+		if yes.key = g.and(yes.names...); yes.key == never {
+			out = append(out, r)
+			continue
+		}
+		if yes.hit == nil {
+			yes.hit = map[*site]bool{}
+		}
+		yes.hit[at] = true
+		out = append(out, yes)
+		no := region{names: append(slices.Clone(r.names), g.not(e)), sites: r.sites, hit: r.hit}
+		if no.key = g.and(no.names...); no.key != never {
+			out = append(out, no)
+		}
+	}
+	return out
+}
+
+// objectChain writes members in order.
 type objectChain struct {
 	c         *schemaCompiler
 	members   []member
 	others    expr
-	low, high int // high < 0: any
-	memo      map[[2]int]expr
+	wanted    expr // one of others of the kind that is asked for
+	low, high int  // high < 0: any
+	memo      map[chainState]expr
+}
+
+// chainState is how far an object is written.
+type chainState struct {
+	at   int     // the next member
+	n    int     // members so far, as far as the bounds care
+	f    formula // left of the conditions
+	asks bool    // a member of the kind that is asked for must still come
+}
+
+// take is member at and what follows it.
+func (o *objectChain) take(k chainState) expr {
+	g, m := o.c.g, o.members[k.at]
+	next := chainState{k.at + 1, k.n + 1, o.c.forms.given(k.f, m.name, true), k.asks}
+	if next.f == falsum {
+		return never
+	}
+	e := g.concat(m.pair, o.rest(next))
+	if k.asks && m.wanted != never {
+		next.asks = false
+		e = g.or(e, g.concat(m.wanted, o.rest(next)))
+	}
+	return e
+}
+
+// skip is the state after member at was left out.
+func (o *objectChain) skip(k chainState) chainState {
+	m := o.members[k.at]
+	k.at++
+	if k.f = o.c.forms.given(k.f, m.name, false); m.needed {
+		k.f = falsum
+	}
+	return k
 }
 
 // first is all of the inside, when nothing has been written yet.
-func (o *objectChain) first() expr {
+func (o *objectChain) first(k chainState) expr {
 	g := o.c.g
 	var alts []expr
-	if o.high == 0 {
-		for _, m := range o.members {
-			if m.needed {
-				return never
-			}
-		}
-		return empty
-	}
-	for i, m := range o.members {
-		alts = append(alts, g.concat(m.pair, o.rest(i+1, 1)))
-		if m.needed {
-			return g.or(alts...)
+	for ; k.at < len(o.members) && k.f != falsum; k = o.skip(k) {
+		if o.high != 0 {
+			alts = append(alts, o.take(k))
 		}
 	}
-	if o.others != never {
-		alts = append(alts, g.concat(o.others, o.tail(1)))
+	if k.f != verum {
+		return g.or(alts...)
 	}
-	if o.low == 0 {
+	if o.high != 0 {
+		if k.asks {
+			alts = append(alts, o.asked(empty, k))
+		} else if o.others != never {
+			alts = append(alts, g.concat(o.others, o.tail(1)))
+		}
+	}
+	if o.low == 0 && !k.asks {
 		alts = append(alts, empty)
 	}
 	return g.or(alts...)
 }
 
-// rest is what may follow from member i on, after n members.
-func (o *objectChain) rest(i, n int) expr {
-	g := o.c.g
+// rest is what may follow from member k.at on, after others.
+func (o *objectChain) rest(k chainState) expr {
 	if o.high < 0 {
-		n = min(n, max(o.low, 1))
+		k.n = min(k.n, max(o.low, 1))
 	}
-	key := [2]int{i, n}
-	if e, ok := o.memo[key]; ok {
+	if k.f == falsum {
+		return never
+	}
+	if e, ok := o.memo[k]; ok {
 		return e
 	}
 	var e expr
 	switch {
-	case i == len(o.members):
-		e = o.tail(n)
+	case k.at < len(o.members):
+		e = o.member(k)
+	case k.f != verum:
+		e = never
+	case k.asks:
+		e = o.asked(o.c.comma(), k)
 	default:
-		m := o.members[i]
-		take := never
-		if o.high < 0 || n < o.high {
-			take = g.seq(o.c.comma(), m.pair, o.rest(i+1, n+1))
-		}
-		switch {
-		case m.needed:
-			e = take
-		case o.high < 0 && o.low <= 1:
-			e = g.concat(g.optional(g.concat(o.c.comma(), m.pair)), o.rest(i+1, n))
-		default:
-			e = g.or(take, o.rest(i+1, n))
-		}
+		e = o.tail(k.n)
 	}
-	o.memo[key] = e
+	o.memo[k] = e
 	return e
+}
+
+// member is the rest where a member is next.
+func (o *objectChain) member(k chainState) expr {
+	g, m := o.c.g, o.members[k.at]
+	left := o.skip(k)
+	free := o.high < 0 && o.low <= 1 && !m.needed && !(k.asks && m.wanted != never) && o.c.forms.given(k.f, m.name, true) == left.f
+	if free { // what follows does not depend on it
+		return g.concat(g.optional(g.concat(o.c.comma(), m.pair)), o.rest(left))
+	}
+	take := never
+	if o.high < 0 || k.n < o.high {
+		take = g.concat(o.c.comma(), o.take(k))
+	}
+	return g.or(take, o.rest(left))
 }
 
 // tail is undeclared members after n others.
@@ -430,4 +541,21 @@ func (o *objectChain) tail(n int) expr {
 		return never
 	}
 	return g.repeat(g.concat(o.c.comma(), o.others), max(o.low-n, 0), most)
+}
+
+// asked is undeclared members of which the last is of the kind that is asked for: one
+// of the same name after it would count in its place.
+func (o *objectChain) asked(comma expr, k chainState) expr {
+	g := o.c.g
+	most := -1
+	if o.high >= 0 {
+		if most = o.high - k.n - 1; most < 0 {
+			return never
+		}
+	}
+	if o.wanted == never {
+		return never
+	}
+	more := g.repeat(g.concat(o.others, o.c.comma()), max(o.low-k.n-1, 0), most)
+	return g.seq(comma, more, o.wanted)
 }

@@ -23,6 +23,7 @@ func InDeclaredOrder(schema, instance []byte) ([]byte, error) {
 		return nil, err
 	}
 	c := &schemaCompiler{sites: map[*value]*site{}, anchors: map[string]*site{}}
+	c.readDraft(doc)
 	c.index(doc, "", &url.URL{})
 	c.root = c.sites[doc]
 	return c.ordered([]*site{c.root}, v).compact(nil), nil

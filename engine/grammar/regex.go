@@ -30,6 +30,9 @@ func (g *builder) textPattern(pattern string, whole bool) (e expr, err error) {
 		e, err = g.whole(pattern, g.jsonChar, syntax.Perl)
 	} else {
 		e, err = g.search(pattern, g.jsonChar, ecma)
+		if re, bad := parsePattern(pattern, ecma); bad == nil && err == nil {
+			g.spans[e] = spanOf(re)
+		}
 	}
 	if err == nil {
 		g.patterns[key] = e

@@ -43,6 +43,12 @@ type schemaCompiler struct {
 	space   expr
 	any     int               // rule of any value, -1 until needed
 	nots    map[*value]*value // written negations
+	forms   *formulas
+	ids     int
+	// of the document's draft
+	lonelyRef bool                // keywords beside a $ref are ignored
+	oldID     bool                // id names a schema
+	asked     map[*value]presence // of conditionOf
 }
 
 // maxIndent bounds the blanks and tabs before a line with Options.Tidy.
@@ -52,7 +58,7 @@ const maxIndent = 40
 var enforced = strings.Fields(`$ref $dynamicRef type enum const allOf anyOf oneOf not if then else properties required additionalProperties
 	patternProperties propertyNames minProperties maxProperties dependentRequired dependentSchemas dependencies items prefixItems
 	additionalItems minItems maxItems contains minContains maxContains uniqueItems pattern format minLength maxLength minimum maximum
-	exclusiveMinimum exclusiveMaximum multipleOf nullable` + " " + notInteger + " " + notEnum + " " + notPattern + " " + notFormat)
+	exclusiveMinimum exclusiveMaximum multipleOf` + " " + notInteger + " " + notEnum + " " + notPattern + " " + notFormat + " " + someOther)
 
 // refused are the keywords that constrain and cannot be compiled.
 var refused = strings.Fields(`$recursiveRef unevaluatedItems unevaluatedProperties`)
@@ -73,7 +79,7 @@ func (g *builder) schema(schema []byte, o Options) (expr, error) {
 		return never, &Error{Msg: "the schema is not JSON: " + err.Error()}
 	}
 	c := &schemaCompiler{g: g, o: o, sites: map[*value]*site{}, anchors: map[string]*site{}, byKey: map[string]int{},
-		inline: map[int]expr{}, nots: map[*value]*value{}, any: -1, space: empty}
+		inline: map[int]expr{}, nots: map[*value]*value{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[*value]presence{}}
 	switch {
 	case o.Compact:
 	case o.Tidy:
@@ -81,21 +87,67 @@ func (g *builder) schema(schema []byte, o Options) (expr, error) {
 	default:
 		c.space = g.star(g.bytes(byteSet{}.with(" \t\n\r")))
 	}
+	c.readDraft(doc)
 	c.index(doc, "", &url.URL{})
 	c.root = c.sites[doc]
 	return c.compile([]*site{c.root})
 }
 
+// newID numbers sites in the order in which they are met.
+func (c *schemaCompiler) newID() int {
+	c.ids++
+	return c.ids
+}
+
+// drafts before 2019-09, in which a $ref stands for its whole schema, and before 6,
+// in which $id was id.
+func (c *schemaCompiler) readDraft(doc *value) {
+	name := doc.get("$schema")
+	if name == nil || name.kind != kString {
+		return
+	}
+	for _, d := range []string{"draft-03", "draft-04", "draft-05", "draft-06", "draft-07"} {
+		if strings.Contains(name.text, d) {
+			c.lonelyRef = true
+			c.oldID = d < "draft-06"
+		}
+	}
+}
+
+// hiddenKeyword is put before keywords that stand beside a $ref that ignores them.
+const hiddenKeyword = "\xfe"
+
+// hide renames the keywords beside a $ref that ignores them.
+func (c *schemaCompiler) hide(v *value) {
+	ref := v.get("$ref")
+	if !c.lonelyRef || ref == nil || ref.kind != kString {
+		return
+	}
+	for i, k := range v.keys {
+		if k != "$ref" && slices.Contains(enforced, k) {
+			v.keys[i] = hiddenKeyword + k
+		}
+	}
+}
+
 // index finds the schemas that have a URI, and gives every object and boolean a site.
 func (c *schemaCompiler) index(v *value, pointer string, base *url.URL) {
 	if v.kind == kObject {
-		id := v.get("$id")
+		c.hide(v)
+		word := "$id"
+		if c.oldID {
+			word = "id"
+		}
+		id := v.get(word)
+		if r := v.get("$ref"); c.lonelyRef && r != nil && r.kind == kString {
+			id = nil
+		}
 		if id != nil && id.kind == kString {
 			if u, err := base.Parse(id.text); err == nil {
 				base = u
 			}
 		}
-		s := &site{id: len(c.sites), pointer: pointer, base: base, v: v}
+		s := &site{id: c.newID(), pointer: pointer, base: base, v: v}
 		c.sites[v] = s
 		if id != nil || pointer == "" {
 			c.anchors[strings.TrimSuffix(base.String(), "#")] = s
@@ -108,12 +160,12 @@ func (c *schemaCompiler) index(v *value, pointer string, base *url.URL) {
 			}
 		}
 	} else {
-		c.sites[v] = &site{id: len(c.sites), pointer: pointer, base: base, v: v}
+		c.sites[v] = &site{id: c.newID(), pointer: pointer, base: base, v: v}
 	}
 	for i, e := range v.elem {
 		name := strconv.Itoa(i)
 		if v.kind == kObject {
-			name = escapePointer(v.keys[i])
+			name = escapePointer(strings.TrimPrefix(v.keys[i], hiddenKeyword))
 			if name == "enum" || name == "const" || name == "examples" || name == "default" {
 				continue
 			}
@@ -127,7 +179,7 @@ func (c *schemaCompiler) child(parent *site, v *value, path string) *site {
 	if s, ok := c.sites[v]; ok {
 		return s
 	}
-	s := &site{id: len(c.sites), pointer: parent.pointer + path, base: parent.base, v: v}
+	s := &site{id: c.newID(), pointer: parent.pointer + path, base: parent.base, v: v}
 	c.sites[v] = s
 	return s
 }
@@ -175,7 +227,10 @@ func step(v *value, part string) *value {
 		}
 		return v.elem[i]
 	}
-	return v.get(part)
+	if e := v.get(part); e != nil {
+		return e
+	}
+	return v.get(hiddenKeyword + part)
 }
 
 // compile is the expression for a value that all the sites allow: a call, or the

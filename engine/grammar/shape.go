@@ -44,6 +44,8 @@ type shape struct {
 	without  []*value // values that are not allowed
 	have     []*haves
 	unique   bool // elements differ
+	present  formula
+	some     []*someMember
 }
 
 // haves is a contains: at least min elements, at most max, fit a schema.
@@ -208,7 +210,7 @@ func (x *expansion) apart(ch choice, meets map[int][]int, choices []choice, done
 		todo := []*path{b}
 		for _, j := range meets[i] {
 			not := object("not", ch.branches[j].v)
-			x.c.index(not, ch.at.pointer+"/oneOf", ch.at.base)
+			x.c.fresh(not, ch.at.pointer+"/oneOf", ch.at)
 			todo = append(todo, &path{x.c.sites[not], b.up})
 		}
 		if err := x.expand(todo, done, choices, out); err != nil {
@@ -223,8 +225,14 @@ func (x *expansion) parts(p *path) (todo []*path, choices []choice, err error) {
 	c, s := x.c, p.site
 	for i, k := range s.v.keys {
 		v := s.v.elem[i]
+		if _, ok := c.conditionOf(s, k, v); ok {
+			continue // merge reads it
+		}
 		switch k {
 		case "$ref", "$dynamicRef":
+			if k == "$dynamicRef" && c.lonelyRef {
+				continue
+			}
 			if v.kind != kString {
 				return nil, nil, s.fail(k, "it must be a string")
 			}
@@ -278,7 +286,7 @@ func (c *schemaCompiler) paths(s *site, list []*value, pointer string, up *path)
 
 // merge reads the keywords of all sites into one shape; nil when nothing fits it.
 func (c *schemaCompiler) merge(sites []*site) (*shape, error) {
-	s := &shape{sites: sites, types: tAll, maxLen: -1, maxItem: -1, maxProp: -1}
+	s := &shape{sites: sites, types: tAll, maxLen: -1, maxItem: -1, maxProp: -1, present: verum}
 	if len(sites) > 0 {
 		s.site = sites[0]
 	}
@@ -301,6 +309,12 @@ func (c *schemaCompiler) merge(sites []*site) (*shape, error) {
 	if err := c.exclude(s); err != nil {
 		return nil, err
 	}
+	for _, n := range s.needs {
+		s.present = c.forms.given(s.present, n, true)
+	}
+	if s.present == falsum {
+		s.types &^= tObject
+	}
 	if s.types == 0 || s.enum != nil && len(s.enum) == 0 {
 		return nil, nil
 	}
@@ -308,6 +322,12 @@ func (c *schemaCompiler) merge(sites []*site) (*shape, error) {
 }
 
 func (c *schemaCompiler) keyword(s *shape, at *site, k string, v *value) error {
+	if p, ok := c.conditionOf(at, k, v); ok {
+		if s.present = c.forms.and(s.present, p.f); !p.other {
+			s.types &= tObject
+		}
+		return nil
+	}
 	switch k {
 	case "type":
 		return typeKeyword(s, at, v)
@@ -318,14 +338,12 @@ func (c *schemaCompiler) keyword(s *shape, at *site, k string, v *value) error {
 		s.intersect(v.elem)
 	case "const":
 		s.intersect([]*value{v})
-	case "nullable":
-		if v.kind == kTrue {
-			return at.fail(k, "not a keyword of JSON Schema; use a list of types")
-		}
 	case notInteger:
 		s.fraction = true
 	case notEnum:
 		s.without = append(s.without, v.elem...)
+	case someOther:
+		return c.someKeyword(s, at, v)
 	case notPattern, notFormat:
 		return c.withoutPattern(s, at, k, v)
 	case "contains":
@@ -363,7 +381,7 @@ func (c *schemaCompiler) keyword(s *shape, at *site, k string, v *value) error {
 // otherKeyword refuses what would have to be enforced and is not. Those that shape.go
 // reads from the sites later are in the list of enforced ones.
 func (c *schemaCompiler) otherKeyword(at *site, k string, v *value) error {
-	if !slices.Contains(refused, k) {
+	if !slices.Contains(refused, k) || c.lonelyRef { // older drafts do not know them
 		return nil
 	}
 	if k == "unevaluatedItems" || k == "unevaluatedProperties" {
@@ -509,9 +527,16 @@ func (c *schemaCompiler) formatKeyword(s *shape, at *site, v *value) error {
 
 // namesKeyword takes the constraints of propertyNames that a string can have.
 func (c *schemaCompiler) namesKeyword(s *shape, at *site, v *value) error {
+	e, err := c.namesFitting(at, v)
+	s.names = append(s.names, e)
+	return err
+}
+
+// namesFitting is the names, without quotes, that fit the schema v at a site.
+func (c *schemaCompiler) namesFitting(at *site, v *value) (expr, error) {
 	shapes, err := c.shapes([]*site{c.child(at, v, "/propertyNames")})
 	if err != nil {
-		return err
+		return never, err
 	}
 	var alts []expr
 	for _, n := range shapes {
@@ -527,8 +552,7 @@ func (c *schemaCompiler) namesKeyword(s *shape, at *site, v *value) error {
 			alts = append(alts, c.content(n))
 		}
 	}
-	s.names = append(s.names, c.g.or(alts...))
-	return nil
+	return c.g.or(alts...), nil
 }
 
 // characters is s inside quotes in every form.
@@ -562,6 +586,11 @@ func (c *schemaCompiler) filter(s *shape) error {
 			q := quoteJSON(v.text)
 			ok = c.g.matches(text, q[1:len(q)-1])
 		case v.kind == kArray || v.kind == kObject:
+			if v.kind == kObject {
+				if ok = c.presentIn(s, v); !ok {
+					break
+				}
+			}
 			if k := structural(s, v.kind); k != "" {
 				return s.site.fail("enum", "together with "+k+" it is not supported for arrays and objects")
 			}
@@ -578,7 +607,7 @@ func (c *schemaCompiler) filter(s *shape) error {
 func structural(s *shape, k kind) string {
 	words := []string{"items", "prefixItems", "additionalItems", "minItems", "maxItems"}
 	if k == kObject {
-		words = []string{"properties", "required", "additionalProperties", "patternProperties", "propertyNames", "minProperties", "maxProperties"}
+		words = []string{"properties", "additionalProperties", "patternProperties", "propertyNames", "minProperties", "maxProperties"}
 	}
 	for _, at := range s.sites {
 		for _, w := range words {
@@ -597,8 +626,19 @@ func kindType(k kind) types {
 // content is the inside of a string of the shape.
 func (c *schemaCompiler) content(s *shape) expr {
 	parts := slices.Clone(s.text)
-	if s.minLen > 0 || s.maxLen >= 0 || len(parts) == 0 {
-		parts = append(parts, c.g.repeat(c.g.nodes[c.g.textStar].a, s.minLen, s.maxLen))
+	least, most := s.minLen, s.maxLen
+	for _, p := range parts { // a bound that a pattern implies need not be counted
+		if r, ok := c.g.spans[p]; ok {
+			if least <= r.least {
+				least = 0
+			}
+			if most >= r.most {
+				most = -1
+			}
+		}
+	}
+	if least > 0 || most >= 0 || len(parts) == 0 {
+		parts = append(parts, c.g.repeat(c.g.nodes[c.g.textStar].a, least, most))
 	}
 	return c.g.and(parts...)
 }
@@ -647,6 +687,9 @@ func (c *schemaCompiler) shape(s *shape) (expr, error) {
 
 // free reports whether nothing but annotations is said.
 func (s *shape) free() bool {
+	if s.present != verum || len(s.some) > 0 {
+		return false
+	}
 	for _, at := range s.sites {
 		for _, k := range at.v.keys {
 			if slices.Contains(enforced, k) && k != "$ref" && k != "allOf" && k != "anyOf" && k != "oneOf" {

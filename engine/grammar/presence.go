@@ -1,0 +1,345 @@
+package grammar
+
+import "slices"
+
+// Many conditions only ask which members are there: required inside anyOf, oneOf, not
+// and if, dependentRequired. They are kept as one formula over names instead of being
+// multiplied out; the object's automaton carries what is left of it.
+
+// formula names a node of a binary decision diagram
+// (R. E. Bryant, Graph-based algorithms for Boolean function manipulation, 1986).
+type formula int32
+
+const (
+	falsum formula = iota
+	verum
+)
+
+type choiceNode struct {
+	name      int32 // tested, in the order of first use
+	low, high formula
+}
+
+type formulas struct {
+	names  []string
+	index  map[string]int32
+	nodes  []choiceNode
+	ids    map[choiceNode]formula
+	memo   map[[3]formula]formula
+	charge func(int)
+}
+
+func newFormulas(charge func(int)) *formulas {
+	return &formulas{index: map[string]int32{}, nodes: make([]choiceNode, 2), ids: map[choiceNode]formula{},
+		memo: map[[3]formula]formula{}, charge: charge}
+}
+
+func (b *formulas) has(name string) formula {
+	i, ok := b.index[name]
+	if !ok {
+		i = int32(len(b.names))
+		b.names = append(b.names, name)
+		b.index[name] = i
+	}
+	return b.node(choiceNode{i, falsum, verum})
+}
+
+func (b *formulas) node(n choiceNode) formula {
+	if n.low == n.high {
+		return n.low
+	}
+	if f, ok := b.ids[n]; ok {
+		return f
+	}
+	b.charge(10)
+	if len(b.nodes) > maxFormula {
+		panic(&Error{Msg: "the conditions on members that are required together are too many"})
+	}
+	f := formula(len(b.nodes))
+	b.nodes = append(b.nodes, n)
+	b.ids[n] = f
+	return f
+}
+
+// maxFormula bounds the nodes of all formulas of a schema.
+const maxFormula = 50_000
+
+// choose is: if f then g else h.
+func (b *formulas) choose(f, g, h formula) formula {
+	switch {
+	case f == verum:
+		return g
+	case f == falsum:
+		return h
+	case g == h:
+		return g
+	case g == verum && h == falsum:
+		return f
+	}
+	key := [3]formula{f, g, h}
+	if r, ok := b.memo[key]; ok {
+		return r
+	}
+	top := b.nodes[f].name
+	for _, x := range []formula{g, h} {
+		if x > verum {
+			top = min(top, b.nodes[x].name)
+		}
+	}
+	r := b.node(choiceNode{top, b.choose(b.at(f, top, false), b.at(g, top, false), b.at(h, top, false)),
+		b.choose(b.at(f, top, true), b.at(g, top, true), b.at(h, top, true))})
+	b.memo[key] = r
+	return r
+}
+
+// at is f when its first name, if it is this one, is decided.
+func (b *formulas) at(f formula, name int32, is bool) formula {
+	if f <= verum || b.nodes[f].name != name {
+		return f
+	}
+	if is {
+		return b.nodes[f].high
+	}
+	return b.nodes[f].low
+}
+
+func (b *formulas) and(f, g formula) formula { return b.choose(f, g, falsum) }
+func (b *formulas) or(f, g formula) formula  { return b.choose(f, verum, g) }
+func (b *formulas) not(f formula) formula    { return b.choose(f, falsum, verum) }
+
+// given is f when a name is decided.
+func (b *formulas) given(f formula, name string, is bool) formula {
+	i, ok := b.index[name]
+	if !ok {
+		return f
+	}
+	memo := map[formula]formula{}
+	var visit func(f formula) formula
+	visit = func(f formula) formula {
+		if f <= verum || b.nodes[f].name > i {
+			return f
+		}
+		if r, ok := memo[f]; ok {
+			return r
+		}
+		n := b.nodes[f]
+		r := b.at(f, i, is)
+		if n.name != i {
+			r = b.node(choiceNode{n.name, visit(n.low), visit(n.high)})
+		}
+		memo[f] = r
+		return r
+	}
+	return visit(f)
+}
+
+// support lists the names that f speaks of, in the order of first use.
+func (b *formulas) support(f formula) (out []string) {
+	seen := map[formula]bool{}
+	in := map[int32]bool{}
+	var visit func(f formula)
+	visit = func(f formula) {
+		if f <= verum || seen[f] {
+			return
+		}
+		seen[f] = true
+		in[b.nodes[f].name] = true
+		visit(b.nodes[f].low)
+		visit(b.nodes[f].high)
+	}
+	visit(f)
+	for i, n := range b.names {
+		if in[int32(i)] {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// presence is what a schema says of objects, by the names of their members, and whether
+// everything else fits it.
+type presence struct {
+	f     formula
+	other bool
+}
+
+// presenceOf reads a schema that says nothing but which members are there.
+func (c *schemaCompiler) presenceOf(s *site, depth int) (p presence, ok bool) {
+	switch {
+	case depth > 8:
+		return p, false
+	case s.v.kind == kTrue:
+		return presence{verum, true}, true
+	case s.v.kind == kFalse:
+		return presence{falsum, false}, true
+	case s.v.kind != kObject:
+		return p, false
+	}
+	p = presence{verum, true}
+	for i, k := range s.v.keys {
+		q, ok := c.presenceKeyword(s, k, s.v.elem[i], depth)
+		if !ok {
+			return p, false
+		}
+		p = presence{c.forms.and(p.f, q.f), p.other && q.other}
+	}
+	return p, true
+}
+
+func (c *schemaCompiler) presenceKeyword(s *site, k string, v *value, depth int) (p presence, ok bool) {
+	b := c.forms
+	p = presence{verum, true}
+	switch k {
+	case "required":
+		if v.kind != kArray {
+			return p, false
+		}
+		for _, e := range v.elem {
+			if e.kind != kString {
+				return p, false
+			}
+			p.f = b.and(p.f, b.has(e.text))
+		}
+		return p, true
+	case "type":
+		if v.kind == kString && v.text == "object" {
+			return presence{verum, false}, true
+		}
+		return p, false
+	case "properties":
+		if v.kind != kObject {
+			return p, false
+		}
+		for i, name := range v.keys {
+			switch e := v.elem[i]; {
+			case e.kind == kFalse || e.kind == kObject && len(e.keys) == 1 && e.keys[0] == "not" && c.anything(e.elem[0]):
+				p.f = b.and(p.f, b.not(b.has(name)))
+			case c.anything(e):
+			default:
+				return p, false
+			}
+		}
+		return p, true
+	case "not":
+		q, ok := c.presenceOf(c.child(s, v, "/not"), depth+1)
+		return presence{b.not(q.f), !q.other}, ok
+	case "allOf", "anyOf", "oneOf":
+		return c.presenceList(s, k, v, depth)
+	case "if":
+		return c.presenceCondition(s, v, depth)
+	case "then", "else":
+		return p, true
+	case "dependentRequired", "dependencies":
+		if v.kind != kObject {
+			return p, false
+		}
+		for i, name := range v.keys {
+			d := v.elem[i]
+			if d.kind != kArray {
+				return p, false
+			}
+			for _, e := range d.elem {
+				if e.kind != kString {
+					return p, false
+				}
+				p.f = b.and(p.f, b.or(b.not(b.has(name)), b.has(e.text)))
+			}
+		}
+		return p, true
+	}
+	return p, !slices.Contains(enforced, k) && !slices.Contains(refused, k)
+}
+
+// anything reports whether a schema has no keyword that constrains.
+func (c *schemaCompiler) anything(v *value) bool {
+	if v.kind != kObject {
+		return v.kind == kTrue
+	}
+	for _, k := range v.keys {
+		if slices.Contains(enforced, k) || slices.Contains(refused, k) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *schemaCompiler) presenceList(s *site, k string, v *value, depth int) (p presence, ok bool) {
+	if v.kind != kArray || len(v.elem) == 0 {
+		return p, false
+	}
+	b := c.forms
+	all, none, one := verum, verum, falsum
+	count := 0
+	for _, e := range v.elem {
+		q, ok := c.presenceOf(c.child(s, e, "/"+k), depth+1)
+		if !ok {
+			return p, false
+		}
+		all = b.and(all, q.f)
+		one = b.or(b.and(one, b.not(q.f)), b.and(none, q.f))
+		none = b.and(none, b.not(q.f))
+		if q.other {
+			count++
+		}
+	}
+	switch k {
+	case "allOf":
+		return presence{all, count == len(v.elem)}, true
+	case "anyOf":
+		return presence{b.not(none), count > 0}, true
+	}
+	return presence{one, count == 1}, true
+}
+
+func (c *schemaCompiler) presenceCondition(s *site, v *value, depth int) (p presence, ok bool) {
+	q, ok := c.presenceOf(c.child(s, v, "/if"), depth+1)
+	if !ok {
+		return p, false
+	}
+	branch := func(k string) (presence, bool) {
+		if e := s.v.get(k); e != nil {
+			return c.presenceOf(c.child(s, e, "/"+k), depth+1)
+		}
+		return presence{verum, true}, true
+	}
+	then, ok1 := branch("then")
+	other, ok2 := branch("else")
+	p = presence{c.forms.choose(q.f, then.f, other.f), then.other}
+	if !q.other {
+		p.other = other.other
+	}
+	return p, ok1 && ok2
+}
+
+// conditions are the keywords that may be about nothing but which members are there.
+var conditions = []string{"anyOf", "oneOf", "not", "if", "dependentRequired", "dependencies"}
+
+// conditionOf is the presence that a keyword asks for, if that is all it does.
+func (c *schemaCompiler) conditionOf(s *site, k string, v *value) (presence, bool) {
+	if !slices.Contains(conditions, k) {
+		return presence{}, false
+	}
+	if p, known := c.asked[v]; known {
+		return p, p != presence{-1, false}
+	}
+	p, ok := c.presenceKeyword(s, k, v, 0)
+	if !ok {
+		p = presence{-1, false}
+	}
+	c.asked[v] = p
+	return p, ok
+}
+
+// presentIn reports whether an object has the members that a shape asks for.
+func (c *schemaCompiler) presentIn(s *shape, v *value) bool {
+	for _, n := range s.needs {
+		if v.get(n) == nil {
+			return false
+		}
+	}
+	f := s.present
+	for _, n := range c.forms.support(f) {
+		f = c.forms.given(f, n, v.get(n) != nil)
+	}
+	return f == verum
+}
