@@ -82,6 +82,10 @@ type Source interface {
 	Close() error
 }
 
+// Ready is implemented by a Source that can tell whether Recv would return at once. It
+// is called by the goroutine that calls Recv.
+type Ready interface{ Ready() bool }
+
 // Stream is one running request, read by one goroutine.
 type Stream struct {
 	id     string
@@ -114,6 +118,13 @@ func (s *Stream) Next() bool {
 	}
 	s.ev = ev
 	return true
+}
+
+// Ready reports whether Next would return at once, as far as the source can tell: what
+// is written for the current event can then wait for the next one.
+func (s *Stream) Ready() bool {
+	r, ok := s.src.(Ready)
+	return !s.ended && ok && r.Ready()
 }
 
 // Event is the current event; valid after Next returned true.

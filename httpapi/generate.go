@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -53,11 +54,11 @@ func (s *Server) generate(decode decoder) http.HandlerFunc {
 		clock := newTokenClock(s.metrics, start, len(call.Requests)*call.N)
 		if call.Stream {
 			reading, stop := context.WithCancel(r.Context())
-			next, wait := merged(reading, streams)
+			next, ready, wait := merged(reading, streams)
 			defer wait()
 			defer abort(nil)
 			defer stop() // readers stop, and close what they read
-			s.stream(w, r, x, call, next, clock)
+			s.stream(w, r, x, call, next, ready, clock)
 			return
 		}
 		s.answer(w, r, x, call, streams, clock)
@@ -197,12 +198,13 @@ type item struct {
 
 // stream answers with server-sent events. The first event is awaited before the header,
 // so that a failure before any output is an HTTP status.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, x *exchange, call *openai.Call, next func() item, clock *tokenClock) {
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, x *exchange, call *openai.Call, next func() item, ready func() bool, clock *tokenClock) {
 	enc := call.NewEncoder()
 	out := newSSE(w, s.opt.WriteTimeout)
 	defer out.release()
 	running := len(call.Requests)
 	usages := make([]engine.Usage, running)
+	hold := holder{interval: cmp.Or(call.Interval, s.opt.StreamInterval), open: running * call.N}
 	defer func() { s.count(x, sumUsage(usages)) }()
 	for running > 0 {
 		it := next()
@@ -220,7 +222,8 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, x *exchange, cal
 			continue
 		}
 		clock.tokens(it.prompt*call.N+it.ev.Choice, len(it.ev.Tokens))
-		if out.buf = enc.AppendEvent(out.buf, it.prompt, it.ev, it.usage); len(out.buf) == 0 {
+		out.buf = enc.AppendEvent(out.buf, it.prompt, it.ev, it.usage)
+		if len(out.buf) == 0 || hold.back(&it.ev, len(out.buf), ready) {
 			continue
 		}
 		if err := out.flush(); err != nil {
@@ -230,6 +233,30 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, x *exchange, cal
 	}
 	out.buf = enc.AppendEnd(out.buf)
 	x.err = out.flush()
+}
+
+// holder decides which events wait for the next ones. The first one never does, unless
+// the next is there already.
+type holder struct {
+	interval int // tokens of a choice that go together
+	open     int // choices without a finish
+	waiting  int // tokens since the last write
+	begun    bool
+}
+
+// heldBytes are the most bytes that wait.
+const heldBytes = 16 << 10
+
+func (h *holder) back(ev *engine.Event, size int, ready func() bool) bool {
+	h.waiting += len(ev.Tokens)
+	if ev.Finish != nil {
+		h.open--
+	}
+	if size < heldBytes && (ready() || h.begun && h.waiting < h.interval*h.open) {
+		return true
+	}
+	h.begun, h.waiting = true, 0
+	return false
 }
 
 func (s *Server) streamFailure(w http.ResponseWriter, r *http.Request, x *exchange, out *sse, err error) {
@@ -247,7 +274,7 @@ func (s *Server) streamFailure(w http.ResponseWriter, r *http.Request, x *exchan
 	if openai.ErrorFrom(err).Status >= 500 {
 		s.log.Error("stream failed", "id", x.id, "error", err.Error())
 	}
-	out.buf = openai.AppendFailure(out.buf[:0], err)
+	out.buf = openai.AppendFailure(out.buf, err)
 	out.flush()
 }
 
@@ -259,12 +286,12 @@ func sumUsage(us []engine.Usage) engine.Usage {
 	return openai.TotalUsage(outs)
 }
 
-// merged gives the items of all streams in the order in which they come, and a function
-// that waits for the readers, after ctx has ended. Each reader owns its stream; a single
+// merged gives the items of all streams in the order in which they come, a function that
+// tells whether one is there, and one that waits for the readers, after ctx has ended. Each reader owns its stream; a single
 // stream is read by the caller itself.
-func merged(ctx context.Context, streams []*engine.Stream) (next func() item, wait func()) {
+func merged(ctx context.Context, streams []*engine.Stream) (next func() item, ready func() bool, wait func()) {
 	if len(streams) == 1 {
-		return func() item { return read(0, streams[0]) }, func() {}
+		return func() item { return read(0, streams[0]) }, streams[0].Ready, func() {}
 	}
 	items := make(chan item, len(streams))
 	done := make(chan struct{}, len(streams))
@@ -298,7 +325,7 @@ func merged(ctx context.Context, streams []*engine.Stream) (next func() item, wa
 			<-done
 		}
 	}
-	return next, wait
+	return next, func() bool { return len(items) > 0 }, wait
 }
 
 func read(i int, st *engine.Stream) item {

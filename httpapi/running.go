@@ -168,6 +168,9 @@ func (a *abortable) Recv() (engine.Event, error) {
 	return engine.Event{}, io.EOF
 }
 
+// Ready passes on.
+func (a *abortable) Ready() bool { return a.st.Ready() }
+
 // Usage passes on.
 func (a *abortable) Usage() engine.Usage { return a.st.Usage() }
 

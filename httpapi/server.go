@@ -38,6 +38,7 @@ type Options struct {
 	EnableCacheReport    bool   // usage.prompt_tokens_details.cached_tokens
 	StreamUsage          bool   // streams end with a usage chunk unless they say otherwise
 	IncrementalStream    bool   // /generate streams pieces instead of the text so far
+	StreamInterval       int    // tokens of a choice that go to the client at a time; 0: each at once
 	WeightVersion        string // metadata.weight_version; "" means "default"
 	IgnoreModelDefaults  bool   // --sampling-defaults openai
 	TrustRequestTemplate bool   // accept chat_template in requests

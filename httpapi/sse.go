@@ -6,7 +6,9 @@ import (
 	"time"
 )
 
-// sse writes server-sent events: the caller appends to buf, flush sends it.
+// sse writes server-sent events: the caller appends to buf, flush sends it. Events that
+// are there together, because the client or this process is behind or because somebody
+// asked for several tokens at a time, share a write; each stays an event.
 type sse struct {
 	w       http.ResponseWriter
 	rc      *http.ResponseController

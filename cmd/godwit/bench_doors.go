@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,7 @@ type serveBench struct {
 	in, out  int
 	vary     bool
 	fake     bool
+	interval int
 	storm    bench.Storm
 }
 
@@ -72,6 +74,7 @@ alone costs per streamed token, and what is left in memory afterwards.`,
 	fs.IntSliceVar(&f.storm.Streams, "streams", []int{200, 1000}, "with --fake: streams at once")
 	fs.IntVar(&f.storm.Tokens, "tokens", 200, "with --fake: tokens of each stream")
 	fs.IntVar(&f.storm.Rate, "token-rate", 20000, "with --fake: tokens per second of all streams together")
+	fs.IntVar(&f.interval, "stream-interval", 1, "with --fake: tokens of a stream per write, as of the server's flag")
 	fs.DurationVar(&f.storm.For, "for", 0, "with --fake: repeat each row for so long")
 	cmd.AddCommand(benchFakeCommand())
 	return cmd
@@ -88,7 +91,7 @@ func (f *serveBench) start(cmd *cobra.Command) error {
 				return fmt.Errorf("--streams %d: give 1 to 20000", n)
 			}
 		}
-		f.storm.Child = []string{exe, "bench", "serve", "fake-server"}
+		f.storm.Child = []string{exe, "bench", "serve", "fake-server", "--stream-interval", strconv.Itoa(f.interval)}
 		return f.run(cmd, func(ctx context.Context) (*bench.Report, error) { return bench.StormBench(ctx, f.storm, f.Progress) })
 	}
 	if err := f.arrivals(); err != nil {
@@ -131,9 +134,12 @@ func (f *serveBench) arrivals() error {
 
 // benchFakeCommand is the other process of bench serve --fake.
 func benchFakeCommand() *cobra.Command {
-	return &cobra.Command{Use: "fake-server", Hidden: true, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		return cli.Failed(bench.ServeFake(cmd.Context(), os.Stdin, os.Stdout))
+	interval := 1
+	cmd := &cobra.Command{Use: "fake-server", Hidden: true, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		return cli.Failed(bench.ServeFake(cmd.Context(), os.Stdin, os.Stdout, interval))
 	}}
+	cmd.Flags().IntVar(&interval, "stream-interval", interval, "")
+	return cmd
 }
 
 func benchStartCommand() *cobra.Command {

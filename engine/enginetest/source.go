@@ -39,8 +39,9 @@ type source struct {
 	done      bool
 	answers   []answer
 	turn      int
-	left      int // choices without a finish
-	sent      int // tokens over all choices
+	left      int       // choices without a finish
+	sent      int       // tokens over all choices
+	due       time.Time // of the token before; used by Recv's goroutine
 	failAfter int
 	failWith  error
 }
@@ -69,7 +70,11 @@ func (s *source) Recv() (engine.Event, error) {
 	}
 	delay := s.f.TokenDelay
 	if first {
-		delay = s.f.FirstDelay
+		delay, s.due = s.f.FirstDelay, time.Now()
+	}
+	s.due = s.due.Add(delay)
+	if delay > 0 {
+		delay = time.Until(s.due)
 	}
 	if err := s.wait(delay); err != nil {
 		s.end(err != engine.ErrClosed)
@@ -109,6 +114,17 @@ func (s *source) wait(d time.Duration) error {
 	case <-t.C:
 		return nil
 	}
+}
+
+// Ready reports whether Recv would return at once: tokens come at their times, whether
+// somebody reads or not. Without delays there are no times, and each is awaited.
+func (s *source) Ready() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left == 0 {
+		return true
+	}
+	return s.f.TokenDelay > 0 && s.sent > 0 && !time.Now().Before(s.due.Add(s.f.TokenDelay))
 }
 
 // next is the event of the choice whose turn it is.

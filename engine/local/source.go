@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -58,6 +59,20 @@ func (s *source) Recv() (engine.Event, error) {
 			return engine.Event{}, err
 		}
 	}
+}
+
+// Ready reports whether Recv would return at once.
+func (s *source) Ready() bool {
+	if s.left == 0 {
+		return true
+	}
+	live := func(p piece) bool { return !s.outs[p.choice].done }
+	if slices.ContainsFunc(s.pieces[s.next:], live) {
+		return true
+	}
+	s.job.mu.Lock()
+	defer s.job.mu.Unlock()
+	return slices.ContainsFunc(s.job.pieces, live)
 }
 
 // fetch waits for tokens.

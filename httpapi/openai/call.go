@@ -88,6 +88,8 @@ type Call struct {
 	IncludeUsage    bool // a last chunk with usage and no choices
 	ContinuousUsage bool // usage on every chunk
 
+	Interval int // tokens of a choice that may wait for each other on their way; 0: each goes at once
+
 	Echo        bool
 	Logprobs    bool
 	TopLogprobs int

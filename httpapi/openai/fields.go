@@ -22,6 +22,7 @@ type request struct {
 	modelSet  bool
 	ids       []string // rid
 	ridIsList bool
+	interval  int // sampling_params.stream_interval
 
 	sampling engine.Sampling
 	given    map[string]bool // fields that were present and not null

@@ -160,6 +160,7 @@ func (g *generation) call() (*Call, error) {
 		}
 		if c == nil {
 			c = one
+			c.Interval = r.interval
 			c.native = native{input: "text", list: g.list || r.n > 1, incremental: r.opt.IncrementalStream, texts: g.showText}
 			if g.ids != nil {
 				c.native.input = "input_ids"
@@ -233,8 +234,9 @@ func (g *generation) request(i int) (*request, error) {
 			}
 			return err
 		case name == "stream_interval":
-			_, err := intOf(v, path+"."+name, 1, math.MaxInt32)
-			return err // events come as tokens do
+			n, err := intOf(v, path+"."+name, 1, math.MaxInt32)
+			r.interval = int(n)
+			return err
 		}
 		r.given[field] = true
 		return fields[field].read(&r, path+"."+name, v)

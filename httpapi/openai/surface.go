@@ -130,7 +130,7 @@ var nativeNotes = map[string]note{
 
 var samplingNotes = map[string]note{
 	"max_new_tokens":  {Works, `4`, "new tokens, default 128; 0 only looks at the prompt"},
-	"stream_interval": {Accepted, `2`, "every token is an event"},
+	"stream_interval": {Works, `2`, "so many tokens go to the client at a time; default --stream-interval"},
 }
 
 // Fields lists the request fields of the OpenAI routes in alphabetical order.

@@ -29,7 +29,7 @@ const childEnv = "GODWIT_BENCH_CHILD"
 func TestMain(m *testing.M) {
 	switch os.Getenv(childEnv) {
 	case "fake":
-		if err := ServeFake(context.Background(), os.Stdin, os.Stdout); err != nil {
+		if err := ServeFake(context.Background(), os.Stdin, os.Stdout, 1); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -224,7 +224,7 @@ func TestServingThroughARealPort(t *testing.T) {
 }
 
 func TestOtherServersAreMeasuredTheSameWay(t *testing.T) {
-	url, stop, err := serveEngine(t.Context(), &enginetest.Fake{Names: []string{"peer"}})
+	url, stop, err := serveEngine(t.Context(), &enginetest.Fake{Names: []string{"peer"}}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,6 +291,9 @@ func TestAStormLeavesNothingBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	row := r.Rows[0]
+	if floor, ok := row["write_micros"].(float64); !ok || floor <= 0 {
+		t.Errorf("a write costs %v", row["write_micros"])
+	}
 	if row["tokens"] != 400 || row["goroutines"].(int) > 0 {
 		t.Errorf("%v", row)
 	}

@@ -76,11 +76,11 @@ func (m *Model) serve(ctx context.Context) (url string, stop func(), err error) 
 	if !m.Engine.HasTokenizer() {
 		eng = speller{m.Engine}
 	}
-	return serveEngine(ctx, eng)
+	return serveEngine(ctx, eng, 1)
 }
 
-func serveEngine(ctx context.Context, eng engine.Engine) (url string, stop func(), err error) {
-	api, err := httpapi.New(eng, httpapi.Options{DrainTimeout: time.Second})
+func serveEngine(ctx context.Context, eng engine.Engine, interval int) (url string, stop func(), err error) {
+	api, err := httpapi.New(eng, httpapi.Options{DrainTimeout: time.Second, StreamInterval: interval})
 	if err != nil {
 		return "", nil, err
 	}

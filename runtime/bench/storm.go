@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os/exec"
 	"runtime"
 	"runtime/debug"
@@ -36,6 +37,7 @@ type snapshot struct {
 	Heap       int64 // bytes in use after a collection
 	Resident   int64
 	Engine     float64 // microseconds of processor time that the scripted engine alone takes per token
+	Write      float64 // and, beyond it, one write of an event's size to a connection per token
 }
 
 // order is a line that the parent writes to the child.
@@ -43,14 +45,16 @@ type order struct {
 	Delay   time.Duration // of the engine between tokens
 	Streams int           // measure the engine alone with so many streams
 	Tokens  int
+	Sink    string // where connections take what is written and drop it
 }
 
-// ServeFake is the child: it serves a scripted engine on a loopback port, and answers
-// every line of orders with a snapshot of itself. It ends with the input.
-func ServeFake(ctx context.Context, in io.Reader, out io.Writer) error {
+// ServeFake is the child: it serves a scripted engine on a loopback port, interval tokens
+// per write of a stream, and answers every line of orders with a snapshot of itself. It
+// ends with the input.
+func ServeFake(ctx context.Context, in io.Reader, out io.Writer, interval int) error {
 	fake := &enginetest.Fake{ContextLen: 1 << 20}
 	pace := &paced{Fake: fake}
-	url, stop, err := serveEngine(ctx, pace)
+	url, stop, err := serveEngine(ctx, pace, interval)
 	if err != nil {
 		return err
 	}
@@ -69,7 +73,13 @@ func ServeFake(ctx context.Context, in io.Reader, out io.Writer) error {
 		s := snapshot{URL: url}
 		if o.Streams > 0 {
 			pace.set(o.Delay)
-			s.Engine = pace.alone(ctx, o.Streams, o.Tokens)
+			s.Engine = pace.alone(ctx, o.Streams, o.Tokens, nil)
+			conns, err := dialAll(ctx, o.Sink, o.Streams)
+			if err != nil {
+				return err
+			}
+			s.Write = pace.alone(ctx, o.Streams, o.Tokens, conns) - s.Engine
+			closeAll(conns)
 		}
 		for range 2 {
 			runtime.GC()
@@ -104,17 +114,45 @@ func (p *paced) Generate(ctx context.Context, req *engine.Request) (*engine.Stre
 	return p.Fake.Generate(ctx, req)
 }
 
-// alone is the processor time per token of the engine without a door, in microseconds.
-func (p *paced) alone(ctx context.Context, streams, tokens int) float64 {
+// dialAll opens n connections.
+func dialAll(ctx context.Context, addr string, n int) (conns []net.Conn, err error) {
+	var d net.Dialer
+	for range n {
+		c, err := d.DialContext(ctx, "tcp", addr)
+		if err != nil {
+			closeAll(conns)
+			return nil, err
+		}
+		conns = append(conns, c)
+	}
+	return conns, nil
+}
+
+func closeAll(conns []net.Conn) {
+	for _, c := range conns {
+		c.Close()
+	}
+}
+
+// eventBytes is the size of a chat chunk with one short token, with its HTTP framing.
+const eventBytes = 260
+
+// alone is the processor time per token of the engine without a door, in microseconds;
+// with connections, each token is also one write to its stream's connection.
+func (p *paced) alone(ctx context.Context, streams, tokens int, conns []net.Conn) float64 {
 	user, system := cpuTime()
 	var wg sync.WaitGroup
-	for range streams {
+	event := make([]byte, eventBytes)
+	for i := range streams {
 		wg.Go(func() {
 			st, err := p.Generate(ctx, &engine.Request{Prompt: "storm", Sampling: engine.Sampling{MaxTokens: tokens, IgnoreEOS: true}})
 			if err != nil {
 				return // the load itself will say so
 			}
 			for range st.All() {
+				if conns != nil {
+					conns[i].Write(event) // a reader that is gone shows in the load itself
+				}
 			}
 		})
 	}
@@ -180,9 +218,9 @@ func StormBench(ctx context.Context, st Storm, p Progress) (*Report, error) {
 	}
 	r := newReport("serve, scripted engine", Column{"streams", "streams", "%d"}, Column{"tokens", "tokens", "%d"}, Column{"tokens_per_second", "tok/s", "%.0f"},
 		Column{"micros_per_token", "CPU µs/token", "%.2f"}, Column{"engine_micros", "of it engine", "%.2f"}, Column{"added_micros", "added", "%.2f"},
-		Column{"user_micros", "added, user", "%.2f"}, Column{"gap_p50", "gap p50 ms", "%.1f"}, Column{"gap_p99", "gap p99 ms", "%.1f"},
+		Column{"user_micros", "added, user", "%.2f"}, Column{"write_micros", "one bare write", "%.2f"}, Column{"gap_p50", "gap p50 ms", "%.1f"}, Column{"gap_p99", "gap p99 ms", "%.1f"},
 		Column{"goroutines", "goroutines left", "%d"}, Column{"heap_kib", "heap left KiB", "%.0f"}, Column{"resident_mib", "RSS MiB", "%.1f"})
-	r.note("The server is a process of its own; its processor time (user and system, sockets included) per token, less what the scripted engine takes without a door. goroutines and heap left: after the streams have ended, against before the first one.")
+	r.note("The server is a process of its own; its processor time (user and system, sockets included) per token, less what the scripted engine takes without a door. One bare write: what a loop that does nothing but read the engine and write an event's bytes to as many loopback connections takes beyond the engine, the kernel's delivery to the other end included. goroutines and heap left: after the streams have ended, against before the first one.")
 	err = st.rows(ctx, c, s.URL, r, p)
 	return r, errors.Join(err, c.close())
 }
@@ -238,10 +276,36 @@ func (st *Storm) settled(ctx context.Context, c *child, goroutines int) (snapsho
 	}
 }
 
+// listenSink reads and drops what connections send, until they are closed.
+func listenSink() (net.Listener, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	go func() { // ends with the listener
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() { // ends with the connection
+				defer c.Close()
+				io.Copy(io.Discard, c)
+			}()
+		}
+	}()
+	return ln, nil
+}
+
 // wave is n streams at once.
 func (st *Storm) wave(ctx context.Context, c *child, l *Load, n int, p Progress) (map[string]any, error) {
 	delay := time.Duration(float64(n) / float64(st.Rate) * float64(time.Second))
-	before, err := c.ask(order{Delay: delay, Streams: n, Tokens: st.Tokens})
+	sink, err := listenSink()
+	if err != nil {
+		return nil, err
+	}
+	before, err := c.ask(order{Delay: delay, Streams: n, Tokens: st.Tokens, Sink: sink.Addr().String()})
+	sink.Close()
 	if err != nil {
 		return nil, err
 	}
@@ -268,5 +332,5 @@ func (st *Storm) wave(ctx context.Context, c *child, l *Load, n int, p Progress)
 	user, system := micros(after.User-before.User), micros(after.System-before.System)
 	g := spread(gaps)
 	return map[string]any{"streams": n, "tokens": tokens, "tokens_per_second": float64(tokens) / took.Seconds(), "micros_per_token": user + system,
-		"engine_micros": before.Engine, "added_micros": user + system - before.Engine, "user_micros": user - before.Engine, "gap_p50": g.P50, "gap_p99": g.P99}, nil
+		"engine_micros": before.Engine, "added_micros": user + system - before.Engine, "user_micros": user - before.Engine, "write_micros": before.Write, "gap_p50": g.P50, "gap_p99": g.P99}, nil
 }

@@ -91,6 +91,7 @@ type HTTPFlags struct {
 	DrainTimeout   time.Duration
 	StreamUsage    bool
 	Incremental    bool
+	StreamInterval int // tokens of a choice per write of a stream
 }
 
 // Config is a whole launch.
@@ -104,7 +105,7 @@ func Default() Config {
 	return Config{
 		EngineFlags: EngineFlags{LoadFormat: "auto", DType: "auto", Device: "auto"},
 		HTTPFlags: HTTPFlags{Host: "127.0.0.1", Port: 30000, WeightVersion: "default", LogLevel: "info", StrictModel: true, SamplingDefaults: "model",
-			MaxBodyBytes: 8 << 20, MaxConnections: 8192, HeaderTimeout: 5 * time.Second, BodyTimeout: time.Minute, WriteTimeout: time.Minute, DrainTimeout: 30 * time.Second},
+			MaxBodyBytes: 8 << 20, MaxConnections: 8192, StreamInterval: 1, HeaderTimeout: 5 * time.Second, BodyTimeout: time.Minute, WriteTimeout: time.Minute, DrainTimeout: 30 * time.Second},
 	}
 }
 
@@ -161,6 +162,7 @@ func (s *HTTPFlags) Register(fs *pflag.FlagSet) {
 	fs.DurationVar(&s.DrainTimeout, "drain-timeout", s.DrainTimeout, "time that running requests get to finish when the server ends")
 	fs.BoolVar(&s.StreamUsage, "stream-response-default-include-usage", s.StreamUsage, "end streams with usage unless stream_options says otherwise")
 	fs.BoolVar(&s.Incremental, "incremental-streaming-output", s.Incremental, "/generate streams pieces instead of the text so far")
+	fs.IntVar(&s.StreamInterval, "stream-interval", s.StreamInterval, "tokens of an answer that a stream sends at a time: more save processor time and make pieces come later")
 	fs.BoolVar(&s.RequireAuth, "require-auth", s.RequireAuth, "refuse to listen beyond loopback without --api-key")
 	fs.StringVar(&s.WeightVersion, "weight-version", s.WeightVersion, "reported in answers as metadata.weight_version")
 	fs.StringVar(&s.LogLevel, "log-level", s.LogLevel, "debug, info, warning or error")
@@ -225,7 +227,7 @@ var hints = map[string]bool{
 	"mem-fraction-static": true, "attention-backend": true, "sampling-backend": true,
 	"cuda-graph-max-bs": true, "cuda-graph-bs": true, "disable-cuda-graph": false, "disable-overlap-schedule": false,
 	"schedule-policy": true, "schedule-conservativeness": true, "tokenizer-mode": true, "tokenizer-worker-num": true,
-	"stream-interval": true, "decode-log-interval": true, "watchdog-timeout": true, "enable-torch-compile": false,
+	"decode-log-interval": true, "watchdog-timeout": true, "enable-torch-compile": false,
 	"lora-backend": true, "max-lora-chunk-size": true, "lora-target-modules": true, "enable-lora-overlap-loading": false, "lora-drain-wait-threshold": true,
 	"enable-mixed-chunk": false, "num-continuous-decode-steps": true, "nnodes": true, "node-rank": true, "base-gpu-id": true,
 	"enable-deterministic-inference": false, "disable-cuda-graph-padding": false, "trust-remote-code": false,
@@ -361,7 +363,7 @@ func (s *HTTPFlags) check() error {
 	for _, n := range []struct {
 		flag   string
 		n, min int64
-	}{{"max-request-bytes", s.MaxBodyBytes, 1}, {"max-connections", int64(s.MaxConnections), 1}, {"max-requests-per-key", int64(s.MaxPerKey), 0}} {
+	}{{"max-request-bytes", s.MaxBodyBytes, 1}, {"max-connections", int64(s.MaxConnections), 1}, {"max-requests-per-key", int64(s.MaxPerKey), 0}, {"stream-interval", int64(s.StreamInterval), 1}} {
 		if n.n < n.min {
 			return fmt.Errorf("--%s %d: give a number of at least %d", n.flag, n.n, n.min)
 		}

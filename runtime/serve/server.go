@@ -150,6 +150,7 @@ func (s *Server) apiOptions() (o httpapi.Options, err error) {
 		AdminKey:             s.cfg.AdminKey,
 		StreamUsage:          s.cfg.StreamUsage,
 		IncrementalStream:    s.cfg.Incremental,
+		StreamInterval:       s.cfg.StreamInterval,
 		MaxRequestsPerKey:    s.cfg.MaxPerKey,
 		MaxConnections:       s.cfg.MaxConnections,
 		MaxBodyBytes:         s.cfg.MaxBodyBytes,

@@ -294,6 +294,9 @@ func (s *source) Recv() (engine.Event, error) {
 	return ev, nil
 }
 
+// Ready passes on.
+func (s *source) Ready() bool { return s.st.Ready() }
+
 func (s *source) Usage() engine.Usage {
 	u := s.st.Usage()
 	s.mu.Lock()
