@@ -42,12 +42,21 @@ func (e *Env) GenerateInto(target any, conversation any, opts ...GenerateOptions
 	j.req.Constraint = &engine.Constraint{Kind: engine.ConstrainSchema, Text: schema, Param: "the type's schema"}
 	a := e.collect(j)
 	if a.FinishReason != string(engine.FinishStop) {
-		failf("the answer was cut off after %d tokens; allow more with GenerateOptions{MaxTokens: …}: %s", len(a.Tokens), a.Text)
+		fail(a.cutOff())
 	}
 	if err := json.Unmarshal([]byte(a.Text), target); err != nil {
 		fail(fmt.Errorf("the answer %s: %w", a.Text, err))
 	}
 	return a
+}
+
+// cutOff is why an answer that must be whole is none; it shows the beginning.
+func (a *Answer) cutOff() error {
+	text := []rune(a.Text)
+	if len(text) > 200 {
+		text = append(text[:200], '…')
+	}
+	return fmt.Errorf("the answer was cut off after %d tokens; allow more with GenerateOptions{MaxTokens: …}: %s", len(a.Tokens), string(text))
 }
 
 func (e *Env) structuredRequest(conversation any, o GenerateOptions, schema string) job {
@@ -91,7 +100,7 @@ func (e *Env) constrained(prompt string, c *engine.Constraint, opts []GenerateOp
 	j.req.Constraint = c
 	a := e.collect(j)
 	if a.FinishReason != string(engine.FinishStop) {
-		failf("the answer was cut off after %d tokens; allow more with GenerateOptions{MaxTokens: …}: %s", len(a.Tokens), a.Text)
+		fail(a.cutOff())
 	}
 	return a.Text
 }

@@ -74,6 +74,9 @@ func TestChooseAndRegexKeepToTheirTexts(t *testing.T) {
 	if err := failure(func() { n.Regex("x", `a{100}`, GenerateOptions{MaxTokens: 3}) }); err == nil || !strings.Contains(err.Error(), "cut off") {
 		t.Errorf("an answer that was cut off: %v", err)
 	}
+	if err := failure(func() { n.Regex("x", `a{1000}`, GenerateOptions{MaxTokens: 400}) }); err == nil || len(err.Error()) > 400 {
+		t.Errorf("a long answer that was cut off: %v", err)
+	}
 	if err := failure(func() { n.Regex("x", `(`) }); err == nil || !strings.Contains(err.Error(), "missing closing )") {
 		t.Errorf("a bad pattern: %v", err)
 	}
