@@ -25,9 +25,8 @@ class Lab:
 
     def __init__(self, notebooks, state, kernels=None):
         self.state = pathlib.Path(state)
+        self.notebooks = notebooks
         self.token = secrets.token_hex(16)
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}/lab?token={self.token}"
         env = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "IPYTHON"))}
         for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR"):
             env[f"JUPYTER_{name}"] = str(self.state / name.lower())
@@ -35,21 +34,31 @@ class Lab:
         env["JUPYTERLAB_WORKSPACES_DIR"] = str(self.state / "workspaces")
         env["XDG_DATA_HOME"] = str(self.state / "data")  # the kernel's history
         env["IPYTHONDIR"] = str(self.state / "ipython")
-        notify = self.state / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
-        notify.parent.mkdir(parents=True)
-        notify.write_text('{"fetchNews": "false", "checkForUpdates": false}')  # no question over the picture
+        self.setting("apputils-extension/notification", '{"fetchNews": "false", "checkForUpdates": false}')  # no question over the picture
+        self.setting("completer-extension/manager", '{"providerTimeout": 120000}')  # by default a kernel's names are dropped after a second
         if kernels:
             env["JUPYTER_PATH"] = str(kernels)
+        self.env = env
         self.log = open(self.state / "lab.log", "w+")
+        self.start()
+
+    def setting(self, plugin, text):
+        path = self.state / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def start(self):
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/lab?token={self.token}"
         self.process = subprocess.Popen(
             [
                 sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser", "--allow-root",
                 "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0",
-                f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={notebooks}",
+                f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.notebooks}",
                 "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
                 "--LabApp.extension_manager=readonly",
             ],
-            env=env, stdout=self.log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=notebooks, start_new_session=True,
+            env=self.env, stdout=self.log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=self.notebooks, start_new_session=True,
         )
 
     def text(self):
@@ -57,16 +66,20 @@ class Lab:
         return pathlib.Path(self.log.name).read_text(errors="replace")
 
     def __enter__(self):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api/status", headers={"Authorization": f"token {self.token}"})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        end = time.monotonic() + 300
+        end, starts = time.monotonic() + 300, 1
         while True:
+            request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api/status", headers={"Authorization": f"token {self.token}"})
             try:
                 with opener.open(request, timeout=30) as answer:
                     if answer.status == 200:
                         return self
             except OSError:
                 pass
+            if self.process.poll() is not None and starts < 4:  # somebody else took the port in between
+                starts += 1
+                self.start()
+                continue
             if self.process.poll() is not None or time.monotonic() > end:
                 self.__exit__()
                 raise AssertionError("JupyterLab did not start:\n" + self.text())
