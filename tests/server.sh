@@ -16,7 +16,7 @@ while ! url=$(sed -n 's/.*serving .* at \(http[^[:cntrl:]]*\/v1\).*/\1/p' "$log"
 		exit 1
 	fi
 	waited=$((waited + 1))
-	[ "$waited" -lt 600 ] || { echo "the server did not start within a minute" >&2; cat "$log" >&2; exit 1; }
+	[ "$waited" -lt 3000 ] || { echo "the server did not start within five minutes" >&2; cat "$log" >&2; exit 1; }
 	sleep 0.1
 done
 GODWIT_BASE_URL=$url GODWIT_MODEL=smollm2 "$@"

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import threading
 import time
 import unittest
 import urllib.request
@@ -14,6 +15,7 @@ BASE_URL = os.environ.get("GODWIT_BASE_URL", "")
 MODEL = os.environ.get("GODWIT_MODEL", "default")
 API_KEY = os.environ.get("GODWIT_API_KEY", "None")
 FAKE_SERVER = os.environ.get("GODWIT_FAKE_SERVER", "")
+GODWIT = os.environ.get("GODWIT_BIN", "")
 
 
 def client(**kw):
@@ -88,5 +90,39 @@ class FakeServer:
 
     def __exit__(self, *_):
         self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(60)
         self.process.stdout.close()
+
+
+class Godwit:
+    """A `godwit serve` process with the given flags on a free loopback port."""
+
+    def __init__(self, *flags):
+        if not GODWIT:
+            raise unittest.SkipTest("GODWIT_BIN names no built godwit")
+        command = [GODWIT, "serve", *flags, "--log-level", "warning", "--host", "127.0.0.1", "--port", "0"]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace", bufsize=1)
+        seen = []
+        for line in self.process.stderr:  # ends when the process does
+            seen.append(line)
+            if found := re.search(r"serving .* at (http\S+/v1)", line):
+                break
+        else:
+            self.process.wait()
+            raise AssertionError(f"{' '.join(command)}: {''.join(seen)}")
+        self.base_url = found[1]
+        self.port = int(re.search(r":(\d+)/v1", self.base_url)[1])
+        self.rest = threading.Thread(target=self.process.stderr.read)  # joined by stop
+        self.rest.start()
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(60)
+        self.rest.join()
+        self.process.stderr.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
