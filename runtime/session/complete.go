@@ -482,6 +482,12 @@ func (s *Session) describe(obj types.Object, detail int) string {
 		if f, isFunc := obj.(*types.Func); isFunc && f.Signature().Recv() == nil && e.parameters != "" {
 			text = "func " + f.Pkg().Name() + "." + f.Name() + e.parameters
 		}
+		if _, isType := obj.(*types.TypeName); isType && e.fields != "" {
+			_, methods, more := strings.Cut(text, "\n")
+			if text = "type " + obj.Pkg().Name() + "." + obj.Name() + " " + e.fields; more {
+				text += "\n" + methods
+			}
+		}
 		doc = e.doc
 	}
 	if _, imported := obj.(*types.PkgName); obj.Pkg() == s.mainPkg && !imported {

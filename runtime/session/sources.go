@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -26,6 +27,7 @@ type sources struct {
 // sourceEntry is one symbol.
 type sourceEntry struct {
 	parameters string // "(n int) error"; "" if it is no function
+	fields     string // "struct {…}" with the exported fields and their comments; "" if it is none
 	doc        string
 }
 
@@ -79,10 +81,10 @@ func addSource(entries map[string]sourceEntry, fset *token.FileSet, d ast.Decl) 
 		if format.Node(&b, fset, d.Type) != nil {
 			return
 		}
-		entries[sourceReceiver(d)+d.Name.Name] = sourceEntry{strings.TrimPrefix(b.String(), "func"), docText(d.Doc)}
+		entries[sourceReceiver(d)+d.Name.Name] = sourceEntry{parameters: strings.TrimPrefix(b.String(), "func"), doc: docText(d.Doc)}
 	case *ast.GenDecl:
 		for _, spec := range d.Specs {
-			addSpec(entries, d, spec)
+			addSpec(entries, fset, d, spec)
 		}
 	}
 }
@@ -102,7 +104,7 @@ func sourceReceiver(d *ast.FuncDecl) string {
 	return "?."
 }
 
-func addSpec(entries map[string]sourceEntry, d *ast.GenDecl, spec ast.Spec) {
+func addSpec(entries map[string]sourceEntry, fset *token.FileSet, d *ast.GenDecl, spec ast.Spec) {
 	first := func(groups ...*ast.CommentGroup) string {
 		for _, g := range groups {
 			if text := docText(g); text != "" {
@@ -117,8 +119,12 @@ func addSpec(entries map[string]sourceEntry, d *ast.GenDecl, spec ast.Spec) {
 			entries[id.Name] = sourceEntry{doc: first(spec.Doc, spec.Comment, d.Doc)}
 		}
 	case *ast.TypeSpec:
-		entries[spec.Name.Name] = sourceEntry{doc: first(spec.Doc, spec.Comment, d.Doc)}
+		e := sourceEntry{doc: first(spec.Doc, spec.Comment, d.Doc)}
 		st, ok := spec.Type.(*ast.StructType)
+		if ok {
+			e.fields = exportedFields(fset, st)
+		}
+		entries[spec.Name.Name] = e
 		if !ok {
 			return
 		}
@@ -128,6 +134,24 @@ func addSpec(entries map[string]sourceEntry, d *ast.GenDecl, spec ast.Spec) {
 			}
 		}
 	}
+}
+
+// exportedFields is a struct type as its source has it, without the unexported fields.
+func exportedFields(fset *token.FileSet, st *ast.StructType) string {
+	fields := *st.Fields
+	fields.List = nil
+	for _, f := range st.Fields.List {
+		g := *f
+		g.Names = slices.DeleteFunc(slices.Clone(f.Names), func(id *ast.Ident) bool { return !id.IsExported() })
+		if len(f.Names) == 0 || len(g.Names) > 0 {
+			fields.List = append(fields.List, &g)
+		}
+	}
+	var b strings.Builder
+	if len(fields.List) == 0 || format.Node(&b, fset, &ast.StructType{Struct: st.Struct, Fields: &fields}) != nil {
+		return ""
+	}
+	return b.String()
 }
 
 func docText(g *ast.CommentGroup) string { return strings.TrimSpace(g.Text()) }

@@ -13,6 +13,12 @@ type sourced struct{ Size int }
 
 func (sourced) Grow(by int) {}
 
+// Shown is a struct that they export under its name.
+type Shown struct {
+	Width int
+	Name  string
+}
+
 func exportedForTest(prefix string, n ...int) string { return prefix }
 
 const sourcedPath = "github.com/godwit-ai/godwit/runtime/session" // where the functions above really are
@@ -25,12 +31,20 @@ func exportedForTest(prefix string, n ...int) string { return prefix }
 type sourced struct {
 	Size int // in bytes
 }
+// Shown has fields.
+type Shown struct {
+	Width, depth int // in steps
+
+	// Name is on the next line.
+	Name string
+	hidden bool
+}
 // Grow makes it larger.
 func (s *sourced) Grow(by int) {}
 `
 	s, err := New(Options{
 		Exports: []map[string]map[string]reflect.Value{{sourcedPath + "/session": {
-			"Do": reflect.ValueOf(exportedForTest), "Thing": reflect.ValueOf((*sourced)(nil)),
+			"Do": reflect.ValueOf(exportedForTest), "Thing": reflect.ValueOf((*sourced)(nil)), "Shown": reflect.ValueOf((*Shown)(nil)),
 			"Closure": reflect.ValueOf(func() {}),
 		}}},
 		Sources: map[string]fs.FS{sourcedPath: fstest.MapFS{
@@ -45,6 +59,7 @@ func (s *sourced) Grow(by int) {}
 		"session.Do":              "func session.Do(prefix string, n ...int) string\n\nexportedForTest says something.",
 		"session.Thing{}.Size":    "field Size int\n\nin bytes",
 		"session.Thing{}.Grow":    "Grow makes it larger.",
+		"session.Shown":           "type session.Shown struct {\n\tWidth int // in steps\n\n\t// Name is on the next line.\n\tName string\n}\n\nShown has fields.",
 		"session.Closure":         "func session.Closure()",
 		"x := session.Thing{}; x": "var x",
 	} {
