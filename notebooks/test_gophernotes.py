@@ -69,5 +69,5 @@ def test_jupyter_runs_it(name, tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share" / "jupyter"))
     monkeypatch.setenv("HOME", str(tmp_path))
     notebook = nbformat.read(HERE / "gophernotes" / name, as_version=4)
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(notebook, timeout=300, startup_timeout=300, iopub_timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
     check(notebook)
