@@ -16,7 +16,7 @@ step "format, vet, staticcheck"
 step "Go tests"
 # tests/kernel has a step of its own below.
 # shellcheck disable=SC2046
-go test $(go list ./... | grep -v /tests/kernel$)
+go test -timeout 25m $(go list ./... | grep -v /tests/kernel$)
 step "Go tests under the race detector, short form"
 tests/race.sh
 step "fuzz targets, two seconds each"

@@ -27,4 +27,4 @@ if [ $# -eq 0 ]; then
 		ls "$dir"/*_test.go >/dev/null 2>&1 && set -- "$@" "./$dir"
 	done
 fi
-CGO_ENABLED=1 exec go test -race -short "$@"
+CGO_ENABLED=1 exec go test -race -short -timeout 25m "$@"
