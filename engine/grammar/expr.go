@@ -382,6 +382,9 @@ func (g *builder) and(es ...expr) expr {
 // plainlyAlive reports whether a conjunction is one endless language less finitely
 // many texts, the names that are not declared for example.
 func (g *builder) plainlyAlive(list []expr) bool {
+	if g.withRoom(list) {
+		return true
+	}
 	endless := 0
 	for _, e := range list {
 		n := &g.nodes[e]
@@ -394,6 +397,47 @@ func (g *builder) plainlyAlive(list []expr) bool {
 		}
 	}
 	return endless <= 1
+}
+
+// withRoom reports whether a conjunction is a language of string contents and a bound
+// on their length that leaves room for its shortest text.
+func (g *builder) withRoom(list []expr) bool {
+	if len(list) != 2 {
+		return false
+	}
+	for i, x := range list {
+		if room := g.room(x); room >= 0 && g.extent(list[1-i]).shortest <= room {
+			return true
+		}
+	}
+	return false
+}
+
+// room is how many characters of any kind may follow, perhaps after the rest of one
+// that is begun; -1 where e is nothing of the kind.
+func (g *builder) room(e expr) int {
+	n := &g.nodes[e]
+	switch n.op {
+	case opConcat: // inside a character; the rest of a conjunction is behind the same bytes
+		return g.room(n.b)
+	case opOr:
+		least := -1
+		for _, x := range n.list {
+			r := g.room(x)
+			if r < 0 {
+				return -1
+			}
+			if least < 0 || r < least {
+				least = r
+			}
+		}
+		return least
+	case opRepeat:
+		if n.a == g.nodes[g.textStar].a && n.min == 0 {
+			return int(n.max)
+		}
+	}
+	return -1
 }
 
 // endless reports whether e ends in any text, or one of its alternatives does.

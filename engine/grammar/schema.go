@@ -139,10 +139,10 @@ func (c *schemaCompiler) index(v *value, pointer string, base *url.URL) {
 			word = "id"
 		}
 		id := v.get(word)
-		if r := v.get("$ref"); c.lonelyRef && r != nil && r.kind == kString {
+		if r := v.get("$ref"); id != nil && id.kind != kString || c.lonelyRef && r != nil && r.kind == kString {
 			id = nil
 		}
-		if id != nil && id.kind == kString {
+		if id != nil {
 			if u, err := base.Parse(id.text); err == nil {
 				base = u
 			}
