@@ -659,12 +659,12 @@ func (u *unit) lateMethods() {
 		if !ok {
 			continue
 		}
-		m.attach(fn.Type().(*types.Signature), pkg)
+		m.attach(u.s, fn.Type().(*types.Signature), pkg)
 	}
 }
 
 // attach adds the method to its type, or finds the one that it replaces.
-func (m *lateMethod) attach(sig *types.Signature, pkg *types.Package) {
+func (m *lateMethod) attach(s *Session, sig *types.Signature, pkg *types.Package) {
 	if sig.Params().Len() == 0 {
 		return
 	}
@@ -684,6 +684,7 @@ func (m *lateMethod) attach(sig *types.Signature, pkg *types.Package) {
 	}
 	m.method = types.NewFunc(token.NoPos, m.named.Obj().Pkg(), m.name, full)
 	m.named.AddMethod(m.method)
+	s.epoch.Add(1)
 }
 
 // methodName is the name of the function that a late method becomes.

@@ -353,6 +353,9 @@ func (s *Session) unmarshal(data []byte, x any) error {
 		return json.Unmarshal(data, x)
 	}
 	p, ok := b.t.typ.Underlying().(*types.Pointer)
+	if _, described := undescribed(x); described && (!ok || !s.readsInterface(p.Elem(), map[types.Type]bool{})) {
+		return json.Unmarshal(data, x)
+	}
 	if !ok || reflect.ValueOf(b.v).IsNil() || !s.readsItself(p.Elem(), map[types.Type]bool{}) {
 		return s.named(json.Unmarshal(data, b.v))
 	}
@@ -369,6 +372,9 @@ func (s *Session) decode(d *json.Decoder, x any) error {
 		return d.Decode(x)
 	}
 	p, ok := b.t.typ.Underlying().(*types.Pointer)
+	if _, described := undescribed(x); described && (!ok || !s.readsInterface(p.Elem(), map[types.Type]bool{})) {
+		return d.Decode(x)
+	}
 	if !ok || reflect.ValueOf(b.v).IsNil() || !s.readsItself(p.Elem(), map[types.Type]bool{}) {
 		return s.named(d.Decode(b.v))
 	}
@@ -420,6 +426,9 @@ func (s *Session) named(err error) error {
 // the decoder would have to call.
 func (s *Session) readsItself(t types.Type, seen map[types.Type]bool) bool {
 	t = types.Unalias(t)
+	if u, ok := t.Underlying().(*types.Interface); ok && u.NumMethods() > 0 {
+		return true // to the decoder it has no methods
+	}
 	if seen[t] || isInterface(t) || !s.mentionsCell(t) {
 		return false
 	}
@@ -461,6 +470,49 @@ func (s *Session) reader(t types.Type) *boundMethod {
 }
 
 // read sets v, a variable of type t, from JSON.
+// readsInterface reports whether a type holds an interface with methods, which to the
+// decoder has none.
+func (s *Session) readsInterface(t types.Type, seen map[types.Type]bool) bool {
+	t = types.Unalias(t)
+	if seen[t] {
+		return false
+	}
+	seen[t] = true
+	if n, ok := t.(*types.Named); ok && (n.Obj().Pkg() == nil || s.types.hostNamed(n)) {
+		return false
+	}
+	switch u := t.Underlying().(type) {
+	case *types.Interface:
+		return u.NumMethods() > 0
+	case *types.Map:
+		return s.readsInterface(u.Elem(), seen)
+	case interface{ Elem() types.Type }:
+		return s.readsInterface(u.Elem(), seen)
+	case *types.Struct:
+		for i := range u.NumFields() {
+			if u.Field(i).Exported() && s.readsInterface(u.Field(i).Type(), seen) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// jsonKind is what the decoder calls a value in its errors.
+func jsonKind(data []byte) string {
+	switch data[0] {
+	case '{':
+		return "object"
+	case '[':
+		return "array"
+	case '"':
+		return "string"
+	case 't', 'f':
+		return "bool"
+	}
+	return "number"
+}
+
 func (s jsonReader) read(t types.Type, v reflect.Value, data []byte) error {
 	t = types.Unalias(t)
 	data = bytes.TrimSpace(data)
@@ -472,6 +524,12 @@ func (s jsonReader) read(t types.Type, v reflect.Value, data []byte) error {
 		return s.plain(v, data)
 	}
 	switch u := t.Underlying().(type) {
+	case *types.Interface:
+		if null {
+			v.SetZero()
+			return nil
+		}
+		return &json.UnmarshalTypeError{Value: jsonKind(data), Type: s.reflectType(t)}
 	case *types.Pointer:
 		if null {
 			v.SetZero()

@@ -171,7 +171,7 @@ func (f *body) apply(e *ast.CallExpr, sig *types.Signature, host *types.Func, fi
 	for i, a := range e.Args {
 		t := paramType(sig, i, e.Ellipsis.IsValid())
 		if raw && isInterface(t) && f.repr(t) == anyType {
-			args = append(args, f.held(hold, f.rawArg(a), anyInterface))
+			args = append(args, f.held(hold, f.rawArg(a, host), anyInterface))
 			continue
 		}
 		text := f.exprTo(a, t)
@@ -224,32 +224,37 @@ func paramType(sig *types.Signature, i int, spread bool) types.Type {
 	return types.Typ[types.Byte] // append([]byte, string...)
 }
 
-// rawArg passes a value in its layout, or the inside of a box.
-func (f *body) rawArg(a ast.Expr) string {
+// rawArg passes a value as its described type, or in its layout, but never in a box.
+func (f *body) rawArg(a ast.Expr, host *types.Func) string {
 	t := f.typeOf(a)
 	if isNilType(t) {
 		return "nil"
 	}
-	if !isInterface(t) {
-		if tv := f.info.Types[a]; tv.Value != nil {
-			return f.exprTo(a, anyInterface)
-		}
-		r := f.repr(t)
-		s := f.s
-		return f.native("raw|"+f.hostKey(r), []reflect.Type{r}, []reflect.Type{anyType}, false, func(args []reflect.Value) []reflect.Value {
-			x := s.standIn(args[0])
-			return []reflect.Value{reflect.ValueOf(&x).Elem()}
-		}) + "(" + f.expr(a) + ")"
+	if tv := f.info.Types[a]; tv.Value != nil {
+		t = types.Default(t)
 	}
-	unbox := f.once("unbox", "N", func() reflect.Value {
-		return reflect.ValueOf(func(x any) any {
-			if b, ok := asBox(x); ok {
-				return b.v
-			}
-			return x
-		})
-	})
-	return unbox + "(" + f.toAny(f.expr(a), t, a) + ")"
+	key, unbox := "unbox", unboxed
+	if host.Pkg().Path() == nativePath {
+		key, unbox = "layout", layoutValue
+	}
+	name := f.once(key, "N", func() reflect.Value { return reflect.ValueOf(unbox) })
+	return name + "(" + f.toAny(f.exprTo(a, t), t, a) + ")"
+}
+
+// unboxed takes a value out of its box.
+func unboxed(x any) any {
+	if _, ok := undescribed(unwrap(x)); ok {
+		return unwrap(x)
+	}
+	return layoutValue(x)
+}
+
+// layoutValue is a value as it lies in the interpreter.
+func layoutValue(x any) any {
+	if b, ok := asBox(x); ok {
+		return b.v
+	}
+	return x
 }
 
 // spreadCall is f(g()) where g has several values.
@@ -291,6 +296,10 @@ func (f *body) methodCall(e *ast.CallExpr, sel *ast.SelectorExpr, hold holder) s
 	recv, t := f.receiverOf(sel, fn, path)
 	first := []piece{{recv, t}}
 	list := func(args []string) string { return strings.Join(args, ", ") }
+	if own := f.s.cancellable(fn); isInterface(t) && own.IsValid() {
+		name := f.once("own|"+fn.FullName(), "N", func() reflect.Value { return own })
+		return f.apply(e, sig, nil, first, hold, func(args []string) string { return name + "(" + list(args) + ")" })
+	}
 	if isInterface(t) {
 		return f.apply(e, sig, fn, first, hold, func(args []string) string {
 			return f.dispatcher(t, fn, sig) + "(" + list(args) + ")"

@@ -976,7 +976,7 @@ func equalFields(t types.Type, x, y reflect.Value) bool {
 // equality compares two interface values.
 func (f *body) equality() string {
 	return f.once("equality", "N", func() reflect.Value {
-		return reflect.ValueOf(func(x, y any) bool { return unwrap(x) == unwrap(y) })
+		return reflect.ValueOf(sameInterface)
 	})
 }
 

@@ -214,18 +214,3 @@ func nativeSource(t *testing.T, n int, code string) string {
 	}
 	return fmt.Sprintf("package c%03d\n%s%s", n, imports, rest)
 }
-
-func TestWhatATemplateCannotSeeIsAnError(t *testing.T) {
-	for _, c := range []struct{ name, code, want string }{
-		{"a method that it calls", "type U struct{ F string }\nfunc (u U) Full() string { return u.F }\nfmt.Println(template.Must(template.New(\"\").Parse(\"{{.Full}}\")).Execute(io.Discard, U{}))", "main.U (a template does not see methods"},
-		{"a Stringer that it prints", "type L int\nfunc (L) String() string { return \"l\" }\nfmt.Println(template.Must(template.New(\"\").Parse(\"{{.L}}\")).Execute(io.Discard, struct{ L L }{}))", "the method String of main.L is out of a template's reach"},
-		{"not what it leaves alone", "type L int\nfunc (L) String() string { return \"l\" }\nfmt.Println(template.Must(template.New(\"\").Parse(\"{{.N}}\")).Execute(io.Discard, struct{ L L; N int }{}))", "<nil>"},
-		{"in a map of values", "type U struct{ F string }\nfmt.Println(template.Must(template.New(\"\").Parse(\"{{.u.F}}\")).Execute(os.Stdout, map[string]any{\"u\": U{\"x\"}}))", "x<nil>"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			if got := runInCells(t, c.code); !strings.Contains(got, c.want) {
-				t.Errorf("got %q, want %q in it", got, c.want)
-			}
-		})
-	}
-}

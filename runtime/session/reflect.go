@@ -24,16 +24,31 @@ type cellType struct {
 func (s *Session) reflectType(t types.Type) reflect.Type {
 	s.compileMu.Lock()
 	defer s.compileMu.Unlock()
-	key := s.types.key(t)
+	key := fmt.Sprint(s.epoch.Load(), s.types.key(t))
 	if c, ok := s.cellTypes.Load(key); ok {
 		return c.(reflect.Type)
 	}
 	c := s.types.repr(t)
 	if s.types.contains(t, nil) {
-		c = &cellType{c, s, types.Unalias(t)}
+		if d := s.types.describedType(t); d != nil && !isInterface(pointedTo(t)) {
+			c = d
+		} else {
+			c = &cellType{c, s, types.Unalias(t)}
+		}
 	}
 	s.cellTypes.Store(key, c)
 	return c
+}
+
+// pointedTo is what stands behind all pointers of a type.
+func pointedTo(t types.Type) types.Type {
+	for {
+		p, ok := t.Underlying().(*types.Pointer)
+		if !ok {
+			return t
+		}
+		t = p.Elem()
+	}
 }
 
 // layoutType finds the type that a layout belongs to, if the layout alone tells it.
@@ -350,10 +365,140 @@ func (s *Session) reflection() {
 	} {
 		s.blocking["(reflect.Value)."+name] = f(fn)
 	}
+	s.blocking["(reflect.Type).Implements"] = f(func(t, u reflect.Type) bool {
+		if iface := cellInterface(u); iface != nil {
+			return s.implements(t, iface)
+		}
+		return t.Implements(u)
+	})
+	s.blocking["(reflect.Type).AssignableTo"] = f(func(t, u reflect.Type) bool {
+		if iface := cellInterface(u); iface != nil {
+			return s.implements(t, iface)
+		}
+		return t.AssignableTo(u)
+	})
+	s.blocking["(reflect.Type).ConvertibleTo"] = f(func(t, u reflect.Type) bool {
+		if iface := cellInterface(u); iface != nil {
+			return s.implements(t, iface)
+		}
+		return t.ConvertibleTo(u)
+	})
+}
+
+// cellInterface is the interface of a cell that a type of reflection is; nil if it is none.
+func cellInterface(u reflect.Type) *types.Interface {
+	c, ok := u.(*cellType)
+	if !ok {
+		return nil
+	}
+	iface, _ := c.t.Underlying().(*types.Interface)
+	return iface
+}
+
+// implements reports whether a type has the methods of a cell's interface.
+func (s *Session) implements(t reflect.Type, iface *types.Interface) bool {
+	if c, ok := t.(*cellType); ok {
+		return types.Implements(c.t, iface)
+	}
+	if own := s.cellTypeOf(t); own != nil {
+		return types.Implements(own, iface)
+	}
+	for i := range iface.NumMethods() {
+		m := iface.Method(i)
+		hm, ok := t.MethodByName(m.Name())
+		if !ok || !m.Exported() {
+			return false
+		}
+		want, skip := s.signatureOf(m.Signature()), 1
+		if t.Kind() == reflect.Interface {
+			skip = 0
+		}
+		if !sameSignature(hm.Type, want, skip) {
+			return false
+		}
+	}
+	return true
+}
+
+// sameSignature compares a method's type, whose first parameters are left out.
+func sameSignature(m, want reflect.Type, skip int) bool {
+	if m.NumIn()-skip != want.NumIn() || m.NumOut() != want.NumOut() || m.IsVariadic() != want.IsVariadic() {
+		return false
+	}
+	for i := range want.NumIn() {
+		if m.In(i+skip) != want.In(i) {
+			return false
+		}
+	}
+	for i := range want.NumOut() {
+		if m.Out(i) != want.Out(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// cellTypeOf is the type of a cell, or one made of such, that compiled code sees as r;
+// nil if r is none. Those that cells make by reflection are described from then on.
+func (s *Session) cellTypeOf(r reflect.Type) types.Type {
+	if t := describedCell(r); t != nil {
+		return t
+	}
+	if r.Name() != "" {
+		return nil
+	}
+	t := s.adopted(r)
+	if t == nil {
+		return nil
+	}
+	s.typeOf(t).description()
+	return t
+}
+
+// adopted makes a type of the checker from one that reflection made of described types.
+func (s *Session) adopted(r reflect.Type) types.Type {
+	own := false
+	part := func(r reflect.Type) types.Type {
+		if t := s.cellTypeOf(r); t != nil {
+			own = true
+			return t
+		}
+		return s.foreign.typ(r)
+	}
+	var t types.Type
+	switch r.Kind() {
+	case reflect.Pointer:
+		t = types.NewPointer(part(r.Elem()))
+	case reflect.Slice:
+		t = types.NewSlice(part(r.Elem()))
+	case reflect.Array:
+		t = types.NewArray(part(r.Elem()), int64(r.Len()))
+	case reflect.Map:
+		t = types.NewMap(part(r.Key()), part(r.Elem()))
+	case reflect.Chan:
+		dir := map[reflect.ChanDir]types.ChanDir{reflect.BothDir: types.SendRecv, reflect.SendDir: types.SendOnly, reflect.RecvDir: types.RecvOnly}
+		t = types.NewChan(dir[r.ChanDir()], part(r.Elem()))
+	case reflect.Func:
+		var params, results []*types.Var
+		for i := range r.NumIn() {
+			params = append(params, types.NewParam(0, nil, "", part(r.In(i))))
+		}
+		for i := range r.NumOut() {
+			results = append(results, types.NewParam(0, nil, "", part(r.Out(i))))
+		}
+		t = types.NewSignatureType(nil, nil, nil, types.NewTuple(params...), types.NewTuple(results...), r.IsVariadic())
+	}
+	if !own {
+		return nil
+	}
+	return t
 }
 
 func (s *Session) valueType(v reflect.Value) reflect.Type {
 	r := v.Type()
+	if t := describedCell(r); t != nil {
+		return s.reflectType(t)
+	}
 	if t, ok := s.layoutType(r); ok {
 		return s.reflectType(t)
 	}
@@ -367,6 +512,7 @@ func (s *Session) valueInterface(v reflect.Value) any {
 				return box(rt, v)
 			}
 		}
+		s.cellTypeOf(v.Type())
 	}
 	return v.Interface()
 }
@@ -462,6 +608,9 @@ func (s *Session) templates() {
 }
 
 func (s *Session) fill(text string, x any, execute func(any) error) error {
+	if _, ok := undescribed(x); ok {
+		return execute(x)
+	}
 	plain, err := s.templateData(text, x)
 	if err != nil {
 		return err
@@ -475,6 +624,9 @@ func (s *Session) fill(text string, x any, execute func(any) error) error {
 
 // templateData takes the values of cells out of their boxes.
 func (s *Session) templateData(text string, x any) (any, error) {
+	if _, ok := undescribed(x); ok {
+		return x, nil
+	}
 	if b, ok := asBox(x); ok {
 		return b.v, s.printsByMethod(text, b.t.typ, "", map[types.Type]bool{})
 	}

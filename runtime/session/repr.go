@@ -20,6 +20,8 @@ type rtype struct {
 
 	boxes bool // values are boxed inside interfaces
 	alone bool // the layout alone tells the type: structs of cells, pointers to them
+
+	desc atomic.Value // *described
 }
 
 // typeTable maps types of the checker to their representation. Named types lose
@@ -34,6 +36,8 @@ type typeTable struct {
 	structs map[reflect.Type]*types.Named // layout of a named struct -> its type
 	loops   map[reflect.Type]*types.Named // layout, no struct, that refers to itself -> its type
 	pending map[string]*pendingStruct
+
+	describer *describer
 }
 
 // pendingStruct is a struct whose fields are being laid out; pointers to it seen

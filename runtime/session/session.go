@@ -14,6 +14,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -51,6 +52,7 @@ type Session struct {
 	checking         *unit          // what compile works on
 	methodCache      sync.Map       // methodKey -> *boundMethod
 	cellTypes        sync.Map       // key of a type -> reflect.Type that cells see
+	epoch            atomic.Int64   // counts the methods that cells added to types of earlier ones
 
 	overrides map[string]reflect.Value
 	blocking  map[string]reflect.Value

@@ -87,6 +87,9 @@ func (b boxed) call(name string, args []reflect.Value) ([]reflect.Value, bool) {
 // box puts a value of a type into an interface.
 func box(t *rtype, v reflect.Value) any {
 	b := boxed{t, v.Interface()}
+	if x, ok := t.describe(b.v); ok {
+		return x
+	}
 	m := t.method("Error")
 	if m == nil || !isTextMethod(m.sig) {
 		return b
@@ -109,7 +112,8 @@ func isTextMethod(sig *types.Signature) bool {
 
 // asBox returns the box in an interface value, looking through interface wrappers.
 func asBox(x any) (boxed, bool) {
-	switch b := unwrap(x).(type) {
+	x = unwrap(x)
+	switch b := x.(type) {
 	case boxed:
 		return b, true
 	case boxedError:
@@ -117,7 +121,19 @@ func asBox(x any) (boxed, bool) {
 	case boxedErrors:
 		return b.boxed, true
 	}
-	return boxed{}, false
+	return undescribed(x)
+}
+
+// sameInterface compares two interface values. Of one type there may be descriptions from
+// before and after it got more methods.
+func sameInterface(x, y any) bool {
+	x, y = unwrap(x), unwrap(y)
+	if x == nil || y == nil || reflect.TypeOf(x) == reflect.TypeOf(y) {
+		return x == y
+	}
+	a, ok := asBox(x)
+	b, ok2 := asBox(y)
+	return ok && ok2 && a.t == b.t && a.v == b.v
 }
 
 var wrapperTypes sync.Map // reflect.Type -> bool
