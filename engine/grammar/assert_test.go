@@ -25,6 +25,8 @@ func TestPatternsWithLookaheadsBoundariesAndLargeCounts(t *testing.T) {
 		`(?<=a)b`:                           nil,
 		`^(\w+)\1$`:                         nil,
 		`^[^(){2}]{2}$`:                     {"ab": true, "(b": false},
+		`^[\s.]\s$`:                         {"\v ": true, ".\u00a0": true, "a ": false},
+		`^[^\s]\S$`:                         {"ab": true, "a\u3000": false, "\va": false},
 		`^\{{2}$`:                           {"{{": true, "{": false},
 		`^(?!.*\.\.)(?!.*\.$)[^\W][\w.]+$`:  {"a.b": true, "a..b": false, "ab.": false, ".ab": false},
 		`^(?!(?:con|prn)$)[a-z]+(?!.*\s)$`:  {"con": false, "cons": true, "a": true},

@@ -26,11 +26,15 @@ type hider struct {
 	out   []byte
 	count int
 	depth int
+	wide  bool // \s is white space of all scripts, as in ECMA-262
 }
 
+// scriptSpace is \s of ECMA-262 less the byte order mark, which other languages leave out.
+const scriptSpace = `\t-\r \x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}`
+
 // hide rewrites the counted repeats and lookaheads of a pattern.
-func hide(pattern string) (string, error) {
-	h := &hider{src: pattern}
+func hide(pattern string, wide bool) (string, error) {
+	h := &hider{src: pattern, wide: wide}
 	if err := h.alternatives(); err != nil {
 		return "", err
 	}
@@ -62,7 +66,16 @@ func (h *hider) alternatives() error {
 func (h *hider) atom() error {
 	switch c := h.src[h.at]; c {
 	case '\\':
-		h.copy(h.escape())
+		switch rest := h.src[h.at:]; {
+		case h.wide && strings.HasPrefix(rest, `\s`):
+			h.out = append(h.out, "["+scriptSpace+"]"...)
+			h.at += 2
+		case h.wide && strings.HasPrefix(rest, `\S`):
+			h.out = append(h.out, "[^"+scriptSpace+"]"...)
+			h.at += 2
+		default:
+			h.copy(h.escape())
+		}
 	case '[':
 		h.class()
 	case '(':
@@ -113,7 +126,6 @@ func (h *hider) escape() int {
 
 // class copies a bracket expression.
 func (h *hider) class() {
-	start := h.at
 	i := h.at + 1
 	if i < len(h.src) && h.src[i] == '^' {
 		i++
@@ -123,6 +135,11 @@ func (h *hider) class() {
 	}
 	for i < len(h.src) && h.src[i] != ']' {
 		switch {
+		case h.wide && strings.HasPrefix(h.src[i:], `\s`) && !strings.HasPrefix(h.src[i+2:], "-"):
+			h.copy(i - h.at)
+			h.out = append(h.out, scriptSpace...)
+			h.at += 2
+			i++
 		case h.src[i] == '\\':
 			i++
 		case strings.HasPrefix(h.src[i:], "[:"):
@@ -132,7 +149,7 @@ func (h *hider) class() {
 		}
 		i++
 	}
-	h.copy(i + 1 - start)
+	h.copy(i + 1 - h.at)
 }
 
 // group copies a group, and writes lookaheads as named ones.

@@ -30,7 +30,7 @@ func (g *builder) textPattern(pattern string, whole bool) (e expr, err error) {
 		e, err = g.whole(pattern, g.jsonChar, syntax.Perl)
 	} else {
 		e, err = g.search(pattern, g.jsonChar, ecma)
-		if re, bad := parsePattern(pattern, ecma); bad == nil && err == nil {
+		if re, bad := parsePattern(pattern, ecma, true); bad == nil && err == nil {
 			g.spans[e] = spanOf(re)
 		}
 	}
@@ -42,7 +42,7 @@ func (g *builder) textPattern(pattern string, whole bool) (e expr, err error) {
 
 // search is the language of the texts in which pattern matches somewhere.
 func (g *builder) search(pattern string, chars alphabet, flags syntax.Flags) (expr, error) {
-	re, err := parsePattern(pattern, flags)
+	re, err := parsePattern(pattern, flags, true)
 	if err != nil {
 		return never, err
 	}
@@ -72,12 +72,12 @@ func (g *builder) search(pattern string, chars alphabet, flags syntax.Flags) (ex
 
 // whole is the language of the texts that pattern matches from end to end.
 func (g *builder) whole(pattern string, chars alphabet, flags syntax.Flags) (expr, error) {
-	re, err := parsePattern(pattern, flags)
+	re, err := parsePattern(pattern, flags, false)
 	if err != nil {
 		return never, err
 	}
 	if assertive(re) {
-		if re, err = parsePattern("^(?:"+pattern+")$", flags); err != nil {
+		if re, err = parsePattern("^(?:"+pattern+")$", flags, false); err != nil {
 			return never, err
 		}
 		return g.asserted(re, chars)
@@ -89,11 +89,12 @@ func (g *builder) whole(pattern string, chars alphabet, flags syntax.Flags) (exp
 	return g.or(a[0][0], a[0][1], a[1][0], a[1][1]), nil
 }
 
-func parsePattern(pattern string, flags syntax.Flags) (*syntax.Regexp, error) {
+// parsePattern reads a pattern; script: \s is that of ECMA-262.
+func parsePattern(pattern string, flags syntax.Flags, script bool) (*syntax.Regexp, error) {
 	if len(pattern) > 1<<16 {
 		return nil, &Error{Msg: "the pattern is longer than 65536 bytes"}
 	}
-	hidden, err := hide(dialect(pattern))
+	hidden, err := hide(dialect(pattern), script)
 	if err != nil {
 		return nil, &Error{Msg: "the pattern " + quoteShort(pattern) + ": " + err.Error()}
 	}

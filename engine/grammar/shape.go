@@ -60,13 +60,16 @@ func (s *shape) literal() bool {
 	return s.enum != nil && len(s.enum) <= 16 || s.types&^(tNull|tFalse|tTrue) == 0
 }
 
-// maxShapes bounds the product of alternatives.
-const maxShapes = 512
+// maxShapes bounds the product of alternatives, maxTried those that are looked at.
+const (
+	maxShapes = 512
+	maxTried  = 8192
+)
 
 // shapes expands references and alternatives.
 func (c *schemaCompiler) shapes(sites []*site) ([]*shape, error) {
 	var out []*shape
-	x := expansion{c: c, budget: maxShapes}
+	x := expansion{c: c, budget: maxTried}
 	todo := make([]*path, 0, len(sites))
 	for _, s := range sites {
 		todo = append(todo, &path{s, nil})
@@ -140,11 +143,37 @@ func (x *expansion) expand(todo []*path, done []*site, choices []choice, out *[]
 		todo = append(slices.Clone(more), todo...)
 		choices = append(choices, ch...)
 	}
+	if len(choices) > 0 && !x.loose && x.contradicts(done) {
+		return nil
+	}
 	return x.choose(choices, done, out)
 }
 
+// contradicts reports whether plainly no value fits all the sites, so that their
+// alternatives need not be looked at: lists of conditions on one member come to that.
+func (x *expansion) contradicts(done []*site) bool {
+	c := x.c
+	s, err := c.merge(done)
+	if err != nil {
+		return false
+	}
+	if s == nil || s.types != tObject {
+		return s == nil
+	}
+	for _, n := range s.needs {
+		sites, err := c.memberSites(s, n)
+		if err != nil || len(sites) < 2 {
+			continue
+		}
+		if list, err := c.looseShapes(sites); err == nil && len(list) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
 func (x *expansion) choose(choices []choice, done []*site, out *[]*shape) error {
-	if x.budget--; x.budget < 0 {
+	if x.budget--; x.budget < 0 || len(*out) > maxShapes {
 		return done[0].fail("", fmt.Sprintf("more than %d combinations of alternatives", maxShapes))
 	}
 	if len(choices) == 0 {
