@@ -68,6 +68,14 @@ var formats = []format{
 	glmFormat.as("glm"),
 	glmFormat.as("glm47"),
 	coderFormat.as("qwen3_coder"),
+	coderFormat.as("mimo"),
+	{name: "minimax-m2", shape: elements, begin: "<minimax:tool_call>", end: "</minimax:tool_call>", nameOpen: `<invoke name="`, nameClose: `">`,
+		keyOpen: `<parameter name="`, keyClose: `">`, valueEnd: "</parameter>", close: "</invoke>"},
+	{name: "step3", shape: elements, begin: "<｜tool_call_begin｜>function<｜tool_sep｜>", end: "<｜tool_call_end｜>", nameOpen: `<steptml:invoke name="`, nameClose: `">`,
+		keyOpen: `<steptml:parameter name="`, keyClose: `">`, valueEnd: "</steptml:parameter>", close: "</steptml:invoke>",
+		section: []string{"<｜tool_calls_begin｜>", "<｜tool_calls_end｜>"}},
+	{name: "hunyuan", shape: objects, begin: "<tool_calls>", end: "</tool_calls>"},
+	{name: "lfm2", shape: pythonic, begin: "<|tool_call_start|>", end: "<|tool_call_end|>"},
 	{name: "llama3", shape: objects, begin: "<|python_tag|>", bare: true},
 	{name: "mistral", shape: objects, begin: "[TOOL_CALLS]", sep: "[ARGS]", mark: "[CALL_ID]"},
 	{name: "kimi_k2", shape: headed, begin: "<|tool_call_begin|>", end: "<|tool_call_end|>", sep: "<|tool_call_argument_begin|>", ids: true,
@@ -112,7 +120,7 @@ func (f *format) markers() []string {
 	list := append([]string{f.begin, f.end, f.sep, f.mark, f.nameOpen, f.close}, f.section...)
 	if f.shape == elements {
 		list = append(list, f.keyOpen, f.valueOpen, f.valueEnd)
-		if f.keyClose != ">" {
+		if strings.HasPrefix(f.keyClose, "<") { // others are looked for behind keyOpen only
 			list = append(list, f.keyClose)
 		}
 	}
@@ -199,7 +207,7 @@ func (f *format) reader(out *output, tools []engine.Tool) *reader {
 	r := &reader{f: f, out: out, tools: newToolSet(tools), all: newMarkers(f.markers()...), line: newMarkers(append(f.markers(), "\n")...)}
 	if f.shape == elements {
 		r.closes, r.ends = newMarkers(append(f.markers(), f.keyClose)...), newMarkers(f.valueEnd)
-		if f.keyClose != ">" {
+		if strings.HasPrefix(f.keyClose, "<") {
 			r.closes = r.all
 		}
 	}

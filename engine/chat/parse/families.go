@@ -48,6 +48,7 @@ var families = []family{
 	{name: "step3", start: thinkStart, end: thinkEnd, forced: always},
 	{name: "minimax", start: thinkStart, end: thinkEnd, forced: always},
 	{name: "minimax-append-think", prepend: thinkStart},
+	{name: "minimax-m3", start: "<mm:think>", end: "</mm:think>"},
 	{name: "mimo", start: thinkStart, end: thinkEnd, forced: ifOn, variable: "enable_thinking"},
 	{name: "nemotron_3", start: thinkStart, end: thinkEnd, forced: unlessOff, variable: "enable_thinking"},
 	{name: "interns1", start: thinkStart, end: thinkEnd, forced: unlessOff, variable: "enable_thinking"},
@@ -150,6 +151,9 @@ var reasoningClues = []clue{
 }
 
 var callClues = []clue{
+	{has: []string{"<minimax:tool_call>"}, name: "minimax-m2"},
+	{has: []string{"<steptml:invoke"}, name: "step3"},
+	{has: []string{"<|tool_call_start|>"}, name: "lfm2"},
 	{has: []string{"<|channel|>commentary"}, name: "gpt-oss"},
 	{has: []string{"<|tool_calls_section_begin|>"}, name: "kimi_k2"},
 	{has: []string{"<｜tool▁calls▁begin｜>", "```json"}, name: "deepseekv3"},

@@ -145,6 +145,7 @@ var parseCases = []parseCase{
 	{name: "hunyuan without effort", plan: thinks("hunyuan"), text: "a", want: "say \"a\"\n"},
 	{name: "mistral's markers", plan: thinks("mistral"), text: "[THINK]a[/THINK]b", want: "think \"a\"\nsay \"b\"\n"},
 	{name: "gemma's markers", plan: thinks("gemma4"), text: "<|channel>thought\na<channel|>b", want: "think \"a\"\nsay \"b\"\n"},
+	{name: "MiniMax M3's markers", plan: thinks("minimax-m3"), text: "<mm:think>a <think></mm:think>b", want: "think \"a <think>\"\nsay \"b\"\n"},
 	{name: "a parser that only marks", plan: thinks("minimax-append-think"), text: "a</think>b", want: "say \"<think>a</think>b\"\n"},
 	{name: "kept markers stay in the content", plan: with(thinks("qwen3"), func(p *Plan) { p.KeepMarkers = true }), text: "<think>\na\n</think>\n\nb", want: "say \"<think>\\na\\n</think>\\n\\nb\"\n"},
 	{name: "calls are read though markers are kept", plan: with(both("qwen3", "hermes"), func(p *Plan) { p.KeepMarkers = true }),

@@ -69,16 +69,38 @@ var writers = map[string]func(calls []callOf) string{
 		}
 		return s + "</function>"
 	}),
-	"pythonic": func(calls []callOf) string {
-		return "<|python_start|>[" + each("", ")", ", ", func(c callOf, _ int) string {
-			s := c.name + "("
-			for i, k := range c.keys {
-				v, _ := json.Marshal(c.args[k])
-				s += map[bool]string{true: "", false: ", "}[i == 0] + k + "=" + string(v)
+	"mimo": each("<tool_call>\n", "\n</tool_call>", "\n", func(c callOf, _ int) string {
+		s := "<function=" + c.name + ">\n"
+		for _, k := range c.keys {
+			s += fmt.Sprintf("<parameter=%s>%v</parameter>\n", k, c.args[k])
+		}
+		return s + "</function>"
+	}),
+	"minimax-m2": func(calls []callOf) string {
+		return "<minimax:tool_call>\n" + each("", "</invoke>\n", "", func(c callOf, _ int) string {
+			s := `<invoke name="` + c.name + "\">\n"
+			for _, k := range c.keys {
+				s += fmt.Sprintf("<parameter name=%q>%v</parameter>\n", k, c.args[k])
 			}
 			return s
-		})(calls) + "]<|python_end|>"
+		})(calls) + "</minimax:tool_call>"
 	},
+	"step3": func(calls []callOf) string {
+		return "<｜tool_calls_begin｜>\n" + each("<｜tool_call_begin｜>function<｜tool_sep｜>", "</steptml:invoke><｜tool_call_end｜>\n", "", func(c callOf, _ int) string {
+			s := `<steptml:invoke name="` + c.name + "\">\n"
+			for _, k := range c.keys {
+				s += fmt.Sprintf("<steptml:parameter name=%q>%v</steptml:parameter>\n", k, c.args[k])
+			}
+			return s
+		})(calls) + "<｜tool_calls_end｜>"
+	},
+	"hunyuan": func(calls []callOf) string {
+		return "<tool_calls>[" + each("", "", ", ", func(c callOf, _ int) string { return `{"name": "` + c.name + `", "arguments": ` + c.json() + `}` })(calls) + "]</tool_calls>"
+	},
+	"lfm2": func(calls []callOf) string {
+		return "<|tool_call_start|>[" + bracketCalls(calls) + "]<|tool_call_end|>"
+	},
+	"pythonic": func(calls []callOf) string { return "<|python_start|>[" + bracketCalls(calls) + "]<|python_end|>" },
 	"gpt-oss": each("", "<|call|>", "<|start|>assistant", func(c callOf, i int) string {
 		if i%2 == 0 {
 			return "<|channel|>commentary to=functions." + c.name + " <|constrain|>json<|message|>" + c.json()
@@ -86,6 +108,15 @@ var writers = map[string]func(calls []callOf) string{
 		return " to=functions." + c.name + "<|channel|>commentary json<|message|>" + c.json()
 	}),
 }
+
+var bracketCalls = each("", ")", ", ", func(c callOf, _ int) string {
+	s := c.name + "("
+	for i, k := range c.keys {
+		v, _ := json.Marshal(c.args[k])
+		s += map[bool]string{true: "", false: ", "}[i == 0] + k + "=" + string(v)
+	}
+	return s
+})
 
 func each(open, end, between string, write func(c callOf, i int) string) func([]callOf) string {
 	return func(calls []callOf) string {
