@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/godwit-ai/godwit/kernel/wire"
 	"github.com/godwit-ai/godwit/runtime/session"
@@ -107,7 +109,15 @@ func (sh *shell) execute(r request) {
 	if sh.ctx.Err() != nil { // whoever ended the shell may have looked for a running cell before
 		cancel(context.Cause(sh.ctx))
 	}
-	result, failure := s.evaluate(ctx, sh.cell(&req), out)
+	var reply wire.ExecuteReply
+	var result session.Result
+	var failure *session.Error
+	name, detail, asks := asked(req.Code)
+	if asks {
+		failure = s.answer(ctx, &reply, name, detail)
+	} else {
+		result, failure = s.evaluate(ctx, sh.cell(&req), out)
+	}
 	var expressions map[string]any
 	if failure == nil {
 		expressions = sh.userExpressions(ctx, &req, out)
@@ -115,11 +125,35 @@ func (sh *shell) execute(r request) {
 	sh.running.set(nil, nil)
 	out.finish()
 	sh.conclude(r, &req, result, failure)
-	reply := wire.ExecuteReply{UserExpressions: expressions}
+	reply.UserExpressions = expressions
 	if result.Replace != "" {
 		reply.Payload = []any{wire.NextInput{Source: "set_next_input", Text: result.Replace, Replace: true}}
 	}
 	s.replyExecution(r.Message, sh.count, failure, reply, started)
+}
+
+var questionForm = regexp.MustCompile(`\A\s*(\?{0,2})\s*([\pL_][\pL\pN_]*(?:\.[\pL_][\pL\pN_]*)*)(\?{0,2})\s*\z`)
+
+// asked reads NAME?, ?NAME, NAME?? and ??NAME, which are no Go: two marks ask for more.
+func asked(code string) (name string, detail int, ok bool) {
+	m := questionForm.FindStringSubmatch(code)
+	if m == nil || m[1]+m[3] == "" {
+		return "", 0, false
+	}
+	return m[2], max(len(m[1]), len(m[3])) - 1, true
+}
+
+// answer puts what is known about a name into the reply; front ends show it in a pager or
+// below the cell.
+func (s *server) answer(ctx context.Context, reply *wire.ExecuteReply, name string, detail int) *session.Error {
+	return s.guard(ctx, func() error {
+		b, ok := s.opts.Session.Inspect(name, utf8.RuneCountInString(name), detail)
+		if !ok {
+			return &session.Error{Name: "NotFound", Message: fmt.Sprintf("nothing is known about %s", name)}
+		}
+		reply.Payload = []any{wire.Page{Source: "page", Data: bundleData(b.Data)}}
+		return nil
+	})
 }
 
 func (sh *shell) cell(req *wire.ExecuteRequest) session.Cell {

@@ -148,6 +148,13 @@ type NextInput struct {
 	Replace bool   `json:"replace"`
 }
 
+// Page is a payload that front ends show in a pager, or below the cell.
+type Page struct {
+	Source string         `json:"source"` // page
+	Data   map[string]any `json:"data"`
+	Start  int            `json:"start"` // line to begin with
+}
+
 // CompleteReply lists completions. Types and signatures travel in the metadata.
 type CompleteReply struct {
 	Status   string         `json:"status"`

@@ -1,4 +1,4 @@
-"""jupyter_kernel_test with every attribute but the pager's, which Go has no use for."""
+"""jupyter_kernel_test with every attribute."""
 import unittest
 
 import jupyter_kernel_test
@@ -36,6 +36,7 @@ class Conformance(jupyter_kernel_test.KernelTests):
     code_history_pattern = "len(*)"
     supported_history_operations = ("tail", "range", "search")
     code_inspect_sample = "strings.TrimSpace"
+    code_page_something = "strings.TrimSpace?"
     code_display_data = [
         {"code": SNIPPETS["html"], "mime": "text/html"},
         {"code": SNIPPETS["png"], "mime": "image/png"},
