@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"os"
@@ -43,6 +44,29 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		s.log.Error("request failed", "path", clip(r.URL.Path, 200), "error", err.Error())
 	}
 	s.send(w, e.Status, e.AppendBody(nil))
+	if e.Status == http.StatusRequestEntityTooLarge {
+		linger(w, r)
+	}
+}
+
+// lingerTime and lingerBytes bound what is read of a body that was refused for its size.
+const (
+	lingerTime  = 2 * time.Second
+	lingerBytes = 64 << 20
+)
+
+// linger drops what a client still sends of a body after the answer, which it would not
+// see if the connection were closed under its writes. One that waits for leave to send is
+// not waited for.
+func linger(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Expect") != "" {
+		return
+	}
+	rc := http.NewResponseController(w)
+	if rc.Flush() != nil || rc.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+		return
+	}
+	io.CopyN(io.Discard, r.Body, lingerBytes)
 }
 
 // statusClientGone is logged for a request that ended because its client went away.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -47,6 +48,8 @@ func example(f openai.FieldInfo, chat bool) string {
 		return "true"
 	case f.Name == "logprobs":
 		return "2"
+	case f.Name == "add_special_tokens":
+		return strconv.FormatBool(!chat)
 	}
 	return f.Example
 }

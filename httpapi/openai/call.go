@@ -98,6 +98,8 @@ type Call struct {
 	PromptTokenIDs bool // choices carry prompt_token_ids
 	MetaInfo       bool // choices carry meta_info, as /generate's answers do
 
+	promptProbs   bool       // prompt_logprobs: choices, in chat the answer, carry them
+	promptTop     int        // with so many alternatives
 	plan          parse.Plan // how answers are read
 	echoes        []string   // prompt texts, filled by Prepare
 	promptIDs     [][]int32  // filled by Prepare with PromptTokenIDs

@@ -45,7 +45,9 @@ func (r *request) message(v jsontext.Value, path string) (engine.Message, error)
 			m.ToolCalls, err = toolCalls(e, at)
 		case "refusal", "annotations":
 			// what an OpenAI client has in a message of an earlier answer
-		case "audio", "function_call":
+		case "function_call":
+			m.ToolCalls, err = functionCall(e, at)
+		case "audio":
 			err = unsupported(at, key, "")
 		default:
 			err = unknownField(at)
@@ -115,7 +117,7 @@ func part(m *engine.Message, text *strings.Builder, v jsontext.Value, path strin
 		switch key {
 		case "type":
 			kind, err = stringOf(e, path+".type")
-		case "text", "thinking", "reasoning":
+		case "text", "thinking", "reasoning", "refusal":
 			known = true
 			s, err = stringOf(e, path+"."+key)
 		}
@@ -126,7 +128,7 @@ func part(m *engine.Message, text *strings.Builder, v jsontext.Value, path strin
 		return err
 	case kind == "":
 		return newError(CodeMissing, path+".type", "%s.type is missing", path)
-	case kind == "text" && known:
+	case kind == "text" && known, kind == "refusal" && known && m.Role == "assistant":
 		m.Parts = append(m.Parts, engine.Part{Type: "text", Text: s})
 		text.WriteString(s)
 		return nil
@@ -139,6 +141,17 @@ func part(m *engine.Message, text *strings.Builder, v jsontext.Value, path strin
 		return newError(CodeMissing, path+".text", "%s.text is missing", path)
 	}
 	return unsupported(path+".type", "A content part of type "+clip(kind, 40), "this model reads text")
+}
+
+// functionCall is the older form of a message with one call.
+func functionCall(v jsontext.Value, path string) ([]engine.ToolCall, error) {
+	c := engine.ToolCall{}
+	err := object(v, path, func(key string, e jsontext.Value) error { return calledFunction(&c, key, e, path) })
+	if err == nil && c.Name == "" {
+		err = newError(CodeMissing, path+".name", "%s.name is missing", path)
+	}
+	c.ID = "call_" + c.Name
+	return []engine.ToolCall{c}, err
 }
 
 func toolCalls(v jsontext.Value, path string) ([]engine.ToolCall, error) {
@@ -160,19 +173,7 @@ func toolCall(v jsontext.Value, path string) (engine.ToolCall, error) {
 			c.ID, err = stringOf(e, at)
 		case "type", "index":
 		case "function":
-			err = object(e, at, func(key string, e jsontext.Value) (err error) {
-				switch {
-				case key == "name":
-					c.Name, err = stringOf(e, at+".name")
-				case key == "arguments" && e.Kind() == '"':
-					c.Arguments, err = stringOf(e, at+".arguments")
-				case key == "arguments":
-					c.Arguments = string(e)
-				default:
-					err = unknownField(at + "." + key)
-				}
-				return err
-			})
+			err = object(e, at, func(key string, e jsontext.Value) error { return calledFunction(&c, key, e, at) })
 		default:
 			err = unknownField(at)
 		}
@@ -182,6 +183,21 @@ func toolCall(v jsontext.Value, path string) (engine.ToolCall, error) {
 		err = newError(CodeMissing, path+".function.name", "%s.function.name is missing", path)
 	}
 	return c, err
+}
+
+// calledFunction reads a field of a called function.
+func calledFunction(c *engine.ToolCall, key string, e jsontext.Value, path string) (err error) {
+	switch {
+	case key == "name":
+		c.Name, err = stringOf(e, path+".name")
+	case key == "arguments" && e.Kind() == '"':
+		c.Arguments, err = stringOf(e, path+".arguments")
+	case key == "arguments":
+		c.Arguments = string(e)
+	default:
+		err = unknownField(path + "." + key)
+	}
+	return err
 }
 
 func readTools(r *request, name string, v jsontext.Value) error {
@@ -306,6 +322,9 @@ func readToolChoice(r *request, name string, v jsontext.Value) error {
 func (r *request) namedTool(v jsontext.Value, path string) error {
 	fn := ""
 	err := object(v, path, func(key string, e jsontext.Value) error {
+		if kind, _ := stringOf(e, path); key == "type" && kind != "function" {
+			return unsupported(path+".type", "A tool_choice of type "+clip(kind, 40), "it is none, auto, required or a function; leave the tools out that must not be called")
+		}
 		if key != "function" {
 			return nil
 		}

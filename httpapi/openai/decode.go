@@ -190,6 +190,9 @@ func (r *request) checkAnswer(engine.ModelInfo) error {
 		}
 		return invalid(name, "%s is for answers without stream", name)
 	}
+	if r.stream && r.promptLogprobs && r.kind != Native {
+		return invalid("prompt_logprobs", "prompt_logprobs is for answers without stream")
+	}
 	inputs := max(1, len(r.prompts))
 	if r.ridIsList && len(r.ids) != inputs {
 		return invalid("rid", "rid holds %d ids for %d prompts", len(r.ids), inputs)
@@ -229,7 +232,7 @@ func (r *request) call() *Call {
 	c := &Call{
 		Kind: r.kind, Model: r.model, Created: now().Unix(), N: r.n,
 		Stream: r.stream, Echo: r.echo, Logprobs: r.logprobs, TopLogprobs: r.topLogprobs,
-		TokenIDs: r.tokenIDs, PromptTokenIDs: r.promptTokenIDs, MetaInfo: r.metaInfo, started: now(),
+		TokenIDs: r.tokenIDs, PromptTokenIDs: r.promptTokenIDs, MetaInfo: r.metaInfo, promptProbs: r.promptLogprobs, promptTop: r.promptTop, started: now(),
 		cacheReport: r.opt.CacheReport, weightVersion: r.opt.WeightVersion,
 	}
 	if r.stream {
@@ -258,7 +261,7 @@ func (r *request) call() *Call {
 func (r *request) addRequests(c *Call, m engine.ModelInfo) error {
 	base := engine.Request{
 		ID: c.ID, Model: m.ID, Sampling: r.sampling, Constraint: r.constraint, N: r.n,
-		Logprobs: r.logprobs, TopLogprobs: r.topLogprobs, PromptLogprobs: r.promptLogprobs || r.echo && r.logprobs,
+		Logprobs: r.logprobs, TopLogprobs: max(r.topLogprobs, r.promptTop), PromptLogprobs: r.promptLogprobs || r.echo && r.logprobs,
 		SkipSpecialTokens: r.skipSpecial, Priority: r.priority,
 		CacheSalt: saltOf(r.opt.Salt, r.cacheSalt, r.extraKey),
 	}

@@ -36,7 +36,8 @@ type request struct {
 	echo, logprobs                        bool
 	topLogprobs                           int
 	tokenIDs, promptTokenIDs, metaInfo    bool
-	promptLogprobs                        bool // without echo, as /generate has them
+	promptLogprobs                        bool // without echo, as prompt_logprobs and /generate have them
+	promptTop                             int  // alternatives of prompt_logprobs
 	skipSpecial                           bool
 	priority                              int
 	cacheSalt, extraKey                   string
@@ -206,10 +207,10 @@ var fields = map[string]field{
 	"allowed_token_ids":            {inBoth, neutral("use logit_bias, or regex and the like")},
 	"bad_words":                    {inBoth, neutral("use logit_bias", "[]")},
 	"logprob_token_ids":            {inBoth, neutral("use top_logprobs", "[]")},
-	"prompt_logprobs":              {inBoth, neutral("use echo with logprobs, or /generate with logprob_start_len")},
+	"prompt_logprobs":              {inBoth, readPromptLogprobs},
 	"truncate_prompt_tokens":       {inBoth, neutral("a prompt is taken as a whole; --allow-auto-truncate of the server cuts it at the context length")},
 	"truncation_side":              {inBoth, neutral("")},
-	"add_special_tokens":           {inBoth, neutral("send token ids for a prompt without them")},
+	"add_special_tokens":           {inBoth, readAddSpecial},
 	"use_beam_search":              {inBoth, neutral("a choice follows one path; use n", "false")},
 	"length_penalty":               {inBoth, neutral("there is no beam search", "1", "1.0")},
 	"early_stopping":               {inBoth, neutral("there is no beam search", "false")},
@@ -234,6 +235,22 @@ func neutral(reason string, accepted ...string) reader {
 		}
 		return unsupported(name, name, reason)
 	}
+}
+
+func readPromptLogprobs(r *request, name string, v jsontext.Value) error {
+	n, err := intOf(v, name, 0, engine.MaxTopLogprobs)
+	r.promptLogprobs, r.promptTop = true, int(n)
+	return err
+}
+
+// readAddSpecial passes what is done anyway: special tokens in front of a prompt, none
+// beside those of a chat template.
+func readAddSpecial(r *request, name string, v jsontext.Value) error {
+	add, err := boolOf(v, name)
+	if err == nil && add != (r.kind == Completion) {
+		err = unsupported(name, name, "prompts have the tokens of their kind, messages those of the template; send token ids for others")
+	}
+	return err
 }
 
 func unsupported(param, what, reason string) error {

@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -26,6 +27,60 @@ func appendChatLogprobs(dst []byte, tokens []engine.Token) []byte {
 		dst = append(dst, `]}`...)
 	}
 	return append(dst, `]}`...)
+}
+
+// topOf are tokens with at most so many alternatives: the engine may have been asked for
+// more because of the prompt's.
+func topOf(tokens []engine.Token, top int) []engine.Token {
+	if !slices.ContainsFunc(tokens, func(t engine.Token) bool { return len(t.Top) > top }) {
+		return tokens
+	}
+	tokens = slices.Clone(tokens)
+	for i := range tokens {
+		tokens[i].Top = tokens[i].Top[:min(top, len(tokens[i].Top))]
+	}
+	return tokens
+}
+
+// appendPromptLogprobs appends a list with an entry for each token of the prompt, in
+// vLLM's shape: null for the first, else an object with the alternatives and the token
+// itself by their ids. The rank is the place among the alternatives; the token's own is
+// null when it is none of them, because it was not counted.
+func appendPromptLogprobs(dst []byte, tokens []engine.Token, top int) []byte {
+	dst = append(dst, '[')
+	for i, t := range tokens {
+		if dst = comma(dst, i); i == 0 {
+			dst = append(dst, "null"...)
+			continue
+		}
+		dst = append(dst, '{')
+		own := true
+		alternatives := t.Top[:min(top, len(t.Top))]
+		for k, a := range alternatives {
+			own = own && a.ID != t.ID
+			dst = appendRanked(comma(dst, k), a, k+1)
+		}
+		if own {
+			dst = appendRanked(comma(dst, len(alternatives)), t.TokenProb, 0)
+		}
+		dst = append(dst, '}')
+	}
+	return append(dst, ']')
+}
+
+func appendRanked(dst []byte, t engine.TokenProb, rank int) []byte {
+	dst = append(dst, '"')
+	dst = appendInt(dst, int(t.ID))
+	dst = append(dst, `":{"logprob":`...)
+	dst = appendLogprob(dst, t.Logprob)
+	dst = append(dst, `,"rank":`...)
+	if rank > 0 {
+		dst = appendInt(dst, rank)
+	} else {
+		dst = append(dst, "null"...)
+	}
+	dst = append(dst, `,"decoded_token":`...)
+	return append(appendString(dst, string(t.Bytes)), '}')
 }
 
 // appendTokenProb leaves the object open.
@@ -141,7 +196,7 @@ func appendCompletionLogprobs(dst []byte, tokens []engine.Token, at []int, first
 				dst = append(dst, "null"...)
 				continue
 			}
-			dst = appendTopMap(dst, t.Top)
+			dst = appendTopMap(dst, t.Top[:min(top, len(t.Top))])
 		}
 	}
 	return append(dst, `]}`...)

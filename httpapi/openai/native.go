@@ -84,6 +84,11 @@ var nativeFields = map[string]nativeReader{
 	"audio_data":             refused("this model reads text"),
 	"modalities":             refused("this model reads text"),
 	"token_ids_logprob":      refused("use top_logprobs_num"),
+	"background":             neutralNative("a request ends with its connection", "false"),
+	"return_bytes":           neutralNative("", "false"),
+	"return_entropy":         neutralNative("use top_logprobs_num", "false"),
+	"bootstrap_pair_key":     refused("godwit has no disaggregated mode"),
+	"conversation_id":        accepted,
 	"lora_id":                refused("name the adapter in lora_path"),
 }
 
@@ -105,6 +110,12 @@ func shared(field string) nativeReader {
 }
 
 func accepted(*generation, string, jsontext.Value) error { return nil }
+
+func neutralNative(reason string, passes ...string) nativeReader {
+	return func(g *generation, name string, v jsontext.Value) error {
+		return neutral(reason, passes...)(&g.base, name, v)
+	}
+}
 
 func refused(reason string) nativeReader {
 	return func(_ *generation, name string, _ jsontext.Value) error { return unsupported(name, name, reason) }

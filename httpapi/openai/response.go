@@ -34,8 +34,12 @@ func (c *Call) AppendResponse(dst []byte, outs []Output) []byte {
 	dst = append(dst, `],"usage":`...)
 	dst = c.appendUsage(dst, TotalUsage(outs))
 	dst = append(dst, `,"metadata":{"weight_version":`...)
-	dst = appendString(dst, c.weightVersion)
-	return append(dst, `}}`...)
+	dst = append(appendString(dst, c.weightVersion), '}')
+	if c.promptProbs && c.Kind == Chat {
+		dst = append(dst, `,"prompt_logprobs":`...)
+		dst = appendPromptLogprobs(dst, promptTokens(outs[0].Results), c.promptTop)
+	}
+	return append(dst, '}')
 }
 
 func (c *Call) object() string {
@@ -61,7 +65,7 @@ func (c *Call) appendChoice(dst []byte, prompt int, out Output, r engine.Result)
 		dst = appendToolCalls(dst, r.ToolCalls)
 		dst = append(dst, `},"logprobs":`...)
 		if c.Logprobs {
-			dst = appendChatLogprobs(dst, r.Tokens)
+			dst = appendChatLogprobs(dst, topOf(r.Tokens, c.TopLogprobs))
 		} else {
 			dst = append(dst, "null"...)
 		}
@@ -87,6 +91,10 @@ func (c *Call) endChoice(dst []byte, prompt int, out Output, r engine.Result) []
 	}
 	if c.PromptTokenIDs {
 		dst = appendIDs(append(dst, `,"prompt_token_ids":`...), c.promptIDs[prompt])
+	}
+	if c.promptProbs && c.Kind == Completion {
+		dst = append(dst, `,"prompt_logprobs":`...)
+		dst = appendPromptLogprobs(dst, promptTokens(out.Results), c.promptTop)
 	}
 	if c.MetaInfo {
 		dst = append(dst, `,"meta_info":`...)

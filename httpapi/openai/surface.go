@@ -35,7 +35,7 @@ type note struct {
 // notes describe the fields that are not refused.
 var notes = map[string]note{
 	"model":     {Works, `"default"`, "served name, path, \"default\", `base:adapter` or a bare adapter, in any letter case; echoed as written"},
-	"messages":  {Works, `[{"role":"user","content":"hi"}]`, "roles system, user, assistant, tool, function, developer; content as text, or parts of type text, thinking and reasoning"},
+	"messages":  {Works, `[{"role":"user","content":"hi"}]`, "roles system, user, assistant, tool, function, developer; content as text, or parts of type text, refusal, thinking and reasoning; function_call as one of tool_calls"},
 	"input_ids": {Works, `[1,2]`, "tokens instead of the template's text"},
 	"prompt":    {Works, `"hi"`, "a string, strings, token ids or lists of token ids"},
 	"lora_path": {Works, `null`, "name of a loaded adapter, or one per prompt; the model's name wins"},
@@ -66,6 +66,8 @@ var notes = map[string]note{
 	"stream_options":                {Works, `{"include_usage":true,"continuous_usage_stats":true}`, "include_usage, continuous_usage_stats"},
 	"logprobs":                      {Works, "", "chat: true; completions: how many alternatives, 0 to 20"},
 	"top_logprobs":                  {Works, `2`, "alternatives, 0 to 20; needs logprobs"},
+	"prompt_logprobs":               {Works, `2`, "the prompt's tokens with so many alternatives, 0 to 20, in every choice, of chat beside the choices; not with stream"},
+	"add_special_tokens":            {Accepted, "", "true for completions and false for chat, which is what is done; the opposite is refused"},
 	"echo":                          {Works, `true`, "the prompt comes first, with its log-probabilities if there are any"},
 	"return_token_ids":              {Works, `true`, "token_ids in every choice"},
 	"return_prompt_token_ids":       {Works, `true`, "prompt_token_ids in every choice; not with stream"},
@@ -125,6 +127,7 @@ var nativeNotes = map[string]note{
 	"top_logprobs_num":        {Works, `2`, "alternatives, 0 to 20"},
 	"return_text_in_logprobs": {Works, `true`, "texts beside the ids"},
 	"log_metrics":             {Accepted, `true`, "metrics are always kept"},
+	"conversation_id":         {Accepted, `"c"`, "describes the request"},
 	"no_logs":                 {Accepted, `true`, "prompts are never logged"},
 }
 
