@@ -159,7 +159,7 @@ func TestGoClientTutorial(t *testing.T) {
 }
 
 func TestGoClientErrors(t *testing.T) {
-	fake := &enginetest.Fake{Names: []string{"m"}, MaxRunning: 1, TokenDelay: time.Millisecond}
+	fake := &enginetest.Fake{Names: []string{"m"}, MaxRunning: 1, TokenDelay: 10 * time.Millisecond}
 	url := serve(t, fake, httpapi.Options{APIKeys: []string{"key"}})
 	c, ctx := client(url, "key"), context.Background()
 	ask := func(c openai.Client, p openai.ChatCompletionNewParams) error {
