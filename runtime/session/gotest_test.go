@@ -10,6 +10,7 @@ import (
 	"os"
 	osexec "os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"sort"
@@ -210,7 +211,8 @@ func runGoTest(t *testing.T, file string) {
 			t.Fatalf("PROBLEM %s at %d:%d: %s", e.Name, e.Line, e.Col, strings.ReplaceAll(e.Message, "\n", "; "))
 		}
 	}
-	if got := rec.stdout() + rec.stderr(); got != string(want) {
+	notice := regexp.MustCompile(`(?m)^.*: ` + regexp.QuoteMeta(noFinalizer) + `\n`)
+	if got := rec.stdout() + notice.ReplaceAllString(rec.stderr(), ""); got != string(want) {
 		t.Fatalf("PROBLEM prints %.100q, not %.100q", got, want)
 	}
 }

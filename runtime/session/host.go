@@ -131,14 +131,12 @@ func (s *Session) makeOverrides() {
 			format, a = typeVerbs2(format, a)
 			return fmt.Appendf(b, format, a...)
 		}),
-		"fmt.Scan":   f(func(a ...any) (int, error) { return fmt.Fscan(keyboard{s}, a...) }),
-		"fmt.Scanln": f(func(a ...any) (int, error) { return fmt.Fscanln(keyboard{s}, a...) }),
-		"fmt.Scanf":  f(func(format string, a ...any) (int, error) { return fmt.Fscanf(keyboard{s}, format, a...) }),
-		"os.Exit":    f(func(code int) { panic(exitSignal{code}) }),
-		"time.Sleep": f(s.sleep),
-		// The runtime ends the process if the pointer is not the start of an allocation.
-		// That finalizers run is never promised, so here none does.
-		"runtime.SetFinalizer": f(func(any, any) {}),
+		"fmt.Scan":             f(func(a ...any) (int, error) { return fmt.Fscan(keyboard{s}, a...) }),
+		"fmt.Scanln":           f(func(a ...any) (int, error) { return fmt.Fscanln(keyboard{s}, a...) }),
+		"fmt.Scanf":            f(func(format string, a ...any) (int, error) { return fmt.Fscanf(keyboard{s}, format, a...) }),
+		"os.Exit":              f(func(code int) { panic(exitSignal{code}) }),
+		"time.Sleep":           f(s.sleep),
+		"runtime.SetFinalizer": f(func(any, any) {}), // calls of it: see finalizer
 		// A small limit would end the process.
 		"runtime/debug.SetMaxStack": f(func(n int) int { return n }),
 		"context.AfterFunc":         f(s.afterFunc),

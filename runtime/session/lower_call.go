@@ -37,6 +37,9 @@ func (f *body) call(e *ast.CallExpr) string {
 	}
 	sig := f.typeOf(e.Fun).Underlying().(*types.Signature)
 	callee := f.operand(e.Fun, fun, hold)
+	if fn := f.special(fun); fn != nil && fn.FullName() == "runtime.SetFinalizer" {
+		callee = f.finalizer(e)
+	}
 	if f.spreads(e) && hold == nil && f.operandIsValue(fun) {
 		return f.apply(e, sig, nil, []piece{{callee, f.typeOf(e.Fun)}}, nil, func(args []string) string {
 			return args[0] + "(" + strings.Join(args[1:], ", ") + ")"

@@ -202,3 +202,14 @@ func BenchmarkNew(b *testing.B) {
 		_ = s.Close()
 	}
 }
+
+func TestAFinalizerIsRefusedWithANotice(t *testing.T) {
+	s, rec := newSession(t), &recorder{}
+	code := "type T struct{ n int }\nt := &T{}\nruntime.SetFinalizer(t, func(*T) {})\nruntime.SetFinalizer(t, nil)"
+	if _, err := s.Exec(t.Context(), Cell{Code: code, Number: 1}, rec); err != nil {
+		t.Fatal(err)
+	}
+	if got := rec.stderr(); strings.Count(got, noFinalizer) != 1 || !strings.HasPrefix(got, "cell 1:3:1: ") {
+		t.Errorf("the cell is told %q", got)
+	}
+}
