@@ -21,6 +21,9 @@ func (c *schemaCompiler) disjoint(a, b *shape, depth int) bool {
 	if common&tNumber != 0 && !a.num.disjoint(&b.num) && !(a.integer && b.fraction || a.fraction && b.integer) {
 		return false
 	}
+	if common&tString != 0 && (a.regex != nil || b.regex != nil) {
+		return false
+	}
 	if common&tString != 0 && c.g.and(c.content(a), c.content(b)) != never {
 		return false
 	}

@@ -104,6 +104,7 @@ type builder struct {
 	chars    map[string]expr // of jsonChar, by set
 	limit    int
 	deadline time.Time
+	pause    func()
 	steps    int // since the deadline was looked at, or since the mask began
 }
 
@@ -130,8 +131,8 @@ func (g *builder) intern(k nodeKey, n node) expr {
 	return e
 }
 
-// maxSteps bounds the derivatives that one mask or token may take, some 500 ms.
-const maxSteps = 5_000_000
+// maxSteps bounds the derivatives that one mask or token may take, some 300 ms.
+const maxSteps = 3_000_000
 
 // work counts steps. While compiling it looks at the clock now and then; afterwards the
 // count itself is bounded.
@@ -147,10 +148,16 @@ func (g *builder) work(n int) {
 		return
 	}
 	g.steps = 0
-	if time.Now().After(g.deadline) {
+	now := time.Now()
+	if now.After(g.deadline) {
 		panic(&Error{Msg: "the grammar takes too long to compile"})
 	}
-	runtime.Gosched()
+	if g.pause == nil {
+		runtime.Gosched()
+		return
+	}
+	g.pause()
+	g.deadline = g.deadline.Add(time.Since(now))
 }
 
 func (g *builder) bytes(s byteSet) expr {

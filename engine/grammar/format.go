@@ -1,7 +1,7 @@
 package grammar
 
 // hardFormats are the formats of the standard that are not enforced, and refused.
-var hardFormats = []string{"regex", "idn-email", "idn-hostname"}
+var hardFormats = []string{"idn-email", "idn-hostname"}
 
 // formats are the string formats that are enforced, as patterns of the whole string.
 // Dates know the lengths of months and leap years; leap seconds come at

@@ -57,6 +57,9 @@ type Options struct {
 	// same number to JSON Schema but not to every reader.
 	DotZero bool
 	Limits  Limits
+	// Pause is called about every half millisecond of work while compiling, so that a
+	// caller can leave the processor to others. The time in it does not count.
+	Pause func()
 }
 
 // defaultTime is Limits.Time where it is 0. Tests have more: their machines are shared.
@@ -124,7 +127,7 @@ func begin(v *Vocabulary, src int, o Options) *builder {
 		panic(&Error{Msg: fmt.Sprintf("the grammar has %d bytes; %d are allowed", src, l.Bytes)})
 	}
 	g := newBuilder(l.States, time.Now().Add(l.Time))
-	g.special = v.special
+	g.special, g.pause = v.special, o.Pause
 	g.textStar = g.star(g.jsonChar(everyRune))
 	g.nodes[g.textStar].inText = true
 	return g

@@ -17,12 +17,19 @@ var limitsOf = map[string]string{
 	"minProperties":        "more than 1 where undeclared members may be repeated",
 	"contains":             "two of them for one array; very long arrays",
 	"pattern":              "lookbehind, backreferences, assertions repeated without a bound other than ((?!…).)* at the end",
-	"format":               "regex, idn-email, idn-hostname; names that the standard does not have are annotations",
+	"format":               "idn-email, idn-hostname; regex beside other keywords for strings; names that the standard does not have are annotations",
 	"multipleOf":           "above 10000 (in units of the last decimal place)",
 	"$ref":                 "to other documents",
 	"uniqueItems":          "beside contains",
 	"dependentSchemas":     "",
 	"additionalProperties": "",
+}
+
+// refusedUnless says where a refused keyword is enforced all the same.
+var refusedUnless = map[string]string{
+	"$recursiveRef":         "",
+	"unevaluatedItems":      "unless it asks for nothing, or no keyword beside it applies schemas to the same array; not known to drafts before 2019-09",
+	"unevaluatedProperties": "unless it asks for nothing, or no keyword beside it applies schemas to the same object; not known to drafts before 2019-09",
 }
 
 // annotations are the keywords of the standard that say nothing about values.
@@ -42,7 +49,7 @@ func KeywordTable() string {
 		}
 	}
 	for _, k := range sorted(refused) {
-		row(k, "refused", "unless it asks for nothing")
+		row(k, "refused", refusedUnless[k])
 	}
 	for _, k := range sorted(annotations) {
 		row(k, "annotation", "")

@@ -188,7 +188,7 @@ func (c *schemaCompiler) negateKeyword(s *site, k string, v *value, depth int) (
 	case "pattern":
 		return typed("string", notPattern, v), nil
 	case "format":
-		if _, ok := formats[v.text]; !ok && !slices.Contains(hardFormats, v.text) {
+		if _, ok := formats[v.text]; !ok && v.text != "regex" && !slices.Contains(hardFormats, v.text) {
 			return nil, nil
 		}
 		return typed("string", notFormat, v), nil

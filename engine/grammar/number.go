@@ -100,7 +100,7 @@ func (g *builder) number(n numbers, integer, broken, dotZero bool) (expr, error)
 	if n.lo != nil && n.hi == nil && n.lo.Sign() == 0 && !n.loOut && bare {
 		return g.concat(text, exponent), nil
 	}
-	for _, m := range n.multiples {
+	if m := leastMultiple(n.multiples); m != nil {
 		e, err := g.multiple(m, integer)
 		if err != nil {
 			return never, err
@@ -128,6 +128,20 @@ func (g *builder) number(n numbers, integer, broken, dotZero bool) (expr, error)
 		}
 	}
 	return g.or(plus, g.concat(g.byte('-'), minus)), nil
+}
+
+// leastMultiple is the number whose multiples are those of all; nil for none.
+func leastMultiple(all []*big.Rat) (m *big.Rat) {
+	for _, x := range all {
+		if m == nil {
+			m = x
+			continue
+		}
+		p := new(big.Int).Mul(m.Num(), x.Num())
+		p.Quo(p, new(big.Int).GCD(nil, nil, m.Num(), x.Num()))
+		m = new(big.Rat).SetFrac(p, new(big.Int).GCD(nil, nil, m.Denom(), x.Denom()))
+	}
+	return m
 }
 
 // spellings are the ways to write an unsigned decimal without an exponent.

@@ -203,17 +203,17 @@ func TestChoiceAndForcedText(t *testing.T) {
 func TestErrorsNameTheirPlace(t *testing.T) {
 	v := byteVocabulary()
 	for schema, want := range map[string]string{
-		`{"properties":{"a/b":{"unevaluatedItems":false}}}`:                          "/properties/a~1b/unevaluatedItems",
+		`{"properties":{"a/b":{"anyOf":[{}],"unevaluatedItems":false}}}`:             "/properties/a~1b/unevaluatedItems",
 		`{"type":"array","items":{"uniqueItems":true,"type":"array","contains":{}}}`: "/items/uniqueItems",
-		`{"$ref":"#/$defs/gone"}`:                                                    "/$ref",
-		`{"allOf":[{"type":"strin"}]}`:                                               "/allOf/0/type",
-		`{"properties":{"x":{"pattern":"(?<=a)b"}}}`:                                 "/properties/x/pattern",
-		`{"type":"string","format":"regex"}`:                                         "/format",
-		`{"not":{"multipleOf":3}}`:                                                   "/not/multipleOf",
-		`{"anyOf":[{"$ref":"#"},{"type":"null"}]}`:                                   "",
-		`{"type":"object","minProperties":3}`:                                        "/minProperties",
-		`{"type":"string","minLength":-1}`:                                           "/minLength",
-		`{"properties":{"a":{"type":"number","minimum":"1"}}}`:                       "/properties/a/minimum",
+		`{"$ref":"#/$defs/gone"}`:                              "/$ref",
+		`{"allOf":[{"type":"strin"}]}`:                         "/allOf/0/type",
+		`{"properties":{"x":{"pattern":"(?<=a)b"}}}`:           "/properties/x/pattern",
+		`{"type":"string","format":"idn-email"}`:               "/format",
+		`{"not":{"multipleOf":3}}`:                             "/not/multipleOf",
+		`{"anyOf":[{"$ref":"#"},{"type":"null"}]}`:             "",
+		`{"type":"object","minProperties":3}`:                  "/minProperties",
+		`{"type":"string","minLength":-1}`:                     "/minLength",
+		`{"properties":{"a":{"type":"number","minimum":"1"}}}`: "/properties/a/minimum",
 	} {
 		_, err := CompileSchema(v, []byte(schema), Options{})
 		e, ok := err.(*Error)

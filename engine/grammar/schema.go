@@ -130,10 +130,41 @@ func (c *schemaCompiler) hide(v *value) {
 	}
 }
 
+// settle rewrites unevaluated… where nothing beside it evaluates elsewhere: there it is
+// additionalProperties, or items.
+func (c *schemaCompiler) settle(v *value) {
+	for _, k := range []string{"$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf", "not", "if", "dependentSchemas", "dependencies", "contains"} {
+		if v.get(k) != nil {
+			return
+		}
+	}
+	for i, k := range v.keys {
+		old := map[string]string{"unevaluatedProperties": "additionalProperties", "unevaluatedItems": "items"}[k]
+		switch {
+		case old == "" || c.lonelyRef || !isSchema(v.elem[i]):
+		case v.get(old) == nil:
+			v.keys[i] = old
+		case v.get(old).kind != kArray:
+			v.keys[i] = hiddenKeyword + k // everything is evaluated
+		}
+	}
+}
+
+// inNames reports whether a pointer leads to an object whose members are not keywords.
+func inNames(pointer string) bool {
+	last := pointer[strings.LastIndexByte(pointer, '/')+1:]
+	return slices.Contains([]string{"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"}, last)
+}
+
+func isSchema(v *value) bool { return v.kind == kObject || v.kind == kTrue || v.kind == kFalse }
+
 // index finds the schemas that have a URI, and gives every object and boolean a site.
 func (c *schemaCompiler) index(v *value, pointer string, base *url.URL) {
 	if v.kind == kObject {
 		c.hide(v)
+		if !inNames(pointer) {
+			c.settle(v)
+		}
 		word := "$id"
 		if c.oldID {
 			word = "id"

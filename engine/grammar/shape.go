@@ -46,6 +46,7 @@ type shape struct {
 	unique   bool // elements differ
 	present  formula
 	some     []*someMember
+	regex    *site // which asks for a regular expression
 }
 
 // haves is a contains: at least min elements, at most max, fit a schema.
@@ -539,6 +540,10 @@ func (c *schemaCompiler) formatKeyword(s *shape, at *site, v *value) error {
 	if v.kind != kString {
 		return at.fail("format", "it must be a string")
 	}
+	if v.text == "regex" {
+		s.regex = at
+		return nil
+	}
 	p, ok := formats[v.text]
 	if !ok {
 		if slices.Contains(hardFormats, v.text) && s.types&tString != 0 {
@@ -608,6 +613,8 @@ func (c *schemaCompiler) filter(s *shape) error {
 				return s.site.fail("enum", "a number is too large")
 			}
 			ok = s.num.admits(r) && (!s.integer || r.IsInt()) && !(s.fraction && r.IsInt())
+		case v.kind == kString && s.regex != nil:
+			return s.regex.fail("format", `the format "regex" is not supported beside enum`)
 		case v.kind == kString && (s.minLen > 0 || s.maxLen >= 0 || len(s.text) > 0):
 			if text == unknown {
 				text = c.content(s)
@@ -753,6 +760,12 @@ func (s *shape) keywordSite(k string) *site {
 
 func (c *schemaCompiler) stringValue(s *shape) (expr, error) {
 	q := c.g.byte('"')
+	if s.regex != nil {
+		if len(s.text) > 0 || s.minLen > 0 || s.maxLen >= 0 {
+			return never, s.regex.fail("format", `the format "regex" is not supported beside other keywords for strings`)
+		}
+		return c.called(c.g.seq(q, c.regexValue(), q)), nil
+	}
 	return c.called(c.g.seq(q, c.content(s), q)), nil
 }
 

@@ -26,6 +26,7 @@ type constraints struct {
 	words *grammar.Vocabulary
 	ids   map[string]int32 // tokens by their bytes
 
+	busy  func() bool   // texts are being made
 	turns chan struct{} // holds one token per compilation that may run
 	mu    sync.Mutex
 	known map[[sha256.Size]byte]*compiled
@@ -51,8 +52,8 @@ const (
 // one, and must leave processors to the step.
 func compilations() int { return max(1, runtime.GOMAXPROCS(0)/4) }
 
-func newConstraints(tok *tokenizer.Tokenizer, vocab int, eos []int32) *constraints {
-	c := &constraints{tok: tok, vocab: vocab, eos: eos, turns: make(chan struct{}, compilations()),
+func newConstraints(tok *tokenizer.Tokenizer, vocab int, eos []int32, busy func() bool) *constraints {
+	c := &constraints{tok: tok, vocab: vocab, eos: eos, busy: busy, turns: make(chan struct{}, compilations()),
 		known: map[[sha256.Size]byte]*compiled{}}
 	return c
 }
@@ -112,7 +113,7 @@ func (c *constraints) compile(g *compiled, key [sha256.Size]byte, k *engine.Cons
 	defer func() { <-c.turns }()
 	err := safely(func() (err error) {
 		v := c.vocabulary()
-		if g.gr, err = grammar.Compile(v, formOf(k), grammar.Options{Tidy: true, Limits: grammar.Limits{Time: compileTime}}); err != nil {
+		if g.gr, err = grammar.Compile(v, formOf(k), grammar.Options{Tidy: true, Limits: grammar.Limits{Time: compileTime}, Pause: c.giveWay()}); err != nil {
 			return err
 		}
 		return g.gr.NewMatcher().Mask(make([]uint64, v.Words())) // the first mask is part of the cost
@@ -124,6 +125,27 @@ func (c *constraints) compile(g *compiled, key [sha256.Size]byte, k *engine.Cons
 		c.mu.Unlock()
 	}
 	close(g.done)
+}
+
+// Shares of a compilation: while texts are being made it sleeps after each piece of work,
+// which is about as long as half a millisecond, up to a time in all.
+const (
+	wayPause = time.Millisecond
+	wayMost  = 2 * time.Second
+)
+
+// giveWay is what one compilation calls between pieces of its work.
+func (c *constraints) giveWay() func() {
+	var slept time.Duration
+	return func() {
+		if slept > wayMost || !c.busy() {
+			runtime.Gosched()
+			return
+		}
+		start := time.Now()
+		time.Sleep(wayPause)
+		slept += time.Since(start)
+	}
 }
 
 // forgetOldest makes room for one more grammar.

@@ -405,6 +405,16 @@ func (l *loop) failAll(err error) {
 	}
 }
 
+// busy reports whether texts are being made.
+func (e *Engine) busy() bool {
+	if e.loop == nil {
+		return false
+	}
+	e.loop.mu.Lock()
+	defer e.loop.mu.Unlock()
+	return e.loop.stats.Running > 0
+}
+
 // publish updates the gauges.
 func (l *loop) publish() {
 	running, waiting, free := l.sched.Running(), l.sched.Waiting(), l.cache.Available()

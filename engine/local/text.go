@@ -37,7 +37,7 @@ func (e *Engine) text() (err error) {
 		return err
 	}
 	if e.tok != nil {
-		e.constraints = newConstraints(e.tok, e.program.Vocab, e.stopIDs)
+		e.constraints = newConstraints(e.tok, e.program.Vocab, e.stopIDs, e.busy)
 	}
 	return nil
 }

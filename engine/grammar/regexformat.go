@@ -1,0 +1,46 @@
+package grammar
+
+// The format "regex" asks for a regular expression as ECMA-262 has it. They are
+// written here as rules; what is left out are backreferences, named groups, Unicode
+// escapes, and ranges whose ends are not both digits or letters of one case in order.
+
+// regexValue is the rule of the contents of strings that are regular expressions.
+func (c *schemaCompiler) regexValue() expr {
+	g := c.g
+	if r, ok := c.byKey["regex"]; ok {
+		return g.call(r)
+	}
+	first := len(g.rules)
+	g.rules = append(g.rules, never, never, never)
+	c.byKey["regex"] = first
+	whole, part, atom := g.call(first), g.call(first+1), g.call(first+2)
+	chars := func(s string) expr {
+		var set runeSet
+		for _, r := range s {
+			set = append(set, r, r)
+		}
+		return g.jsonChar(set.sorted())
+	}
+	text := func(s string) expr { return c.characters(s) }
+	special := runeSet{'$', '$', '(', ')', '*', '*', '+', '+', '.', '.', '?', '?', '[', '^', '{', '}'}
+	digits := g.repeat(g.jsonChar(runeSet{'0', '9'}), 1, 3)
+	plainChar := g.jsonChar(minus(minus(everyRune, special.sorted()), runeSet{'\n', '\n', '\r', '\r', '|', '|', 0x2028, 0x2029}))
+	escape := g.seq(text(`\`), chars(`dDwWsSfnrtv.*+?^$()[]{}|\/-`))
+	// In a class a hyphen stands only between the ends of a range, escaped otherwise.
+	inClass := g.or(g.jsonChar(minus(everyRune, runeSet{'\n', '\n', '\r', '\r', '-', '-', '[', '^', 0x2028, 0x2029})), escape)
+	var ranges []expr
+	for _, span := range []string{"09", "az", "AZ"} {
+		for lo := rune(span[0]); lo < rune(span[1]); lo++ {
+			ranges = append(ranges, g.seq(text(string(lo)+"-"), g.jsonChar(runeSet{lo, rune(span[1])})))
+		}
+	}
+	class := g.seq(text("["), g.optional(text("^")), g.repeat(g.or(append(ranges, inClass)...), 1, -1), text("]"))
+	count := g.seq(text("{"), digits, g.optional(text(",")), text("}"))
+	quantifier := g.concat(g.or(chars("*+?"), count), g.optional(text("?")))
+	group := g.seq(text("("), g.optional(text("?:")), whole, text(")"))
+	look := g.seq(text("("), g.or(text("?="), text("?!")), whole, text(")"))
+	g.rules[first+2] = g.or(plainChar, text("."), escape, class, group)
+	g.rules[first+1] = g.or(g.concat(atom, g.optional(quantifier)), text("^"), text("$"), g.seq(text(`\`), chars("bB")), look)
+	g.rules[first] = g.concat(g.star(part), g.star(g.concat(text("|"), g.star(part))))
+	return whole
+}
