@@ -339,19 +339,104 @@ func (s *Session) isVariable(name string) bool {
 }
 
 // runProgram runs a program with its output going to the cell; cancelling ctx ends it and
-// what it started.
+// what it started. What it leaves in the background goes on, and so does its output.
 func runProgram(ctx context.Context, argv []string, stdin string, out Output) error {
 	cmd := osexec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdin = strings.NewReader(stdin)
-	cmd.Stdout, cmd.Stderr = outputWriter(out.Stdout), outputWriter(out.Stderr)
-	cmd.WaitDelay = 50 * time.Millisecond
+	cmd.WaitDelay = 50 * time.Millisecond // for input that it does not read
 	ownGroup(cmd)
-	err := cmd.Run()
+	stdout, err := newDrain(out.Stdout)
+	if err != nil {
+		return err
+	}
+	stderr, err := newDrain(out.Stderr)
+	if err != nil {
+		stdout.abandon()
+		return err
+	}
+	cmd.Stdout, cmd.Stderr = stdout.w, stderr.w
+	if err := cmd.Start(); err != nil {
+		stdout.abandon()
+		stderr.abandon()
+		return err
+	}
+	stdout.begin()
+	stderr.begin()
+	err = cmd.Wait()
+	stdout.wait(ctx)
+	stderr.wait(ctx)
 	var exit *osexec.ExitError
-	if errors.As(err, &exit) {
+	switch {
+	case errors.As(err, &exit):
 		return fmt.Errorf("%s: %w", argv[0], err)
+	case errors.Is(err, osexec.ErrWaitDelay): // it has ended well without reading all its input
+		return nil
 	}
 	return err
+}
+
+// drain is a pipe whose end is read into an Output.
+type drain struct {
+	r, w  *os.File
+	to    func(p []byte)
+	done  chan struct{} // closed when every program has closed the pipe
+	empty chan struct{} // closed when what was in the pipe at a wait is read
+}
+
+func newDrain(to func(p []byte)) (*drain, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	return &drain{r: r, w: w, to: to, done: make(chan struct{}), empty: make(chan struct{})}, nil
+}
+
+func (d *drain) abandon() {
+	d.r.Close()
+	d.w.Close()
+}
+
+// begin reads until every program has closed the pipe. The goroutine outlives the command
+// if something in the background holds it.
+func (d *drain) begin() {
+	d.w.Close()
+	go func() {
+		defer close(d.done)
+		defer d.r.Close()
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := d.r.Read(buf)
+			if n > 0 {
+				d.to(bytes.Clone(buf[:n]))
+			}
+			if errors.Is(err, os.ErrDeadlineExceeded) { // somebody waits
+				err = d.r.SetReadDeadline(time.Time{})
+				for n = len(buf); n > 0 && err == nil; {
+					if n, err = readNow(d.r, buf); n > 0 {
+						d.to(bytes.Clone(buf[:n]))
+					}
+				}
+				close(d.empty)
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+}
+
+// wait waits until all is read that ended programs have written. Whatever holds the pipe
+// open in the background is not waited for.
+func (d *drain) wait(ctx context.Context) {
+	empty := d.empty
+	if d.r.SetReadDeadline(time.Now()) != nil { // no such pipes on this system, or it is closed already
+		empty = nil
+	}
+	select {
+	case <-d.done:
+	case <-empty:
+	case <-ctx.Done():
+	}
 }
 
 type outputWriter func(p []byte)

@@ -135,6 +135,34 @@ func TestExitsOfCompiledPackagesEndOnlyTheCell(t *testing.T) {
 	}
 }
 
+func TestACommandDoesNotWaitForWhatItLeavesInTheBackground(t *testing.T) {
+	s := newSession(t)
+	gate := filepath.Join(t.TempDir(), "gate")
+	rec := &recorder{}
+	code := "!while ! test -e " + gate + "; do sleep 0.01; done && echo later & echo now"
+	if _, err := s.Exec(t.Context(), Cell{Code: code, Number: 1}, rec); err != nil || rec.stdout() != "now\n" {
+		t.Fatalf("printed %q, %v", rec.stdout(), err)
+	}
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); rec.stdout() != "now\nlater\n"; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("printed %q", rec.stdout())
+		}
+	}
+}
+
+func TestAllThatACommandPrintsIsThereWhenItHasEnded(t *testing.T) {
+	s := newSession(t)
+	for range 20 {
+		rec := &recorder{}
+		if _, err := s.Exec(t.Context(), Cell{Code: "!head -c 300000 /dev/zero | tr '\\0' x; sleep 2 & exit 0", Number: 1}, rec); err != nil || len(rec.stdout()) != 300000 {
+			t.Fatalf("%d bytes, %v", len(rec.stdout()), err)
+		}
+	}
+}
+
 func TestAnInterruptEndsACommand(t *testing.T) {
 	s := newSession(t)
 	ctx, cancel := context.WithCancel(t.Context())
