@@ -673,6 +673,9 @@ func (f *body) unsafeCall(e *ast.CallExpr, name string) string {
 	args := make([]string, len(e.Args))
 	for i, a := range e.Args {
 		t := types.Default(f.typeOf(a))
+		if isNilType(t) {
+			t = types.NewPointer(types.Typ[types.Byte])
+		}
 		in[i], args[i] = f.repr(t), f.exprTo(a, t)
 	}
 	fn := f.compiled("unsafe."+name+"|"+f.hostKey(out), func(args []reflect.Value) []reflect.Value {

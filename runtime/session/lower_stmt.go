@@ -452,7 +452,7 @@ func (f *body) heldIn(prefix, text string, t types.Type) string {
 // loads reports whether an expression reads a variable through a pointer or an index.
 func loads(e ast.Expr) bool {
 	switch ast.Unparen(e).(type) {
-	case *ast.StarExpr, *ast.SelectorExpr, *ast.IndexExpr:
+	case *ast.StarExpr, *ast.SelectorExpr, *ast.IndexExpr, *ast.CallExpr:
 		return true
 	}
 	return false
@@ -1019,12 +1019,28 @@ func isStar(e ast.Expr) bool {
 	return ok
 }
 
+// constantLen reports whether the length of the array behind a pointer is a constant: it
+// is if the pointer takes neither a call nor a receive.
+func (f *body) constantLen(p ast.Expr) bool {
+	constant := true
+	ast.Inspect(p, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			constant = constant && f.info.Types[n.Fun].IsType()
+		case *ast.UnaryExpr:
+			constant = constant && n.Op != token.ARROW
+		}
+		return constant
+	})
+	return constant
+}
+
 // rangeIndexes goes over the indexes of an array behind a pointer, which may be nil
 // where the array itself is not named. The block is open.
 func (f *body) rangeIndexes(st *ast.RangeStmt, n int64, label string) {
 	p, must := st.X, false
 	if star, ok := ast.Unparen(st.X).(*ast.StarExpr); ok && !isPointer(f.typeOf(st.X)) {
-		p, must = star.X, true
+		p, must = star.X, !f.constantLen(star.X) // of which nothing is evaluated then
 	}
 	count, i := f.temp("n"), f.temp("i")
 	f.printf("%s := %s\n", count, f.arrayLen(p, n, must))

@@ -588,7 +588,8 @@ func goPanicText(v string) any {
 	case strings.HasPrefix(v, "reflect.Value.Slice") && strings.Contains(v, "out of bounds"):
 		return runtimeError("runtime error: slice bounds out of range")
 	case strings.HasPrefix(v, "reflect: cannot convert slice with length"):
-		return runtimeError("runtime error: " + strings.Replace(strings.TrimPrefix(v, "reflect: "), "to array with", "to array or pointer to array with", 1))
+		v = strings.Replace(strings.TrimPrefix(v, "reflect: "), "to pointer to array with", "to array with", 1)
+		return runtimeError("runtime error: " + strings.Replace(v, "to array with", "to array or pointer to array with", 1))
 	}
 	return v
 }
