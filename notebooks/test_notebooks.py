@@ -51,10 +51,13 @@ class Executed:
 
     def text(self, piece, nth=0):
         """What a cell printed or displayed, as plain text."""
-        out = []
+        out = ""
         for o in self.cell(piece, nth).outputs:
-            out.append(o.text if o.output_type == "stream" else o.get("data", {}).get("text/plain", ""))
-        return "\n".join(out)
+            if o.output_type == "stream":
+                out += o.text
+                continue
+            out += ("" if out.endswith("\n") or not out else "\n") + o.get("data", {}).get("text/plain", "") + "\n"
+        return out
 
     def displays(self, piece, nth=0):
         return [o.data for o in self.cell(piece, nth).outputs if o.output_type in ("display_data", "execute_result")]
@@ -107,7 +110,7 @@ def test_the_chat_answer_is_what_the_tutorial_prints(tutorial):
 @needs_kernel
 def test_logit_bias_gives_one_token_twenty_times(tutorial):
     for nth in (0, 1):
-        text = tutorial.displays("Response with logit bias:", nth)[0]["text/plain"].split("bias:", 1)[1]
+        text = tutorial.displays('"Response with logit bias:"', nth)[0]["text/plain"].split("bias:", 1)[1]
         words = text.split()
         if len(words) == 1:  # a token without a space in front
             unit = re.fullmatch(r"\s*(.+?)\1{19}", text)
@@ -119,7 +122,76 @@ def test_logit_bias_gives_one_token_twenty_times(tutorial):
 @needs_kernel
 def test_the_conversation_and_the_stream_are_answered(tutorial):
     assert len(tutorial.displays("historian")[0]["text/plain"]) > 20
-    assert len(tutorial.text("Completions.Stream(")) > 5
+    assert len(tutorial.text('"Say this is a test"')) > 5
+
+
+@needs_kernel
+def test_helpers_answer_as_the_port_does(tutorial):
+    content = after("Response:", tutorial.displays('print_highlight("Response:", response)')[0]["text/plain"])["choices"][0]["message"]["content"]
+    assert tutorial.text('fmt.Println(Chat("List 3 countries').strip() == content.strip()
+    assert tutorial.displays("same := Chat(conversation")[0]["text/plain"].startswith("true ")
+    assert tutorial.displays("story := Generate(")[0]["text/plain"].startswith("true ")
+    streamed = tutorial.text('Stream(Params{\n\t"model":       "smollm2"')
+    assert streamed.startswith(tutorial.text('ChatStream("Say this is a test"').strip())
+
+
+@needs_kernel
+def test_thinking_is_apart_from_the_answer(tutorial):
+    thinking, answer = tutorial.text('fmt.Println("Reasoning:", message.ReasoningContent)').split("-" * 100)
+    assert re.search(r"^Reasoning: .*Paris", thinking) and re.search(r"^\nAnswer: .*Paris", answer)
+    helper = tutorial.text("Think(true)")
+    assert helper.splitlines()[0] == thinking.strip() and helper.splitlines()[1].split(":", 1)[1].strip() == answer.split(":", 1)[1].strip()
+    assert re.search(r"At once: .*Paris", helper) and "think>" not in helper
+    streamed, raw = tutorial.text("ToUpper(delta.ReasoningContent)").rsplit("\n\"", 1)
+    assert "COUNTR" in streamed and "Paris" in streamed and "think>" not in streamed
+    assert "<think>" in raw and "</think>" in raw and "Paris" in raw
+
+
+@needs_kernel
+def test_the_helpers_bias_names_tokens_by_their_text(tutorial):
+    ids = re.search(r"' sunny': \[(\d+)\]", tutorial.text("sunny := Tokenize("))
+    assert ids, tutorial.text("sunny := Tokenize(")
+    by_text, by_id = tutorial.text("Bias(map[int]float64{sunny[0]: 50})").splitlines()
+    assert by_text.split() == ["sunny"] * 8, by_text
+    assert len(set(by_id.split())) == 1 and len(by_id.split()) == 8, by_id
+
+
+@needs_kernel
+def test_structured_answers_have_their_form(tutorial):
+    json_, pattern, grammar = (d["text/plain"].split(":", 1)[1] for d in tutorial.displays('"response_format"'))
+    person = json.loads(json_)
+    assert set(person) == {"name", "age"} and 1 <= person["age"] <= 120
+    assert re.fullmatch(r"\s+[12]\d{3}-\d\d-\d\d", pattern)
+    assert re.fullmatch(r" (Yes|No), it is( not)?\.", grammar)
+    text = tutorial.text("GenerateInto(&person")
+    assert re.search(r"\{Name:.+ Age:\d+ Job:(teacher|doctor|engineer)\}", text)
+    assert re.search(r"Pattern:\s+[12]\d{3}-\d\d-\d\d\n", text) and re.search(r"Grammar: (Yes|No), it is( not)?\.", text)
+    assert re.search(r"Choice:\s+(Paris|London|Rome)", text)
+
+
+def json_object(text):
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
+@needs_kernel
+def test_two_adapters_answer_in_one_cell(tutorial):
+    said = [line.split(None, 1)[1] for line in tutorial.text('"tiny:upper"').splitlines()]
+    plain, upper, as_json, by_path = said
+    assert "Rome" in plain and plain != plain.upper()
+    assert upper == upper.upper() and "ROME" in upper and by_path == upper
+    assert json_object(as_json), as_json
+    plain, upper, as_json = tutorial.text('Adapter("upper")').splitlines()
+    assert "Madrid" in plain and "MADRID" in upper and upper == upper.upper() and json_object(as_json)
+    assert tutorial.text("tiny.Models.List()").split() == ["tiny", "upper", "tiny", "json", "tiny"]
+
+
+@needs_kernel
+def test_several_answers_differ(tutorial):
+    lines = tutorial.text("several.All").splitlines()
+    assert len(lines) == 3 and len({line.split(":", 1)[1] for line in lines}) > 1, lines
 
 
 @needs_kernel
@@ -165,6 +237,13 @@ def test_the_last_cell_ends_the_server(tutorial):
     port = int(re.search(r"Server started on http://127\.0\.0\.1:(\d+)", tutorial.text("launch_server_cmd("))[1])
     with socket.socket() as s:
         assert s.connect_ex(("127.0.0.1", port)) != 0, "the port still answers"
+
+
+@needs_kernel
+def test_no_cell_writes_to_standard_error(tutorial):
+    for cell in tutorial.notebook.cells:
+        if cell.cell_type == "code":
+            assert not [o for o in cell.outputs if o.get("name") == "stderr"], cell.source
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,10 @@ export const baseURL = process.env.GODWIT_BASE_URL ?? "";
 export const model = process.env.GODWIT_MODEL ?? "default";
 export const apiKey = process.env.GODWIT_API_KEY ?? "None";
 export const fakeServer = process.env.GODWIT_FAKE_SERVER ?? "";
+export const godwit = process.env.GODWIT_BIN ?? "";
 export const skip = baseURL ? false : "GODWIT_BASE_URL is not set";
 export const skipFake = fakeServer ? false : "GODWIT_FAKE_SERVER names no fakeserver binary";
+export const skipGodwit = godwit ? false : "GODWIT_BIN names no built godwit";
 
 export function client(options = {}) {
   return new OpenAI({ baseURL, apiKey, maxRetries: 0, timeout: 600_000, ...options });
@@ -41,4 +43,21 @@ export async function startFake(...flags) {
     return { baseURL: url, stop };
   }
   throw new Error("fakeserver did not start");
+}
+
+/** Starts `godwit serve` with the given flags on a free loopback port; stop() ends it. */
+export async function startGodwit(...flags) {
+  const child = spawn(godwit, ["serve", ...flags, "--log-level", "warning", "--host", "127.0.0.1", "--port", "0"], { stdio: ["ignore", "ignore", "pipe"] });
+  const gone = new Promise((done) => child.on("exit", done));
+  let seen = "";
+  const baseURL = await new Promise((found, failed) => {
+    child.stderr.on("data", (piece) => {
+      seen += piece;
+      const url = /serving .* at (http\S+\/v1)/.exec(seen);
+      if (url) found(url[1]);
+    });
+    gone.then(() => failed(new Error(`godwit serve ${flags.join(" ")}: ${seen}`)));
+  });
+  const stop = () => (child.kill(), gone);
+  return { baseURL, stop };
 }
