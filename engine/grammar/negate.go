@@ -12,6 +12,7 @@ const (
 	notEnum    = "\xffenum"
 	notPattern = "\xffpattern"
 	notFormat  = "\xffformat"
+	unnegated  = "\xffnot"  // a keyword whose negation is not supported, if it comes to it
 	someOther  = "\xffsome" // some member besides the declared ones has a value that …
 )
 
@@ -206,12 +207,12 @@ func (c *schemaCompiler) negateKeyword(s *site, k string, v *value, depth int) (
 		return out, nil
 	case "items":
 		if v.kind == kArray || s.v.get("prefixItems") != nil {
-			return nil, s.fail(k, "not supported where it is negated")
+			return typed("array", unnegated, text(k)), nil
 		}
 		return typed("array", "contains", object("not", v)), nil
 	case "contains":
 		if s.v.get("minContains") != nil || s.v.get("maxContains") != nil {
-			return nil, s.fail(k, "not supported where it is negated")
+			return typed("array", unnegated, text(k)), nil
 		}
 		return typed("array", "items", object("not", v)), nil
 	case "$ref":
@@ -246,6 +247,9 @@ func (c *schemaCompiler) negateKeyword(s *site, k string, v *value, depth int) (
 		if v.kind == kFalse {
 			return nil, nil
 		}
+		return typed("array", unnegated, text(k)), nil
+	case "multipleOf":
+		return typed("number", unnegated, text(k)), nil
 	case "then", "else", "minContains", "maxContains", "nullable", "additionalItems":
 		return nil, nil
 	}

@@ -58,7 +58,7 @@ const maxIndent = 40
 var enforced = strings.Fields(`$ref $dynamicRef type enum const allOf anyOf oneOf not if then else properties required additionalProperties
 	patternProperties propertyNames minProperties maxProperties dependentRequired dependentSchemas dependencies items prefixItems
 	additionalItems minItems maxItems contains minContains maxContains uniqueItems pattern format minLength maxLength minimum maximum
-	exclusiveMinimum exclusiveMaximum multipleOf` + " " + notInteger + " " + notEnum + " " + notPattern + " " + notFormat + " " + someOther)
+	exclusiveMinimum exclusiveMaximum multipleOf` + " " + notInteger + " " + notEnum + " " + notPattern + " " + notFormat + " " + someOther + " " + unnegated)
 
 // refused are the keywords that constrain and cannot be compiled.
 var refused = strings.Fields(`$recursiveRef unevaluatedItems unevaluatedProperties`)

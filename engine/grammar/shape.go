@@ -47,6 +47,9 @@ type shape struct {
 	present  formula
 	some     []*someMember
 	regex    *site // which asks for a regular expression
+	// unnegated are sites that ask for what cannot be built, unless something else
+	// excludes it.
+	unnegated []*site
 }
 
 // haves is a contains: at least min elements, at most max, fit a schema.
@@ -342,6 +345,11 @@ func (c *schemaCompiler) merge(sites []*site) (*shape, error) {
 	for _, n := range s.needs {
 		s.present = c.forms.given(s.present, n, true)
 	}
+	for _, at := range s.unnegated {
+		if s.unique && at.v.get(unnegated).text == "uniqueItems" {
+			s.types &^= tArray
+		}
+	}
 	if s.present == falsum {
 		s.types &^= tObject
 	}
@@ -372,6 +380,8 @@ func (c *schemaCompiler) keyword(s *shape, at *site, k string, v *value) error {
 		s.fraction = true
 	case notEnum:
 		s.without = append(s.without, v.elem...)
+	case unnegated:
+		s.unnegated = append(s.unnegated, at)
 	case someOther:
 		return c.someKeyword(s, at, v)
 	case notPattern, notFormat:
@@ -682,6 +692,11 @@ func (c *schemaCompiler) content(s *shape) expr {
 // shape is the expression of the values of a shape.
 func (c *schemaCompiler) shape(s *shape) (expr, error) {
 	g := c.g
+	for _, at := range s.unnegated { // each has one type
+		if t := s.types & typeNames[at.v.get("type").text]; t != 0 && (s.enum == nil || slices.ContainsFunc(s.enum, func(v *value) bool { return kindType(v.kind)&t != 0 })) {
+			return never, at.fail(at.v.get(unnegated).text, "not supported where it is negated")
+		}
+	}
 	if s.enum != nil {
 		alts := make([]expr, 0, len(s.enum))
 		for _, v := range s.enum {
@@ -723,7 +738,7 @@ func (c *schemaCompiler) shape(s *shape) (expr, error) {
 
 // free reports whether nothing but annotations is said.
 func (s *shape) free() bool {
-	if s.present != verum || len(s.some) > 0 {
+	if s.present != verum || len(s.some) > 0 || len(s.unnegated) > 0 {
 		return false
 	}
 	for _, at := range s.sites {
