@@ -95,8 +95,9 @@ func TestPyzmqReconnects200Times(t *testing.T) {
 		r := echoRouter(t, network, address, Options{})
 		runPython(t, py, endpoint(r.Addr().String()), `
 for i in range(200):
-    s = ctx.socket(zmq.DEALER); s.identity = b'same'; s.linger = 0; s.rcvtimeo = 60000
-    s.connect(ADDR); s.send(b'%d' % i); assert s.recv() == b'%d' % i; s.close()
+    with zmq.Context() as own: # its end waits for that of the socket, which else could connect again when it is replaced
+        s = own.socket(zmq.DEALER); s.identity = b'same'; s.linger = 0; s.rcvtimeo = 60000
+        s.connect(ADDR); s.send(b'%d' % i); assert s.recv() == b'%d' % i; s.close()
 `)
 	})
 }

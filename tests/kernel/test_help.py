@@ -133,7 +133,7 @@ class IsComplete(KernelCase):
             ("x := 1", "complete"), ("", "complete"), ("// a comment", "complete"), ("func f() int { return 1 }", "complete"),
             ("if x := 1; x > 0 {\n}", "complete"), ("f(1,", "incomplete"), ("x := `raw", "incomplete"), ("/* open", "incomplete"),
             ("switch x {\ncase 1:", "incomplete"), ("a +", "incomplete"), ("x := )", "invalid"), ("}", "invalid"),
-            ("import \"fmt\"", "complete"), ("type T struct {", "incomplete"), ("%%bash\nls", "complete"),
+            ("import \"fmt\"", "complete"), ("type T struct {", "incomplete"), ("%%bash\nls", "incomplete"), ("%%bash\nls\n", "complete"),
         ):
             with self.subTest(code):
                 got = shell_request(self.kc, "is_complete_request", {"code": code})["content"]

@@ -478,17 +478,17 @@ class Front(KernelCase):
         self.assertLessEqual(kernel.num_fds(), before)
 
     def reconnect(self, times):
-        ctx = zmq.Context.instance()
         url = f"tcp://{self.km.ip}:{self.km.shell_port}"
         for _ in range(times):
-            s = ctx.socket(zmq.DEALER)
-            s.linger = 0
-            s.identity = b"returning"
-            s.rcvtimeo = TIMEOUT * 1000
-            s.connect(url)
-            s.send_multipart(self.kc.session.serialize(self.kc.session.msg("kernel_info_request")))
-            self.assertIn(b"<IDS|MSG>", s.recv_multipart())
-            s.close()
+            with zmq.Context() as own:  # its end waits for that of the socket, which else could connect again when it is replaced
+                s = own.socket(zmq.DEALER)
+                s.linger = 0
+                s.identity = b"returning"
+                s.rcvtimeo = TIMEOUT * 1000
+                s.connect(url)
+                s.send_multipart(self.kc.session.serialize(self.kc.session.msg("kernel_info_request")))
+                self.assertIn(b"<IDS|MSG>", s.recv_multipart())
+                s.close()
 
     def test_a_second_front_end_sees_the_output(self):
         other = another_client(self.km)
