@@ -88,9 +88,10 @@ func install(o kernel.InstallOptions, aliases []string) error {
 func kernelRemove() *cobra.Command {
 	var o kernel.InstallOptions
 	cmd := &cobra.Command{
-		Use:   "remove",
-		Short: "Take the kernel out of Jupyter",
-		Args:  cobra.NoArgs,
+		Use:     "remove",
+		Aliases: []string{"uninstall"},
+		Short:   "Take the kernel out of Jupyter",
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if !o.SysPrefix && o.Prefix == "" {
 				o.User = true

@@ -7,6 +7,7 @@
 package notebook
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
@@ -80,10 +81,20 @@ func (c *Cell) Title(width int) string {
 
 // Read reads a notebook of format 4.
 func Read(r io.Reader) (*Notebook, error) {
-	dec := json.NewDecoder(r)
+	in := bufio.NewReader(r)
+	if mark, _ := in.Peek(3); string(mark) == "\ufeff" { // editors on Windows put a byte order mark there
+		_, _ = in.Discard(3)
+	}
+	dec := json.NewDecoder(in)
 	dec.UseNumber()
 	var file map[string]any
-	if err := dec.Decode(&file); err != nil {
+	var kind *json.UnmarshalTypeError
+	switch err := dec.Decode(&file); {
+	case err == io.EOF:
+		return nil, errors.New("no notebook: the file is empty")
+	case errors.As(err, &kind):
+		return nil, fmt.Errorf("no notebook: it is a JSON %s, not an object", kind.Value)
+	case err != nil:
 		return nil, fmt.Errorf("no notebook: %w", err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {

@@ -92,6 +92,9 @@ func TestWhatIsNotKnownStays(t *testing.T) {
 func TestWhatIsNoNotebookIsSaidSo(t *testing.T) {
 	for _, c := range []struct{ name, file, want string }{
 		{"no JSON", `{`, "no notebook"},
+		{"nothing", "", "the file is empty"},
+		{"a list", "[1]", "a JSON array, not an object"},
+		{"a byte order mark", "\ufeff" + `{"nbformat": 4}`, "no list of cells"},
 		{"another object", `{"a": 1}`, "nbformat is missing"},
 		{"an old format", `{"nbformat": 3, "worksheets": []}`, "notebook format 3"},
 		{"no cells", `{"nbformat": 4}`, "no list of cells"},
