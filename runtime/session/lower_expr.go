@@ -705,7 +705,11 @@ func (f *body) index(e *ast.IndexExpr) string {
 		return f.instance(e.X)
 	}
 	x, i := f.expr(e.X), f.indexText(e)
-	if n := arrayBehind(f.typeOf(e.X)); n >= 0 && f.info.Types[e.Index].Value == nil {
+	n := arrayBehind(f.typeOf(e.X))
+	if _, name := ast.Unparen(e.X).(*ast.Ident); n >= 0 && !name {
+		return "(*" + f.elementAddress(x, f.typeOf(e.X), e) + ")" // the interpreter takes p[i][j] for an element of p[i]'s array
+	}
+	if n >= 0 && f.info.Types[e.Index].Value == nil {
 		return x + "[" + f.bounds() + "(" + i + ", " + fmt.Sprint(n) + ")]"
 	}
 	if f.provenIndex(e) {
