@@ -51,6 +51,33 @@ func absent(name string) *value {
 	return object("properties", object(name, &value{kind: kFalse}))
 }
 
+type impliedKey struct {
+	at *value
+	k  string
+}
+
+type implication struct {
+	branches, always []*value
+	err              error
+}
+
+// impliedOnce is implied, remembered: schemas that are written anew would be compiled
+// anew.
+func (c *schemaCompiler) impliedOnce(s *site, k string, v *value) (branches, always []*value, err error) {
+	switch k {
+	case "not", "if", "dependentRequired", "dependentSchemas", "dependencies":
+	default:
+		return nil, nil, nil
+	}
+	key := impliedKey{s.v, k}
+	w, ok := c.written[key]
+	if !ok {
+		w.branches, w.always, w.err = c.implied(s, k, v)
+		c.written[key] = w
+	}
+	return w.branches, w.always, w.err
+}
+
 // implied are the keywords that other schemas stand for: branches, of which one must
 // hold, and schemas that always hold.
 func (c *schemaCompiler) implied(s *site, k string, v *value) (branches, always []*value, err error) {

@@ -49,6 +49,7 @@ type schemaCompiler struct {
 	lonelyRef bool                // keywords beside a $ref are ignored
 	oldID     bool                // id names a schema
 	asked     map[*value]presence // of conditionOf
+	written   map[impliedKey]implication
 }
 
 // maxIndent bounds the blanks and tabs before a line with Options.Tidy.
@@ -79,7 +80,7 @@ func (g *builder) schema(schema []byte, o Options) (expr, error) {
 		return never, &Error{Msg: "the schema is not JSON: " + err.Error()}
 	}
 	c := &schemaCompiler{g: g, o: o, sites: map[*value]*site{}, anchors: map[string]*site{}, byKey: map[string]int{},
-		inline: map[int]expr{}, nots: map[*value]*value{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[*value]presence{}}
+		inline: map[int]expr{}, nots: map[*value]*value{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[*value]presence{}, written: map[impliedKey]implication{}}
 	switch {
 	case o.Compact:
 	case o.Tidy:

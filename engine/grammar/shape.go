@@ -242,8 +242,12 @@ func (x *expansion) apart(ch choice, meets map[int][]int, choices []choice, done
 	for i, b := range ch.branches {
 		todo := []*path{b}
 		for _, j := range meets[i] {
-			not := object("not", ch.branches[j].v)
-			x.c.fresh(not, ch.at.pointer+"/oneOf", ch.at)
+			not, ok := x.c.nots[ch.branches[j].v]
+			if !ok { // written once, so that what is compiled with it is found again
+				not = object("not", ch.branches[j].v)
+				x.c.fresh(not, ch.at.pointer+"/oneOf", ch.at)
+				x.c.nots[ch.branches[j].v] = not
+			}
 			todo = append(todo, &path{x.c.sites[not], b.up})
 		}
 		if err := x.expand(todo, done, choices, out); err != nil {
@@ -294,7 +298,7 @@ func (x *expansion) parts(p *path) (todo []*path, choices []choice, err error) {
 			if x.loose {
 				continue
 			}
-			branches, always, err := c.implied(s, k, v)
+			branches, always, err := c.impliedOnce(s, k, v)
 			if err != nil {
 				return nil, nil, err
 			}
