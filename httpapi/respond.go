@@ -51,7 +51,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // lingerTime and lingerBytes bound what is read of a body that was refused for its size.
 const (
-	lingerTime  = 2 * time.Second
+	lingerTime  = 10 * time.Second
 	lingerBytes = 64 << 20
 )
 
