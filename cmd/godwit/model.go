@@ -52,7 +52,7 @@ func modelCommand() *cobra.Command {
 	info := &cobra.Command{
 		Use:     "info MODEL",
 		Short:   "Show what a model file or folder holds",
-		Example: "  godwit model info smollm2\n  godwit model info --program model.gguf",
+		Example: "  godwit model info builtin:tiny\n  godwit model info smollm2\n  godwit model info --program model.gguf",
 		Args:    cli.Args(1, 1, "name one model, for example smollm2"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := resolve(cmd, args[0])

@@ -16,6 +16,7 @@ func serveCommand(notes []string, refused error) *cobra.Command {
 		Use:   "serve --model-path MODEL",
 		Short: "Serve a model to OpenAI clients",
 		Example: `  godwit serve --model-path smollm2
+  godwit serve --model-path builtin:tiny --lora-paths upper=builtin:tiny-upper json=builtin:tiny-json
   godwit serve --model models/qwen2.5-0.5b --port 8000 --api-key SECRET
   godwit serve --model-path model.gguf --host 0.0.0.0 --api-key SECRET --ssl-certfile cert.pem --ssl-keyfile key.pem
   godwit serve --model-path smollm2 --unix-socket /run/user/1000/godwit.sock`,

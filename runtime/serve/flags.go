@@ -111,7 +111,7 @@ func Default() Config {
 
 // Register adds the engine's flags to fs.
 func (e *EngineFlags) Register(fs *pflag.FlagSet) {
-	fs.StringVar(&e.Model, "model-path", e.Model, "model: a .gguf file, a Hugging Face folder, or a name such as smollm2")
+	fs.StringVar(&e.Model, "model-path", e.Model, "model: a .gguf file, a Hugging Face folder, or a name such as smollm2 or builtin:tiny")
 	fs.StringVar(&e.Model, "model", e.Model, "the same as --model-path")
 	fs.StringVar(&e.Tokenizer, "tokenizer-path", e.Tokenizer, "folder with tokenizer.json (default: the model's)")
 	fs.BoolVar(&e.SkipTokenizer, "skip-tokenizer-init", e.SkipTokenizer, "no tokenizer: prompts and answers are token ids")
@@ -330,7 +330,7 @@ func trivial(name string, args []string, i int, inline bool) bool {
 // Check finds wrong values.
 func (c *Config) Check() error {
 	if c.Model == "" {
-		return errors.New("--model-path is missing: name a .gguf file, a model folder, or smollm2")
+		return errors.New("--model-path is missing: name a .gguf file, a model folder, smollm2 or builtin:tiny")
 	}
 	if c.Port < 0 || c.Port > 65535 {
 		return fmt.Errorf("--port %d: a port is 0 to 65535", c.Port)
