@@ -706,7 +706,7 @@ func (f *body) index(e *ast.IndexExpr) string {
 	}
 	x, i := f.expr(e.X), f.indexText(e)
 	n := arrayBehind(f.typeOf(e.X))
-	if _, name := ast.Unparen(e.X).(*ast.Ident); n >= 0 && !name {
+	if _, name := ast.Unparen(e.X).(*ast.Ident); n >= 0 && (!name || strings.HasPrefix(x, "(*")) {
 		return "(*" + f.elementAddress(x, f.typeOf(e.X), e) + ")" // the interpreter takes p[i][j] for an element of p[i]'s array
 	}
 	if n >= 0 && f.info.Types[e.Index].Value == nil {

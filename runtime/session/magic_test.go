@@ -198,8 +198,10 @@ func TestAnInterruptEndsTestsAndTimings(t *testing.T) {
 		if !errors.As(err, &e) || e.Name != "Interrupted" {
 			t.Errorf("%s: %v", code, err)
 		}
-		testingMu.Lock() // a slow machine's Exec did not wait until the flags of package testing were as before
-		testingMu.Unlock()
+		func() { // a slow machine's Exec did not wait until the flags of package testing were as before
+			testingMu.Lock()
+			defer testingMu.Unlock()
+		}()
 		if _, err := s.Exec(t.Context(), Cell{Code: "fmt.Print(\"after\")", Number: 3}, rec); err != nil || strings.Contains(rec.stdout(), "never") {
 			t.Errorf("%s: %v, printed %q", code, err, rec.stdout())
 		}
