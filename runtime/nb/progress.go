@@ -86,22 +86,37 @@ func (p *Progress) change(f func()) {
 	}
 }
 
-// draw shows the bar. The caller holds the lock.
-func (p *Progress) draw() {
-	p.last = time.Now()
+// String is the bar in words: how far it is.
+func (p *Progress) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.words()
+}
+
+// words are what stands beside the bar, but for the time. The caller holds the lock.
+func (p *Progress) words() string {
 	text := fmt.Sprintf("%d", p.done)
-	bar := `<progress style="width:20em"></progress>` // moves by itself
 	if p.total > 0 {
-		percent := min(100*float64(p.done)/float64(p.total), 100)
-		text = fmt.Sprintf("%d/%d (%.0f %%)", p.done, p.total, percent)
-		bar = fmt.Sprintf(`<progress max="100" value="%.1f" style="width:20em"></progress>`, percent)
-	} else if p.over {
-		bar = `<progress max="1" value="1" style="width:20em"></progress>`
+		text = fmt.Sprintf("%d/%d (%.0f %%)", p.done, p.total, p.percent())
 	}
-	text += " " + time.Since(p.start).Round(100*time.Millisecond).String()
 	if p.label != "" {
 		text = p.label + ": " + text
 	}
+	return text
+}
+
+func (p *Progress) percent() float64 { return min(100*float64(p.done)/float64(p.total), 100) }
+
+// draw shows the bar. The caller holds the lock.
+func (p *Progress) draw() {
+	p.last = time.Now()
+	bar := `<progress style="width:20em"></progress>` // moves by itself
+	if p.total > 0 {
+		bar = fmt.Sprintf(`<progress max="100" value="%.1f" style="width:20em"></progress>`, p.percent())
+	} else if p.over {
+		bar = `<progress max="1" value="1" style="width:20em"></progress>`
+	}
+	text := p.words() + " " + time.Since(p.start).Round(100*time.Millisecond).String()
 	p.out.Display(map[string]any{"text/html": "<div>" + bar + " " + html.EscapeString(text) + "</div>", "text/plain": text}, nil, p.id, p.shown)
 	p.shown = true
 }

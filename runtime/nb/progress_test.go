@@ -42,6 +42,9 @@ func TestAProgressBarIsDrawnInItsPlace(t *testing.T) {
 	p.Close()
 	p.Add(1)
 	p.Close()
+	if p.String() != "bytes: 3" {
+		t.Errorf("as a value it is %q", p)
+	}
 	got := c.displays()
 	if text := got[len(got)-1].data["text/plain"].(string); !strings.HasPrefix(text, "bytes: 3 ") {
 		t.Errorf("without an end %q", text)
