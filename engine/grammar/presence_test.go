@@ -99,7 +99,7 @@ func TestConditionsOnMembersAgainstAllObjects(t *testing.T) {
 			return !in(o, "a") || o["b"] == "null"
 		},
 	} {
-		gr, err := CompileSchema(byteVocabulary(), []byte(schema), Options{})
+		gr, err := CompileSchema(byteVocabulary(), []byte(schema), Options{Compact: true})
 		if err != nil {
 			t.Errorf("%s: %v", schema, err)
 			continue
