@@ -443,6 +443,7 @@ func (u *unit) check() []located {
 	// of its own for each check.
 	u.pkg = u.s.mainPkg
 	clearScope(u.pkg)
+	dropDotImports(u.file)
 	for _, sym := range u.s.visible(u.file) {
 		u.pkg.Scope().Insert(sym)
 	}
@@ -460,6 +461,19 @@ func (u *unit) check() []located {
 		return errs[i].line < errs[j].line || errs[i].line == errs[j].line && errs[i].col < errs[j].col
 	})
 	return errs
+}
+
+// dropDotImports takes the dot imports out of a file: the session's scope has their names
+// since the imports were read, and a name that stands in both is an error.
+func dropDotImports(f *ast.File) {
+	for _, d := range f.Decls {
+		if d, ok := d.(*ast.GenDecl); ok && d.Tok == token.IMPORT {
+			d.Specs = slices.DeleteFunc(d.Specs, func(sp ast.Spec) bool {
+				name := sp.(*ast.ImportSpec).Name
+				return name != nil && name.Name == "."
+			})
+		}
+	}
 }
 
 // clearScope empties a package's scope in place: objects keep it as their parent.
