@@ -104,12 +104,13 @@ type builder struct {
 	chars    map[string]expr // of jsonChar, by set
 	limit    int
 	deadline time.Time
+	looked   time.Time // when the clock was last looked at
 	pause    func()
 	steps    int // since the deadline was looked at, or since the mask began
 }
 
 func newBuilder(limit int, deadline time.Time) *builder {
-	g := &builder{ids: map[nodeKey]expr{}, alive: map[expr]bool{}, chars: map[string]expr{}, ends: map[expr]bool{}, extents: map[expr]extent{}, spans: map[expr]span{}, patterns: map[string]expr{}, limit: limit, deadline: deadline}
+	g := &builder{ids: map[nodeKey]expr{}, alive: map[expr]bool{}, chars: map[string]expr{}, ends: map[expr]bool{}, extents: map[expr]extent{}, spans: map[expr]span{}, patterns: map[string]expr{}, limit: limit, deadline: deadline, looked: time.Now()}
 	g.nodes = []node{{}, {op: opNever}, {op: opEmpty, nullable: true, inText: true}}
 	g.trans = make([]*[256]expr, 3)
 	g.rules = []expr{never}
@@ -134,6 +135,10 @@ func (g *builder) intern(k nodeKey, n node) expr {
 // maxSteps bounds the derivatives that one mask or token may take, some 300 ms.
 const maxSteps = 3_000_000
 
+// maxSlice is what counts at most of the time between two looks at the clock, which are
+// about half a millisecond of work apart: the rest was other programs'.
+const maxSlice = 20 * time.Millisecond
+
 // work counts steps. While compiling it looks at the clock now and then; afterwards the
 // count itself is bounded.
 func (g *builder) work(n int) {
@@ -149,15 +154,18 @@ func (g *builder) work(n int) {
 	}
 	g.steps = 0
 	now := time.Now()
+	g.deadline = g.deadline.Add(max(0, now.Sub(g.looked)-maxSlice))
 	if now.After(g.deadline) {
 		panic(&Error{Msg: "the grammar takes too long to compile"})
 	}
 	if g.pause == nil {
+		g.looked = now
 		runtime.Gosched()
 		return
 	}
 	g.pause()
-	g.deadline = g.deadline.Add(time.Since(now))
+	g.looked = time.Now()
+	g.deadline = g.deadline.Add(g.looked.Sub(now))
 }
 
 func (g *builder) bytes(s byteSet) expr {

@@ -384,8 +384,11 @@ func (l *loop) over(j *job, err error) {
 	for _, c := range j.choices {
 		tokens += c.generated
 	}
-	l.log.Info("request ended", "id", j.id, "prompt", j.promptLen, "tokens", tokens,
-		"choices", len(j.choices), "error", err, "duration", time.Since(j.admitted))
+	attrs := []any{"id", j.id, "prompt", j.promptLen, "tokens", tokens, "choices", len(j.choices), "duration", time.Since(j.admitted)}
+	if err != nil {
+		attrs = append(attrs, "error", err)
+	}
+	l.log.Info("request ended", attrs...)
 }
 
 // failAll ends every job; the scheduler may be beyond use.
