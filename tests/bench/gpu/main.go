@@ -33,7 +33,7 @@ func main() {
 	case len(os.Args) > 1 && os.Args[1] == "first-token":
 		err = firstToken(ctx, os.Args[2:])
 	case len(os.Args) > 1 && os.Args[1] == "fake-server":
-		err = bench.ServeFake(ctx, os.Stdin, os.Stdout)
+		err = bench.ServeFake(ctx, os.Stdin, os.Stdout, 1)
 	case len(os.Args) > 1 && os.Args[1] == "serve":
 		err = serving(ctx, os.Args[2:])
 	default:
