@@ -248,11 +248,20 @@ class Errors(ServerTest):
         self.assertEqual(caught.exception.param, "messages")
 
     def test_unsupported_fields_say_so(self):
-        for extra in ({"return_hidden_states": True}, {"prompt_logprobs": 1}, {"session_id": "x"}):
+        for extra in ({"return_hidden_states": True}, {"allowed_token_ids": [1]}, {"session_id": "x"}):
             with self.subTest(extra=extra), self.assertRaises(openai.BadRequestError) as caught:
                 self.client.chat.completions.create(model=MODEL, messages=HELLO, extra_body=extra)
             self.assertIn("not supported", caught.exception.message)
             self.assertEqual(caught.exception.param, next(iter(extra)))
+
+    def test_log_probabilities_of_the_prompt(self):
+        answer = self.client.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=1, extra_body={"prompt_logprobs": 1})
+        found = answer.model_extra["prompt_logprobs"]
+        self.assertEqual(len(found), answer.usage.prompt_tokens)
+        self.assertIsNone(found[0])
+        for entry in found[1:]:
+            self.assertGreaterEqual(len(entry), 1)
+            self.assertTrue(all(value["logprob"] <= 0 for value in entry.values()))
 
     def test_over_long_prompt(self):
         with self.assertRaises(openai.BadRequestError) as caught:
