@@ -2,13 +2,7 @@ package nb
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -20,31 +14,8 @@ import (
 
 	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/engine/model/modeltest"
+	"github.com/godwit-ai/godwit/runtime/internal/testcert"
 )
-
-// selfSigned writes a certificate for a name that no test server has, and its key.
-func selfSigned(t *testing.T) (cert, key string) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"my.example"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, k.Public(), k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	write(t, cert, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	write(t, key, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
-	return cert, key
-}
 
 func write(t *testing.T, path, text string) {
 	t.Helper()
@@ -55,7 +26,7 @@ func write(t *testing.T, path, text string) {
 
 func TestAServerWithKeysAndItsOwnCertificate(t *testing.T) {
 	n := newNotebook(t)
-	cert, key := selfSigned(t)
+	cert, key := testcert.New(t, "my.example") // a name that no test server has
 	keys := filepath.Join(t.TempDir(), "keys")
 	write(t, keys, "first-key\nsecond-key\n")
 	model := modeltest.TinyModel(t, "llama")
@@ -107,7 +78,7 @@ func TestAServerWithKeysAndItsOwnCertificate(t *testing.T) {
 
 func TestOnlyTheCertificateOfTheLaunchIsAccepted(t *testing.T) {
 	n := newNotebook(t)
-	cert, key := selfSigned(t)
+	cert, key := testcert.New(t, "my.example") // a name that no test server has
 	p := n.LaunchServer(ServerOptions{Model: modeltest.TinyModel(t, "llama"), Threads: 1, TLSCert: cert, TLSKey: key})
 	n.WaitForServer(p, 60)
 	other := httptest.NewTLSServer(http.NotFoundHandler())

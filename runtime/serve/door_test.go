@@ -2,15 +2,9 @@ package serve
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -18,37 +12,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/godwit-ai/godwit/engine/model/modeltest"
+	"github.com/godwit-ai/godwit/runtime/internal/testcert"
 )
-
-// certificate writes a self-signed one for localhost and its key.
-func certificate(t *testing.T) (cert, key string) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, k.Public(), k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := func(name, kind string, b []byte) string {
-		path := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", private)
-}
 
 // launch reads flags behind the model of tiny.
 func launch(t *testing.T, flags ...string) Config {
@@ -77,7 +44,7 @@ func get(t *testing.T, client *http.Client, url, key string) int {
 }
 
 func TestTLSAndKeyFlags(t *testing.T) {
-	cert, key := certificate(t)
+	cert, key := testcert.New(t, "localhost")
 	keys := filepath.Join(t.TempDir(), "keys")
 	if err := os.WriteFile(keys, []byte("alpha\n\n beta \n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -167,7 +134,7 @@ func TestWhileLoadingEverythingIsA503(t *testing.T) {
 }
 
 func TestBadFlagsOfTheDoor(t *testing.T) {
-	cert, key := certificate(t)
+	cert, key := testcert.New(t, "localhost")
 	empty := filepath.Join(t.TempDir(), "empty")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)

@@ -108,14 +108,7 @@ func (v isa) sum(r reg.VecVirtual) reg.VecVirtual {
 	if v.wide {
 		return v.reduce([]reg.VecVirtual{r}, addPS)
 	}
-	x, s := XMM(), XMM()
-	VEXTRACTF128(Imm(1), r, x)
-	VADDPS(x, r.AsX(), x)
-	VPSHUFD(Imm(0x4e), x, s)
-	VADDPS(s, x, x)
-	VPSHUFD(Imm(0xb1), x, s)
-	VADDPS(s, x, x)
-	return x
+	return reduce8(r, addPS)
 }
 
 // grow takes four vectors of results at a time, which hides the latency of the sums.

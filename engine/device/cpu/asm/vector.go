@@ -18,6 +18,11 @@ func (v isa) reduce(r []reg.VecVirtual, fold func(a, b, dst Op)) reg.VecVirtual 
 	} else {
 		fold(r[1], r[0], y)
 	}
+	return reduce8(y, fold)
+}
+
+// reduce8 folds the 8 lanes of a vector to one: lane i with i+4, then i+2, i+1.
+func reduce8(y reg.VecVirtual, fold func(a, b, dst Op)) reg.VecVirtual {
 	x, s := XMM(), XMM()
 	VEXTRACTF128(Imm(1), y, x)
 	fold(x, y.AsX(), x)
