@@ -36,8 +36,13 @@ func upTo(end string, others ...string) []*engine.Constraint {
 
 // Constrain makes a constraint of the answer one of everything that the model writes:
 // the constraint begins where the thinking ends. Thinking is free but for its markers,
-// and it must end.
+// and it must end. The plan then reads what follows as the answer, whatever is in it.
 func (p *Plan) Constrain(answer *engine.Constraint) *engine.Constraint {
+	p.held = heldAnswer
+	return p.behindThinking(answer)
+}
+
+func (p *Plan) behindThinking(answer *engine.Constraint) *engine.Constraint {
 	return constrainAnswer(p, answer, "<|channel|>final"+tagMessage)
 }
 
@@ -49,6 +54,10 @@ func constrainAnswer(p *Plan, answer *engine.Constraint, channel string) *engine
 	case f == nil && findFormat(p.ToolCalls).harmony() || f.harmony():
 		if p.Continued != nil && p.Continued.Content != "" {
 			return answer
+		}
+		if f == nil { // thinking would be part of the answer
+			c = *sequence(fixed(channel), answer)
+			break
 		}
 		thought := sequence(append([]*engine.Constraint{fixed("<|channel|>analysis" + tagMessage)}, upTo(tagEnd)...)...)
 		thought.Parts = append(thought.Parts, fixed(tagStart+"assistant"))
@@ -80,6 +89,7 @@ const bareCalls = "llama3"
 // names is empty), one or more; with OneCall one. What each tool's parameters allow is
 // enforced. It sets ToolCalls to the form that the calls are written in.
 func (p *Plan) ForceCalls(names ...string) *engine.Constraint {
+	p.held = heldCalls
 	f := findFormat(p.ToolCalls)
 	if f == nil || f.shape == elements || f.shape == pythonic {
 		p.ToolCalls = bareCalls
@@ -93,7 +103,7 @@ func (p *Plan) ForceCalls(names ...string) *engine.Constraint {
 		}
 		return constrainAnswer(p, either(list...), "<|channel|>commentary to=functions.")
 	}
-	return p.Constrain(f.calls(tools, p.OneCall))
+	return p.behindThinking(f.calls(tools, p.OneCall))
 }
 
 // StrictCalls is free text in which calls keep to their tools' parameters; nil when no
@@ -133,7 +143,7 @@ func (p *Plan) StrictCalls() (c *engine.Constraint, ok bool) {
 			free.Parts = append(free.Parts, f.call(&tools[i]))
 		}
 	}
-	return p.Constrain(free), true
+	return p.behindThinking(free), true
 }
 
 // chosenTool is a tool that may be called, with the schema of its arguments.

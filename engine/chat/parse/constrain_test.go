@@ -240,3 +240,112 @@ func TestConstraintsBeginBehindTheThinking(t *testing.T) {
 		}
 	}
 }
+
+// TestAConstrainedAnswerMayHaveMarkersInIt reads answers whose strings have the letters of
+// every marker in them, and what looks like a call.
+func TestAConstrainedAnswerMayHaveMarkersInIt(t *testing.T) {
+	tools := []engine.Tool{{Name: "f", JSON: []byte(`{"function":{"name":"f","parameters":{"type":"object"}}}`)}}
+	for _, calls := range ToolCallParsers() {
+		for _, f := range append([]family{{}}, families...) {
+			if f.channels != (calls == "gpt-oss") && calls != Auto {
+				continue
+			}
+			for _, args := range []map[string]any{nil, {f.variable: true}, {f.variable: false}} {
+				p := Plan{Reasoning: f.name, ToolCalls: strings.TrimPrefix(calls, Auto), Tools: tools, Args: args}
+				answer := `{"name": "f", "parameters": {"x": "<think>` + strings.Join(p.Markers(), " ") + `[f(a=1)]</think>"}}`
+				p.Constrain(&engine.Constraint{Kind: engine.ConstrainSchema, Text: `{}`})
+				for _, text := range heldTexts(&f, &p, answer) {
+					s := NewSplitter(p)
+					for i := range len(text) {
+						s.Feed(text[i : i+1])
+					}
+					s.End(false)
+					var ev engine.Event
+					s.Take(&ev)
+					if got := strings.TrimPrefix(ev.Text, f.prepend+"hm"+thinkEnd); got != answer || len(ev.ToolCalls) > 0 {
+						t.Errorf("%s %s %v: %q left %d calls and the content %q", f.name, calls, args, text, len(ev.ToolCalls), ev.Text)
+					}
+				}
+			}
+		}
+	}
+}
+
+// heldTexts are texts that a constrained answer of a family may come in.
+func heldTexts(f *family, p *Plan, answer string) []string {
+	switch {
+	case f.channels:
+		final := tagChannel + "final" + tagMessage + answer
+		return []string{final, tagChannel + "analysis" + tagMessage + "hm" + tagEnd + tagStart + "assistant" + final}
+	case p.ToolCalls == "gpt-oss":
+		return []string{tagChannel + "final" + tagMessage + answer}
+	case f.prepend != "":
+		return []string{"hm" + thinkEnd + answer}
+	case f.start != "" && p.thinksAtOnce(f):
+		return []string{"hm" + f.end + answer}
+	case f.start != "" && f.forced == never:
+		return []string{answer, "\n" + f.start + "hm" + f.end + "\n\n" + answer}
+	}
+	return []string{answer}
+}
+
+func TestArgumentsOfForcedCallsMayHaveMarkersInThem(t *testing.T) {
+	tools := []engine.Tool{{Name: "f", JSON: []byte(`{"function":{"name":"f","parameters":{"type":"object"}}}`)}}
+	for _, f := range formats {
+		for _, think := range []string{"", "mimo", "kimi"} {
+			p := Plan{ToolCalls: f.name, Tools: tools, Reasoning: think}
+			if f.name == "gpt-oss" {
+				p.Reasoning = f.name
+			}
+			k := p.ForceCalls("f")
+			arguments := `{"x": "<think>` + strings.ReplaceAll(strings.Join(p.Markers(), " "), `"`, `\"`) + `</think>\n"}`
+			text := arguments + "}"
+			switch g := findFormat(p.ToolCalls); {
+			case g.shape == messages:
+				text = tagChannel + "commentary to=functions.f " + tagConstrain + "json" + tagMessage + arguments
+			case g.shape == headed || !g.bare:
+				text = written(k, arguments)
+			default:
+				text = `{"name": "f", "parameters": ` + text
+			}
+			gr, err := grammar.Compile(vocabulary(), formOf(k), grammar.Options{Limits: grammar.Limits{Time: time.Minute}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m := gr.NewMatcher(); m.AcceptBytes([]byte(text)) != nil || !m.Done() {
+				t.Errorf("%s: the constraint does not allow %q", f.name, text)
+			}
+			s := NewSplitter(p)
+			for i := range len(text) {
+				s.Feed(text[i : i+1])
+			}
+			s.End(false)
+			var ev engine.Event
+			s.Take(&ev)
+			if got := arguments2(ev); len(got) != 1 || got[0].Arguments != arguments || ev.Text+ev.Reasoning != "" {
+				t.Errorf("%s %s: %q left %+v and the content %q, %q", f.name, think, text, got, ev.Text, ev.Reasoning)
+			}
+		}
+	}
+}
+
+// written is the shortest text of a constraint, with the arguments as they are.
+func written(k *engine.Constraint, arguments string) string {
+	switch k.Kind {
+	case engine.ConstrainText:
+		return k.Text
+	case engine.ConstrainSchema:
+		return arguments
+	case engine.ConstrainRegex:
+		return strings.Repeat("0", strings.Count(k.Text, "0|"))
+	case engine.ConstrainSequence:
+		text := ""
+		for _, p := range k.Parts {
+			text += written(p, arguments)
+		}
+		return text
+	case engine.ConstrainEither:
+		return written(k.Parts[0], arguments)
+	}
+	return ""
+}

@@ -79,6 +79,7 @@ type harmony struct {
 	splits bool // the analysis channel is thinking; else it is content
 	calls  bool // messages to functions are calls
 	inline bool // everything but calls stays as it is, with its markers
+	held   bool // a message behind the thinking goes to the end
 
 	head    []byte
 	hasRole bool
@@ -94,7 +95,7 @@ type harmony struct {
 }
 
 func newHarmony(out *output, p *Plan, splits, calls bool) *harmony {
-	h := &harmony{out: out, splits: splits, calls: calls, inline: p.KeepMarkers && splits, tools: newToolSet(p.Tools)}
+	h := &harmony{out: out, splits: splits, calls: calls && p.held != heldAnswer, inline: p.KeepMarkers && splits, held: p.held != heldNothing, tools: newToolSet(p.Tools)}
 	h.tail.emit = h.emit
 	h.step = h.opening
 	if p.Continued != nil && p.Continued.Content != "" {
@@ -213,7 +214,10 @@ func (h *harmony) begin() {
 
 // body reads to the end of a message.
 func (h *harmony) body(eof bool) bool {
-	text, marker, rest := harmonyMarkers.find(h.in, eof)
+	text, marker, rest := h.in, "", ""
+	if !h.held || h.sink == toThinking {
+		text, marker, rest = harmonyMarkers.find(h.in, eof)
+	}
 	h.in = rest
 	h.write(text)
 	switch {

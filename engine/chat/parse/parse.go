@@ -52,7 +52,20 @@ type Plan struct {
 
 	// Continued is the assistant message that the model continues; nil: it begins one.
 	Continued *engine.Message
+
+	// held is what a constraint makes of everything behind the thinking.
+	held held
 }
+
+// held says what stands behind the thinking, where a constraint makes it certain: no
+// marker is looked for in it then, since it may have the letters of one inside a string.
+type held int
+
+const (
+	heldNothing held = iota
+	heldAnswer       // the answer, to the end
+	heldCalls        // calls
+)
 
 // Active reports whether the plan changes anything.
 func (p *Plan) Active() bool { return p.Reasoning != "" || p.readsCalls() }
@@ -102,7 +115,7 @@ func NewSplitter(p Plan) *Splitter {
 func (p *Plan) stages(o *output) stage {
 	family := findFamily(p.Reasoning)
 	format := findFormat(p.ToolCalls)
-	if format != nil && !p.readsCalls() {
+	if format != nil && (!p.readsCalls() || p.held == heldAnswer && !format.harmony()) {
 		format = nil
 	}
 	if family.harmony() || format.harmony() {

@@ -14,11 +14,12 @@ type thinker struct {
 	live   *markers
 	inside bool
 	ever   bool
+	held   bool   // thinking comes first or not at all
 	lead   []byte // white space before the first text
 }
 
 func newThinker(f *family, p *Plan, out *output, rest stage) *thinker {
-	t := &thinker{f: f, out: out, rest: rest, inline: p.KeepMarkers}
+	t := &thinker{f: f, out: out, rest: rest, inline: p.KeepMarkers, held: p.held != heldNothing}
 	t.tail.emit = t.think
 	t.step = t.opening
 	t.live = newMarkers(f.start)
@@ -32,6 +33,8 @@ func newThinker(f *family, p *Plan, out *output, rest stage) *thinker {
 		t.resume(f, p)
 	case f.on(p):
 		t.enter()
+	case t.held && f.forced != never:
+		t.step = t.answer
 	}
 	return t
 }
@@ -51,8 +54,11 @@ func (t *thinker) resume(f *family, p *Plan) {
 		t.step = t.answer
 		return
 	}
-	if f.on(p) {
+	switch {
+	case f.on(p):
 		t.enter()
+	case t.held:
+		t.step = t.answer
 	}
 }
 
@@ -87,12 +93,15 @@ func (t *thinker) opening(eof bool) bool {
 	if _, partial := t.live.at(t.in); t.in == "" && !eof || partial && !eof {
 		return false
 	}
-	if found, _ := t.live.at(t.in); found == "" {
-		t.rest.feed(string(t.lead))
-	} else {
-		t.raw(string(t.lead))
-	}
 	t.step = t.before
+	if found, _ := t.live.at(t.in); found != "" {
+		t.raw(string(t.lead))
+		return true
+	}
+	t.rest.feed(string(t.lead))
+	if t.held {
+		t.step = t.answer
+	}
 	return true
 }
 
