@@ -26,6 +26,16 @@ type Request struct {
 	TopLogprobs    int  // and that many alternatives, 0..MaxTopLogprobs
 	PromptLogprobs bool // also for the prompt's tokens (echo with logprobs)
 
+	// LogprobIDs are tokens whose log-probabilities are reported wherever others are, at
+	// most MaxLogprobIDs (Token.Asked).
+	LogprobIDs []int32
+
+	// TruncatePrompt keeps at most so many tokens of the prompt, the last ones, or with
+	// TruncateEnd the first; -1 keeps as many as leave room for the answer, 0 all. What the
+	// tokenizer puts in front of a text stays there.
+	TruncatePrompt int
+	TruncateEnd    bool
+
 	SkipSpecialTokens bool     // leave special tokens out of Event.Text
 	KeepSpecial       []string // but not these: markers that a parser looks for
 	Priority          int      // higher runs first
@@ -34,6 +44,9 @@ type Request struct {
 
 // MaxTopLogprobs bounds Request.TopLogprobs.
 const MaxTopLogprobs = 20
+
+// MaxLogprobIDs bounds Request.LogprobIDs.
+const MaxLogprobIDs = 1024
 
 // Message is one turn of a chat.
 type Message struct {
@@ -82,6 +95,7 @@ type Sampling struct {
 	Presence     float32 // presence penalty, -2..2
 	Repetition   float32 // repetition penalty, 0 or 1: off
 	LogitBias    map[int32]float32
+	Allowed      []int32 // only these tokens are drawn; nil: all
 	Stop         []string
 	StopRegex    []string // package engine/stop says which expressions and how they match
 	StopTokenIDs []int32

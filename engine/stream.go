@@ -40,7 +40,8 @@ type TokenProb struct {
 // Token is one generated (or prompt) token.
 type Token struct {
 	TokenProb
-	Top []TokenProb // alternatives, best first; nil unless asked for
+	Top   []TokenProb // alternatives, best first; nil unless asked for
+	Asked []TokenProb // those of Request.LogprobIDs, in their order
 }
 
 // Event is one piece of a stream. Text holds only complete code points and never

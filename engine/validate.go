@@ -24,7 +24,25 @@ func (r *Request) Check(vocab int) error {
 	if r.TopLogprobs < 0 || r.TopLogprobs > MaxTopLogprobs {
 		return Invalid("top_logprobs", "top_logprobs must be between 0 and %d, got %d.", MaxTopLogprobs, r.TopLogprobs)
 	}
+	switch {
+	case len(r.LogprobIDs) > MaxLogprobIDs:
+		return Invalid("logprob_token_ids", "No more than %d tokens can be asked for, got %d.", MaxLogprobIDs, len(r.LogprobIDs))
+	case r.TruncatePrompt < -1:
+		return Invalid("truncate_prompt_tokens", "truncate_prompt_tokens must be -1 or at least 1, got %d.", r.TruncatePrompt)
+	}
+	if err := checkIDs("logprob_token_ids", r.LogprobIDs, vocab); err != nil {
+		return err
+	}
 	return r.Sampling.check(vocab)
+}
+
+func checkIDs(param string, ids []int32, vocab int) error {
+	for i, id := range ids {
+		if id < 0 || int(id) >= vocab {
+			return Invalid(param, "Token id %d at index %d of %s is outside the vocabulary of %d tokens.", id, i, param, vocab)
+		}
+	}
+	return nil
 }
 
 var roles = []string{"system", "user", "assistant", "tool", "developer", "function"}
@@ -87,6 +105,11 @@ func (s *Sampling) check(vocab int) error {
 		return Invalid("min_tokens", "min_tokens must be between 0 and max_tokens, got %d.", s.MinTokens)
 	case slices.Contains(s.Stop, ""):
 		return Invalid("stop", "A stop string cannot be empty.")
+	case s.Allowed != nil && len(s.Allowed) == 0:
+		return Invalid("allowed_token_ids", "allowed_token_ids cannot be empty.")
+	}
+	if err := checkIDs("allowed_token_ids", s.Allowed, vocab); err != nil {
+		return err
 	}
 	return s.checkBias(vocab)
 }
@@ -127,6 +150,22 @@ func list(ids []int32) string {
 		b.WriteString(strconv.Itoa(int(id)))
 	}
 	return b.String()
+}
+
+// KeepOfPrompt is how many of a prompt's tokens TruncatePrompt leaves.
+func (r *Request) KeepOfPrompt(prompt, context int) (int, error) {
+	keep := r.TruncatePrompt
+	switch {
+	case keep == 0:
+		return prompt, nil
+	case keep > context:
+		return 0, Invalid("truncate_prompt_tokens", "truncate_prompt_tokens is %d, above the model's context length of %d tokens.", keep, context)
+	case keep < 0 && r.Sampling.MaxTokens >= context:
+		return prompt, nil // no prompt leaves room for that; CheckLength says so
+	case keep < 0:
+		keep = max(1, context-1-r.Sampling.MaxTokens)
+	}
+	return min(prompt, keep), nil
 }
 
 // CheckLength applies the length rules to a prompt of that many tokens and returns

@@ -114,7 +114,7 @@ func TestSurface(t *testing.T) {
 		status, e := 0, map[string]any(nil)
 		if f.Chat && f.Name != "echo" {
 			body := map[string]any{"messages": json.RawMessage(`[{"role":"user","content":"hi"}]`)}
-			if f.Name == "top_logprobs" {
+			if f.Name == "top_logprobs" || f.Name == "logprob_token_ids" {
 				body["logprobs"] = true
 			}
 			routes = append(routes, "chat")
@@ -123,7 +123,11 @@ func TestSurface(t *testing.T) {
 		if f.Completion {
 			routes = append(routes, "completions")
 			if status == 0 || status == 200 || f.Class == openai.Refused {
-				status, e = ask(t, url+"/v1/completions", map[string]any{"prompt": "hi"}, f.Name, example(f, false))
+				body := map[string]any{"prompt": "hi"}
+				if f.Name == "logprob_token_ids" {
+					body["logprobs"] = 1
+				}
+				status, e = ask(t, url+"/v1/completions", body, f.Name, example(f, false))
 			}
 		}
 		doc.WriteString(row(t, f, routes, status, e))

@@ -86,7 +86,10 @@ func (f *Fake) Generate(ctx context.Context, req *engine.Request) (*engine.Strea
 	if _, err := stop.Compile(req.Sampling.StopRegex); err != nil {
 		return nil, engine.Invalid("stop_regex", "%v", err)
 	}
-	prompt, ids := f.prompt(req)
+	prompt, ids, err := f.cutPrompt(req)
+	if err != nil {
+		return nil, err
+	}
 	limit, err := req.CheckLength(len(ids), f.context())
 	if err != nil {
 		return nil, err

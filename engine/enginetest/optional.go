@@ -20,8 +20,8 @@ func (f *Fake) EncodePrompt(_ context.Context, req *engine.Request) ([]int32, er
 	if err := req.Check(f.vocab()); err != nil {
 		return nil, err
 	}
-	_, ids := f.prompt(req)
-	return ids, nil
+	_, ids, err := f.cutPrompt(req)
+	return ids, err
 }
 
 // FlushCache counts a flush; like a real cache it refuses while requests run.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -177,6 +178,9 @@ func (s *source) tokens(ids []int32, at int) []engine.Token {
 			}
 			out[i].Top = append(out[i].Top, engine.TokenProb{ID: alt, Bytes: tokenBytes(alt), Logprob: out[i].Logprob - float32(k)})
 		}
+		for _, a := range s.req.LogprobIDs {
+			out[i].Asked = append(out[i].Asked, engine.TokenProb{ID: a, Bytes: tokenBytes(a), Logprob: logprob(a, at+i)})
+		}
 	}
 	return out
 }
@@ -232,6 +236,25 @@ func (f *Fake) prompt(req *engine.Request) (string, []int32) {
 		return b.String(), req.TokenIDs
 	}
 	return req.Prompt, encode(req.Prompt)
+}
+
+// cutPrompt is the prompt as TruncatePrompt leaves it.
+func (f *Fake) cutPrompt(req *engine.Request) (string, []int32, error) {
+	text, ids := f.prompt(req)
+	keep, err := req.KeepOfPrompt(len(ids), f.context())
+	switch {
+	case err != nil || keep == len(ids):
+		return text, ids, err
+	case req.TruncateEnd:
+		ids = ids[:keep]
+	default:
+		ids = ids[len(ids)-keep:]
+	}
+	var b strings.Builder
+	for _, id := range ids {
+		b.Write(tokenBytes(id))
+	}
+	return b.String(), ids, nil
 }
 
 // render is the Fake's chat template: "role: content" lines.
@@ -299,6 +322,9 @@ func (f *Fake) answer(req *engine.Request, prompt string, choice, limit int) ans
 		return settle(ids, false, req)
 	}
 	text := f.reply(req, prompt, choice)
+	if req.Sampling.Allowed != nil {
+		return f.among(req, text, limit)
+	}
 	ids := append(encode(text), EOS)
 	if req.Sampling.IgnoreEOS {
 		ids = repeat(encode(text+" "), limit)
@@ -309,6 +335,20 @@ func (f *Fake) answer(req *engine.Request, prompt string, choice, limit int) ans
 		return settle(ids[:limit], false, req)
 	}
 	return settle(ids, true, req)
+}
+
+// among is the reply without the tokens that are not allowed; what is left of it, or the
+// first allowed token, comes again and again unless the end is allowed.
+func (f *Fake) among(req *engine.Request, text string, limit int) answer {
+	allowed := req.Sampling.Allowed
+	ids := slices.DeleteFunc(encode(text), func(id int32) bool { return !slices.Contains(allowed, id) })
+	if slices.Contains(allowed, EOS) && !req.Sampling.IgnoreEOS && len(ids) < limit && len(ids) >= req.Sampling.MinTokens {
+		return settle(append(ids, EOS), true, req)
+	}
+	if len(ids) == 0 {
+		ids = allowed[:1]
+	}
+	return settle(repeat(ids, limit), false, req)
 }
 
 func repeat(ids []int32, n int) []int32 {

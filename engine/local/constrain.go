@@ -215,6 +215,7 @@ type follower struct {
 	made    chan struct{} // holds one signal when the mask is made
 	force   bool          // append what must come without a step
 	keepEnd bool          // no token may end the answer early (ignore_eos)
+	allowed []uint64      // only these tokens, where the constraint has a use for one; nil: all
 }
 
 // follow starts the matcher of a choice.
@@ -232,6 +233,9 @@ func (f *follower) ask(banned []int32) {
 	f.asked = true
 	go func() { // mask waits for it
 		f.err = safely(func() error { return f.m.Mask(f.bits) })
+		if f.err == nil {
+			f.err = f.only(f.allowed)
+		}
 		if f.err == nil {
 			f.without(banned)
 			if f.keepEnd {
@@ -408,7 +412,10 @@ func (e *Engine) grammar(ctx context.Context, k *engine.Constraint) (*grammar.Gr
 // With log-probabilities every token is drawn, since each one's is wanted.
 func (e *Engine) constrain(j *job, gr *grammar.Grammar, req *engine.Request) {
 	for _, c := range j.choices {
-		c.con = e.constraints.follow(gr, !req.Logprobs, req.Sampling.IgnoreEOS)
+		c.con = e.constraints.follow(gr, !req.Logprobs && req.Sampling.Allowed == nil, req.Sampling.IgnoreEOS)
+		if req.Sampling.Allowed != nil {
+			c.con.allowed = c.params.Mask
+		}
 		c.con.ask(c.bannedNow())
 	}
 }

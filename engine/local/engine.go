@@ -76,8 +76,11 @@ func (e *Engine) Generate(ctx context.Context, req *engine.Request) (*engine.Str
 	if err := req.Check(e.program.Vocab); err != nil {
 		return nil, err
 	}
-	ids, err := e.encode(req)
+	ids, err := e.promptOf(req)
 	if err != nil {
+		return nil, err
+	}
+	if err := e.checkAllowed(&req.Sampling); err != nil {
 		return nil, err
 	}
 	if e.o.AutoTruncate {
@@ -179,7 +182,7 @@ func (e *Engine) newJob(ctx context.Context, req *engine.Request, ids []int32, l
 	j := &job{id: req.ID, ctx: ctx, choices: make([]*choice, n), left: n, admitted: time.Now(), promptLen: len(ids),
 		logprobs: req.Logprobs, ready: make(chan struct{}, 1)}
 	if req.Logprobs || req.PromptLogprobs {
-		j.top = req.TopLogprobs
+		j.top, j.asked = req.TopLogprobs, req.LogprobIDs
 	}
 	if j.id == "" {
 		var b [16]byte
@@ -195,9 +198,10 @@ func (e *Engine) newJob(ctx context.Context, req *engine.Request, ids []int32, l
 	if !s.IgnoreEOS {
 		stops = append(slices.Clone(e.stopIDs), s.StopTokenIDs...)
 	}
+	mask := e.allowed(s.Allowed)
 	for i := range j.choices {
 		c := &choice{job: j, limit: limit, minTokens: s.MinTokens, stopIDs: stops, banned: stops,
-			params: params(s, i, seed, e.mask)}
+			params: params(s, i, seed, mask)}
 		c.seq.Tokens = append(make([]int32, 0, len(ids)+min(limit, 256)), ids...)
 		c.seq.Limit = len(ids) + limit
 		c.seq.Priority = req.Priority

@@ -29,6 +29,7 @@ type job struct {
 	promptLen int
 	logprobs  bool
 	top       int
+	asked     []int32 // tokens whose log-probabilities are wanted beside those
 	probs     []piece // of the prompt's tokens, until its last row is done
 
 	mu     sync.Mutex
@@ -45,6 +46,7 @@ type piece struct {
 	token   int32
 	logprob float32
 	top     []device.TokenLogprob
+	asked   []device.TokenLogprob
 	end     ending
 }
 

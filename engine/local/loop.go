@@ -231,7 +231,7 @@ func (l *loop) deliver(runs []sched.Run, outs []device.Output) {
 		c := r.Seq.Owner.(*choice)
 		n := max(0, r.TargetTo-r.TargetFrom)
 		for k := range n {
-			c.job.probs = append(c.job.probs, newPiece(0, &outs[k]))
+			c.job.probs = append(c.job.probs, c.job.newPiece(0, &outs[k]))
 		}
 		outs = outs[n:]
 		if r.Emit {
@@ -284,7 +284,7 @@ func (l *loop) emit(c *choice, out *device.Output) {
 		l.sched.Resolve(&c.seq, out.Token)
 	}
 	first := c.generated == 0
-	p := newPiece(int32(c.params.Choice), out)
+	p := c.job.newPiece(int32(c.params.Choice), out)
 	p.end = c.accept(out.Token)
 	if c.con != nil {
 		var err error
@@ -311,8 +311,8 @@ func (l *loop) emit(c *choice, out *device.Output) {
 	}
 }
 
-func newPiece(choice int32, out *device.Output) piece {
-	p := piece{choice: choice, token: out.Token, logprob: out.Logprob}
+func (j *job) newPiece(choice int32, out *device.Output) piece {
+	p := piece{choice: choice, token: out.Token, logprob: out.Logprob, asked: askedOf(j.asked, out)}
 	if len(out.Top) > 0 {
 		p.top = append([]device.TokenLogprob(nil), out.Top...)
 	}

@@ -17,5 +17,5 @@ func (e *Engine) EncodePrompt(_ context.Context, req *engine.Request) ([]int32, 
 	if err := req.Check(e.program.Vocab); err != nil {
 		return nil, err
 	}
-	return e.encode(req)
+	return e.promptOf(req)
 }

@@ -178,6 +178,9 @@ func (s *source) token(p *piece) engine.Token {
 	if len(p.top) > 0 {
 		t.Top = s.alternatives(p.top)
 	}
+	if len(p.asked) > 0 {
+		t.Asked = s.alternatives(p.asked)
+	}
 	return t
 }
 

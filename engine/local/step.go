@@ -182,12 +182,12 @@ func (l *loop) fill(f *flight) {
 		b.Seqs = append(b.Seqs, device.Seq{Row: first, Rows: r.Rows, Past: r.Past, Pages: r.Pages(), Adapter: c.job.slot()})
 		for p := r.TargetFrom; p < r.TargetTo; p++ {
 			b.Outputs = append(b.Outputs, device.OutputRow{Row: first + p - r.Past, Target: r.Seq.Tokens[p+1],
-				Logprob: true, Top: c.job.top})
+				Logprob: true, Top: c.job.top, Logits: c.job.asked != nil})
 		}
 		if r.Emit {
 			out := device.OutputRow{Row: first + r.Rows - 1, Params: c.prepare()}
 			if c.job.logprobs {
-				out.Logprob, out.Top = true, c.job.top
+				out.Logprob, out.Top, out.Logits = true, c.job.top, c.job.asked != nil
 			}
 			b.Outputs = append(b.Outputs, out)
 		}

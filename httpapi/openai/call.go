@@ -98,11 +98,12 @@ type Call struct {
 	PromptTokenIDs bool // choices carry prompt_token_ids
 	MetaInfo       bool // choices carry meta_info, as /generate's answers do
 
+	askedProbs    bool       // logprob_token_ids: they stand where the likeliest would
 	promptProbs   bool       // prompt_logprobs: choices, in chat the answer, carry them
 	promptTop     int        // with so many alternatives
 	plan          parse.Plan // how answers are read
 	echoes        []string   // prompt texts, filled by Prepare
-	promptIDs     [][]int32  // filled by Prepare with PromptTokenIDs
+	promptIDs     [][]int32  // filled by Prepare where they are needed
 	native        native     // what only /generate knows
 	started       time.Time
 	lengthParam   string // the field that set the limit of tokens
@@ -120,8 +121,8 @@ func NewID() string {
 // Prepare fetches what only the engine knows: the text of echoed token-id prompts and
 // the tokens of prompts.
 func (c *Call) Prepare(ctx context.Context, eng engine.Engine) error {
-	if c.PromptTokenIDs && c.promptIDs == nil {
-		if err := c.encodePrompts(ctx, eng); err != nil {
+	if c.PromptTokenIDs {
+		if err := c.encodePrompts(ctx, eng, "return_prompt_token_ids"); err != nil {
 			return err
 		}
 	}
@@ -130,11 +131,18 @@ func (c *Call) Prepare(ctx context.Context, eng engine.Engine) error {
 	}
 	c.echoes = make([]string, len(c.Requests))
 	for i, r := range c.Requests {
-		if r.TokenIDs == nil {
+		ids := r.TokenIDs
+		switch {
+		case r.TruncatePrompt != 0:
+			if err := c.encodePrompts(ctx, eng, "truncate_prompt_tokens with echo"); err != nil {
+				return err
+			}
+			ids = c.promptIDs[i]
+		case ids == nil:
 			c.echoes[i] = r.Prompt
 			continue
 		}
-		text, err := eng.Detokenize(ctx, r.Model, r.TokenIDs, r.SkipSpecialTokens)
+		text, err := eng.Detokenize(ctx, r.Model, ids, r.SkipSpecialTokens)
 		if err != nil {
 			return err
 		}
@@ -143,19 +151,23 @@ func (c *Call) Prepare(ctx context.Context, eng engine.Engine) error {
 	return nil
 }
 
-func (c *Call) encodePrompts(ctx context.Context, eng engine.Engine) error {
+func (c *Call) encodePrompts(ctx context.Context, eng engine.Engine, field string) error {
+	if c.promptIDs != nil {
+		return nil
+	}
 	enc, ok := eng.(engine.PromptEncoder)
 	if !ok {
-		return unsupported("return_prompt_token_ids", "return_prompt_token_ids", "this engine does not show a prompt's tokens")
+		return unsupported(field, field, "this engine does not show a prompt's tokens")
 	}
-	c.promptIDs = make([][]int32, len(c.Requests))
+	all := make([][]int32, len(c.Requests))
 	for i, r := range c.Requests {
 		ids, err := enc.EncodePrompt(ctx, r)
 		if err != nil {
 			return c.promptError(i, err)
 		}
-		c.promptIDs[i] = ids
+		all[i] = ids
 	}
+	c.promptIDs = all
 	return nil
 }
 

@@ -176,12 +176,28 @@ func (r *request) checkIDs(m engine.ModelInfo) error {
 	if err := check(r.inputIDs, "input_ids"); err != nil {
 		return err
 	}
+	if err := check(r.sampling.Allowed, "allowed_token_ids"); err != nil {
+		return err
+	}
+	asked := "logprob_token_ids"
+	if r.kind == Native {
+		asked = "token_ids_logprob"
+	}
+	if err := check(r.logprobIDs, asked); err != nil {
+		return err
+	}
 	return check(r.sampling.StopTokenIDs, "stop_token_ids")
 }
 
-func (r *request) checkAnswer(engine.ModelInfo) error {
+func (r *request) checkAnswer(m engine.ModelInfo) error {
 	if r.kind == Chat && r.topLogprobs > 0 && !r.logprobs {
 		return invalid("top_logprobs", "top_logprobs needs logprobs to be true")
+	}
+	if len(r.logprobIDs) > 0 && !r.logprobs && r.kind != Native {
+		return invalid("logprob_token_ids", "logprob_token_ids needs logprobs")
+	}
+	if r.truncate > m.ContextLen && m.ContextLen > 0 {
+		return invalid("truncate_prompt_tokens", "truncate_prompt_tokens is %d, above the model's context length of %d tokens", r.truncate, m.ContextLen)
 	}
 	if r.stream && (r.promptTokenIDs || r.metaInfo) {
 		name := "return_meta_info"
@@ -231,9 +247,12 @@ func (r *request) call() *Call {
 	}
 	c := &Call{
 		Kind: r.kind, Model: r.model, Created: now().Unix(), N: r.n,
-		Stream: r.stream, Echo: r.echo, Logprobs: r.logprobs, TopLogprobs: r.topLogprobs,
+		Stream: r.stream, Echo: r.echo, askedProbs: len(r.logprobIDs) > 0 && r.kind != Native, Logprobs: r.logprobs, TopLogprobs: r.topLogprobs,
 		TokenIDs: r.tokenIDs, PromptTokenIDs: r.promptTokenIDs, MetaInfo: r.metaInfo, promptProbs: r.promptLogprobs, promptTop: r.promptTop, started: now(),
 		cacheReport: r.opt.CacheReport, weightVersion: r.opt.WeightVersion,
+	}
+	if c.askedProbs {
+		c.TopLogprobs = len(r.logprobIDs)
 	}
 	if r.stream {
 		c.IncludeUsage, c.ContinuousUsage = r.includeUsage || r.opt.StreamUsage && !r.given["stream_options"], r.continuousUsage
@@ -259,9 +278,14 @@ func (r *request) call() *Call {
 }
 
 func (r *request) addRequests(c *Call, m engine.ModelInfo) error {
+	top := max(r.topLogprobs, r.promptTop)
+	if c.askedProbs {
+		top = r.promptTop
+	}
 	base := engine.Request{
 		ID: c.ID, Model: m.ID, Sampling: r.sampling, Constraint: r.constraint, N: r.n,
-		Logprobs: r.logprobs, TopLogprobs: max(r.topLogprobs, r.promptTop), PromptLogprobs: r.promptLogprobs || r.echo && r.logprobs,
+		Logprobs: r.logprobs, TopLogprobs: top, PromptLogprobs: r.promptLogprobs || r.echo && r.logprobs,
+		LogprobIDs: r.logprobIDs, TruncatePrompt: r.truncate, TruncateEnd: r.truncateEnd,
 		SkipSpecialTokens: r.skipSpecial, Priority: r.priority,
 		CacheSalt: saltOf(r.opt.Salt, r.cacheSalt, r.extraKey),
 	}

@@ -35,6 +35,9 @@ type request struct {
 	stream, includeUsage, continuousUsage bool
 	echo, logprobs                        bool
 	topLogprobs                           int
+	logprobIDs                            []int32 // instead of the likeliest
+	truncate                              int     // truncate_prompt_tokens
+	truncateEnd                           bool
 	tokenIDs, promptTokenIDs, metaInfo    bool
 	promptLogprobs                        bool // without echo, as prompt_logprobs and /generate have them
 	promptTop                             int  // alternatives of prompt_logprobs
@@ -109,6 +112,7 @@ var fields = map[string]field{
 	"repetition_penalty": {inBoth, readRepetition},
 	"logit_bias":         {inBoth, readLogitBias},
 	"seed":               {inBoth, readSeed},
+	"allowed_token_ids":  {inBoth, readAllowed},
 
 	// Length and ends.
 	"max_tokens":                 {inBoth, readMaxTokens},
@@ -128,6 +132,9 @@ var fields = map[string]field{
 	"logprobs":                      {inBoth, readLogprobs},
 	"top_logprobs":                  {inChat, readInt(0, engine.MaxTopLogprobs, func(r *request) *int { return &r.topLogprobs })},
 	"echo":                          {inBoth, readEcho},
+	"logprob_token_ids":             {inBoth, readLogprobIDs},
+	"truncate_prompt_tokens":        {inBoth, readTruncate},
+	"truncation_side":               {inBoth, readTruncationSide},
 	"return_token_ids":              {inBoth, readBool(func(r *request) *bool { return &r.tokenIDs })},
 	"return_prompt_token_ids":       {inBoth, readBool(func(r *request) *bool { return &r.promptTokenIDs })},
 	"return_meta_info":              {inBoth, readBool(func(r *request) *bool { return &r.metaInfo })},
@@ -204,12 +211,8 @@ var fields = map[string]field{
 	"prompt_embeds":                {inBoth, neutral("serialised tensors are never read from a request")},
 	"documents":                    {inBoth, neutral("put them into the messages", "[]")},
 	"guided_whitespace_pattern":    {inBoth, neutral("white space is free, or left out with structured_outputs.disable_any_whitespace")},
-	"allowed_token_ids":            {inBoth, neutral("use logit_bias, or regex and the like")},
 	"bad_words":                    {inBoth, neutral("use logit_bias", "[]")},
-	"logprob_token_ids":            {inBoth, neutral("use top_logprobs", "[]")},
 	"prompt_logprobs":              {inBoth, readPromptLogprobs},
-	"truncate_prompt_tokens":       {inBoth, neutral("a prompt is taken as a whole; --allow-auto-truncate of the server cuts it at the context length")},
-	"truncation_side":              {inBoth, neutral("")},
 	"add_special_tokens":           {inBoth, readAddSpecial},
 	"use_beam_search":              {inBoth, neutral("a choice follows one path; use n", "false")},
 	"length_penalty":               {inBoth, neutral("there is no beam search", "1", "1.0")},
@@ -241,6 +244,46 @@ func readPromptLogprobs(r *request, name string, v jsontext.Value) error {
 	n, err := intOf(v, name, 0, engine.MaxTopLogprobs)
 	r.promptLogprobs, r.promptTop = true, int(n)
 	return err
+}
+
+func readAllowed(r *request, name string, v jsontext.Value) (err error) {
+	r.sampling.Allowed, err = idList(v, name)
+	if err == nil && len(r.sampling.Allowed) == 0 {
+		err = invalid(name, "%s cannot be empty", name)
+	}
+	return err
+}
+
+func readLogprobIDs(r *request, name string, v jsontext.Value) (err error) {
+	r.logprobIDs, err = logprobIDs(v, name)
+	return err
+}
+
+func logprobIDs(v jsontext.Value, name string) ([]int32, error) {
+	ids, err := idList(v, name)
+	if err == nil && len(ids) > engine.MaxLogprobIDs {
+		err = invalid(name, "%s holds more than %d ids", name, engine.MaxLogprobIDs)
+	}
+	return ids, err
+}
+
+// readTruncate reads how many tokens of a prompt are kept; -1: as many as there is room for.
+func readTruncate(r *request, name string, v jsontext.Value) error {
+	n, err := intOf(v, name, -1, math.MaxInt32)
+	if err == nil && n == 0 {
+		err = invalid(name, "%s must be -1 (what there is room for) or at least 1", name)
+	}
+	r.truncate = int(n)
+	return err
+}
+
+func readTruncationSide(r *request, name string, v jsontext.Value) error {
+	s, err := stringOf(v, name)
+	if err != nil || s != "left" && s != "right" {
+		return invalid(name, "%s must be left (the end of the prompt stays) or right", name)
+	}
+	r.truncateEnd = s == "right"
+	return nil
 }
 
 // readAddSpecial passes what is done anyway: special tokens in front of a prompt, none

@@ -42,6 +42,19 @@ func topOf(tokens []engine.Token, top int) []engine.Token {
 	return tokens
 }
 
+// answered are the tokens of an answer as its log-probabilities show them: with the
+// tokens of logprob_token_ids, if there are any, in the place of the likeliest.
+func (c *Call) answered(tokens []engine.Token) []engine.Token {
+	if !c.askedProbs {
+		return topOf(tokens, c.TopLogprobs)
+	}
+	tokens = slices.Clone(tokens)
+	for i := range tokens {
+		tokens[i].Top = tokens[i].Asked
+	}
+	return tokens
+}
+
 // appendPromptLogprobs appends a list with an entry for each token of the prompt, in
 // vLLM's shape: null for the first, else an object with the alternatives and the token
 // itself by their ids. The rank is the place among the alternatives; the token's own is

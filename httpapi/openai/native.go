@@ -38,6 +38,7 @@ type generation struct {
 	logprobs []bool
 	from     []int
 	top      []int
+	asked    [][]int32 // token_ids_logprob: one list for all prompts, or one each
 	showText bool
 }
 
@@ -54,6 +55,7 @@ var nativeFields = map[string]nativeReader{
 		return
 	},
 	"logprob_start_len": readIntList(-1, math.MaxInt32, func(g *generation) *[]int { return &g.from }),
+	"token_ids_logprob": readAsked,
 	"top_logprobs_num":  readIntList(0, engine.MaxTopLogprobs, func(g *generation) *[]int { return &g.top }),
 	"return_text_in_logprobs": func(g *generation, name string, v jsontext.Value) (err error) {
 		g.showText, err = boolOf(v, name)
@@ -83,7 +85,6 @@ var nativeFields = map[string]nativeReader{
 	"video_data":             refused("this model reads text"),
 	"audio_data":             refused("this model reads text"),
 	"modalities":             refused("this model reads text"),
-	"token_ids_logprob":      refused("use top_logprobs_num"),
 	"background":             neutralNative("a request ends with its connection", "false"),
 	"return_bytes":           neutralNative("", "false"),
 	"return_entropy":         neutralNative("use top_logprobs_num", "false"),
@@ -101,7 +102,8 @@ var samplingFields = map[string]string{
 	"skip_special_tokens": "skip_special_tokens", "spaces_between_special_tokens": "spaces_between_special_tokens",
 	"no_stop_trim": "no_stop_trim", "logit_bias": "logit_bias", "custom_params": "custom_params",
 	"json_schema": "json_schema", "regex": "regex", "ebnf": "ebnf", "structural_tag": "structural_tag",
-	"stream_interval": "",
+	"stream_interval":   "",
+	"allowed_token_ids": "allowed_token_ids", "truncate_prompt_tokens": "truncate_prompt_tokens", "truncation_side": "truncation_side",
 }
 
 // shared reads a field as the OpenAI routes do.
@@ -151,7 +153,7 @@ func (g *generation) call() (*Call, error) {
 	for _, l := range []struct {
 		name string
 		n    int
-	}{{"sampling_params", len(g.params)}, {"return_logprob", len(g.logprobs)}, {"logprob_start_len", len(g.from)}, {"top_logprobs_num", len(g.top)}} {
+	}{{"sampling_params", len(g.params)}, {"return_logprob", len(g.logprobs)}, {"logprob_start_len", len(g.from)}, {"top_logprobs_num", len(g.top)}, {"token_ids_logprob", len(g.asked)}} {
 		if l.n > 1 && l.n != n {
 			return nil, invalid(l.name, "%s holds %d entries for %d prompts", l.name, l.n, n)
 		}
@@ -217,7 +219,7 @@ func (g *generation) request(i int) (*request, error) {
 		r.prompts = []prompt{{text: g.texts[i]}}
 	}
 	r.ids, r.ridIsList = g.base.ids, false
-	r.logprobs, r.topLogprobs = at(g.logprobs, i, false), at(g.top, i, 0)
+	r.logprobs, r.topLogprobs, r.logprobIDs = at(g.logprobs, i, false), at(g.top, i, 0), at(g.asked, i, nil)
 	r.adapters, r.adaptersAreList = nil, false
 	if len(g.base.adapters) > 0 {
 		if g.base.adaptersAreList && len(g.base.adapters) != max(len(g.texts), len(g.ids)) {
@@ -355,6 +357,33 @@ func boolList(v jsontext.Value, name string) (list []bool, err error) {
 	return list, err
 }
 
+// readAsked reads token_ids_logprob: ids for all prompts, or a list of them for each.
+func readAsked(g *generation, name string, v jsontext.Value) error {
+	g.asked = nil
+	lists := false
+	err := array(v, name, func(i int, e jsontext.Value) error {
+		if i == 0 {
+			lists = e.Kind() == '[' || e.Kind() == 'n'
+		}
+		if !lists {
+			return nil // read as a whole below
+		}
+		if e.Kind() == 'n' {
+			g.asked = append(g.asked, nil)
+			return nil
+		}
+		ids, err := logprobIDs(e, elem(name, i))
+		g.asked = append(g.asked, ids)
+		return err
+	})
+	if err != nil || lists {
+		return err
+	}
+	ids, err := logprobIDs(v, name)
+	g.asked = [][]int32{ids}
+	return err
+}
+
 func readIntList(lo, hi int64, to func(*generation) *[]int) nativeReader {
 	return func(g *generation, name string, v jsontext.Value) error {
 		if v.Kind() != '[' {
@@ -409,18 +438,19 @@ func (c *Call) appendNativeChoice(dst []byte, prompt int, u engine.Usage, r engi
 	dst = c.appendMeta(dst, prompt, u, len(tokens), f)
 	if q := c.Requests[prompt]; q.Logprobs {
 		if from := p.probsFrom; from >= 0 {
-			dst = c.appendNativeProbs(dst, "input", r.Prompt[min(from, len(r.Prompt)):], true, q.TopLogprobs)
+			dst = c.appendNativeProbs(dst, "input", r.Prompt[min(from, len(r.Prompt)):], true, q)
 		} else {
 			dst = append(dst, `,"input_token_logprobs":[]`...)
 		}
-		dst = c.appendNativeProbs(dst, "output", tokens, false, q.TopLogprobs)
+		dst = c.appendNativeProbs(dst, "output", tokens, false, q)
 	}
 	return append(dst, '}')
 }
 
 // appendNativeProbs appends [[logprob, id, text or null], …] and, if asked for, the
-// alternatives in the same form, one list per token. Of a prompt the first one has none.
-func (c *Call) appendNativeProbs(dst []byte, which string, tokens []engine.Token, prompt bool, top int) []byte {
+// alternatives and the tokens of token_ids_logprob in the same form, one list per token.
+// Of a prompt the first one has none.
+func (c *Call) appendNativeProbs(dst []byte, which string, tokens []engine.Token, prompt bool, q *engine.Request) []byte {
 	one := func(dst []byte, t engine.TokenProb, known bool) []byte {
 		if dst = append(dst, '['); known {
 			dst = appendLogprob(dst, t.Logprob)
@@ -438,22 +468,28 @@ func (c *Call) appendNativeProbs(dst []byte, which string, tokens []engine.Token
 		dst = one(comma(dst, i), t.TokenProb, !prompt || i > 0)
 	}
 	dst = append(dst, ']')
-	if top == 0 {
-		return dst
-	}
-	dst = append(append(append(dst, `,"`...), which...), `_top_logprobs":[`...)
-	for i, t := range tokens {
-		if dst = comma(dst, i); prompt && i == 0 {
-			dst = append(dst, "null"...)
-			continue
+	others := func(dst []byte, name string, of func(*engine.Token) []engine.TokenProb) []byte {
+		dst = append(append(append(append(dst, `,"`...), which...), name...), `":[`...)
+		for i := range tokens {
+			if dst = comma(dst, i); prompt && i == 0 {
+				dst = append(dst, "null"...)
+				continue
+			}
+			dst = append(dst, '[')
+			for k, a := range of(&tokens[i]) {
+				dst = one(comma(dst, k), a, true)
+			}
+			dst = append(dst, ']')
 		}
-		dst = append(dst, '[')
-		for k, a := range t.Top {
-			dst = one(comma(dst, k), a, true)
-		}
-		dst = append(dst, ']')
+		return append(dst, ']')
 	}
-	return append(dst, ']')
+	if q.TopLogprobs > 0 {
+		dst = others(dst, "_top_logprobs", func(t *engine.Token) []engine.TokenProb { return t.Top })
+	}
+	if len(q.LogprobIDs) > 0 {
+		dst = others(dst, "_token_ids_logprobs", func(t *engine.Token) []engine.TokenProb { return t.Asked })
+	}
+	return dst
 }
 
 // appendMeta appends meta_info and leaves it open.

@@ -65,7 +65,7 @@ func (c *Call) appendChoice(dst []byte, prompt int, out Output, r engine.Result)
 		dst = appendToolCalls(dst, r.ToolCalls)
 		dst = append(dst, `},"logprobs":`...)
 		if c.Logprobs {
-			dst = appendChatLogprobs(dst, topOf(r.Tokens, c.TopLogprobs))
+			dst = appendChatLogprobs(dst, c.answered(r.Tokens))
 		} else {
 			dst = append(dst, "null"...)
 		}
@@ -147,6 +147,7 @@ func appendToolCallHead(dst []byte, index int, id, name string) []byte {
 func (c *Call) appendChoiceLogprobs(dst []byte, text string, prompt, tokens []engine.Token) []byte {
 	o := &offsets{}
 	o.add(text, true)
+	prompt, tokens = c.answered(prompt), c.answered(tokens)
 	if !c.Echo {
 		return appendCompletionLogprobs(dst, tokens, o.placeAll(tokens), false, c.TopLogprobs)
 	}

@@ -75,6 +75,9 @@ func (e *Encoder) AppendEvent(dst []byte, prompt int, ev engine.Event, usage eng
 	if e.call.Kind == Native {
 		return e.appendNative(dst, prompt, ev)
 	}
+	if e.call.askedProbs {
+		ev.Tokens, ev.Prompt = e.call.answered(ev.Tokens), e.call.answered(ev.Prompt)
+	}
 	if e.call.Kind == Chat {
 		return e.appendChat(dst, prompt, ev)
 	}

@@ -248,7 +248,7 @@ class Errors(ServerTest):
         self.assertEqual(caught.exception.param, "messages")
 
     def test_unsupported_fields_say_so(self):
-        for extra in ({"return_hidden_states": True}, {"allowed_token_ids": [1]}, {"session_id": "x"}):
+        for extra in ({"return_hidden_states": True}, {"use_beam_search": True}, {"session_id": "x"}):
             with self.subTest(extra=extra), self.assertRaises(openai.BadRequestError) as caught:
                 self.client.chat.completions.create(model=MODEL, messages=HELLO, extra_body=extra)
             self.assertIn("not supported", caught.exception.message)
