@@ -112,6 +112,7 @@ type Stats struct {
 	PromptTokens          int64 // prefilled, without those served by the prefix cache
 	CachedTokens          int64 // prompt tokens served by the prefix cache
 	GeneratedTokens       int64
+	ForcedTokens          int64 // of those: constraints left no choice, and they took no step of their own
 	Steps                 int64
 	Requests              int64 // admitted
 	Finished              int64 // ended by stop, length or error
@@ -129,6 +130,7 @@ type StepTimes struct {
 	Counts  [17]int64
 	Seconds float64 // of all steps together
 	Worked  float64 // seconds that the device worked in them; 0 where it does not measure that
+	Waited  float64 // seconds that it waited in them for masks, with nothing to do; 0 there too
 }
 
 // StepBound is the upper bound of a bucket of StepTimes: 0.1 ms and then twice the

@@ -31,6 +31,9 @@ func (b *Batch) Check(p *op.Program, o *Options) error {
 	if b.From != nil {
 		return errors.New("batch: rows continue the step before, which this device cannot do")
 	}
+	if b.Late {
+		return errors.New("batch: the draws begin later, which this device cannot do")
+	}
 	return b.check(p, o)
 }
 
@@ -109,6 +112,12 @@ func (b *Batch) checkRest(p *op.Program, o *Options) error {
 			return fmt.Errorf("batch: copy %d: %d tokens of pages of %d", i, c.Tokens, o.PageTokens)
 		}
 	}
+	return b.CheckOutputs(p)
+}
+
+// CheckOutputs verifies the wanted rows, for Drawer.Draw: they may have changed since
+// Launch.
+func (b *Batch) CheckOutputs(p *op.Program) error {
 	for i := range b.Outputs {
 		r := &b.Outputs[i]
 		switch {

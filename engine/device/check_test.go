@@ -38,6 +38,7 @@ func TestBatchCheck(t *testing.T) {
 		{"a copy to a page outside", func(b *Batch) { b.Copies = []PageCopy{{0, -1, 1}} }, "copy 0: page -1"},
 		{"a copy of too many tokens", func(b *Batch) { b.Copies = []PageCopy{{0, 1, 5}} }, "copy 0: 5 tokens"},
 		{"a token of the step before", func(b *Batch) { b.From = []int32{-1, -1, -1, 0} }, "cannot do"},
+		{"draws that begin later", func(b *Batch) { b.Late = true }, "cannot do"},
 		{"an output of no row", func(b *Batch) { b.Outputs[0].Row = 4 }, "output 0: row 4 of 4"},
 		{"a target outside the vocabulary", func(b *Batch) { b.Outputs[0].Target = -2 }, "target -2"},
 		{"more alternatives than tokens", func(b *Batch) { b.Outputs[0].Top = 11 }, "11 alternatives"},

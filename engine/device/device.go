@@ -94,6 +94,29 @@ type Feeder interface {
 	Feeds() bool
 }
 
+// Splitter is implemented by a Feeder that may be able to take steps in two parts: what
+// comes before the draws, and the draws.
+type Splitter interface {
+	// Splits says whether Batch.Late may be used.
+	Splits() bool
+}
+
+// Drawer is implemented by the Pending of a step whose draws begin later (Batch.Late).
+type Drawer interface {
+	// Draw starts the draws behind the step's first part. It is called once, before the
+	// next Launch and before Wait. Params are read now: they know all tokens so far, also
+	// those that rows had from the step before. An output whose Params have become nil
+	// draws nothing; its Target counts then.
+	Draw() error
+}
+
+// Waiter is implemented by a Pending whose device measures how long it had nothing to do
+// between the two parts of the step.
+type Waiter interface {
+	// Waited is to be asked after Wait; 0 where the step had one part.
+	Waited() time.Duration
+}
+
 // Pending is a step under way.
 type Pending interface {
 	// Wait returns one Output per Batch.Outputs, in order; valid until the next Launch.
@@ -119,6 +142,12 @@ type Batch struct {
 	// is Tokens[i]. An output of such a row counts that token in its penalties, since
 	// Params.Counts cannot know it. Only a Feeder takes it.
 	From []int32
+
+	// Late says that the draws begin with Drawer.Draw, so that what they must know (a mask
+	// that follows from the token that a row continues) is made while the device works.
+	// Launch then reads of Params whether they are there and Temperature, which stay as they
+	// are. Only a Splitter takes it.
+	Late bool
 }
 
 // Seq is a run of consecutive rows of one sequence. Row i has position Past+i and

@@ -23,8 +23,13 @@ import (
 // results come when they are waited for, and not more than two steps may be waiting.
 type feeding struct {
 	device.Device
-	fed  int // rows that continued the step before
-	hurt func(step int) error
+	splits bool // steps may come in two parts
+	fed    int  // rows that continued the step before
+	hurt   func(step int) error
+	hinder func(step int) error // the draws of a step in two parts
+
+	mu    sync.Mutex
+	order []string // what was called
 }
 
 type feedingExec struct {
@@ -36,9 +41,12 @@ type feedingExec struct {
 }
 
 type feedingPending struct {
-	e    *feedingExec
-	step int
-	outs []device.Output
+	e     *feedingExec
+	step  int
+	batch *device.Batch
+	plain device.Batch
+	late  bool // its draws are still to begin
+	outs  []device.Output
 }
 
 func (d *feeding) Compile(ctx context.Context, p *op.Program, w device.Weights, o device.Options) (device.Exec, error) {
@@ -46,7 +54,24 @@ func (d *feeding) Compile(ctx context.Context, p *op.Program, w device.Weights, 
 	return &feedingExec{Exec: x, dev: d}, err
 }
 
+// note records a call; taken gives what was recorded and starts anew.
+func (d *feeding) note(what string, step int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.order = append(d.order, fmt.Sprint(what, " ", step))
+}
+
+func (d *feeding) taken() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := d.order
+	d.order = nil
+	return all
+}
+
 func (e *feedingExec) Feeds() bool { return true }
+
+func (e *feedingExec) Splits() bool { return e.dev.splits }
 
 func (e *feedingExec) HoldsWeights() bool {
 	h, ok := e.Exec.(device.WeightHolder)
@@ -54,11 +79,16 @@ func (e *feedingExec) HoldsWeights() bool {
 }
 
 func (e *feedingExec) Launch(b *device.Batch) (device.Pending, error) {
-	if len(e.flying) == 2 {
+	switch {
+	case len(e.flying) == 2:
 		return nil, errors.New("a third step is launched")
+	case len(e.flying) == 1 && e.flying[0].late:
+		return nil, errors.New("a step is launched before the draws of the one before")
 	}
-	plain := *b
-	plain.From, plain.Tokens, plain.Outputs = nil, slices.Clone(b.Tokens), slices.Clone(b.Outputs)
+	e.steps++
+	q := &feedingPending{e: e, step: e.steps, batch: b, plain: *b, late: b.Late}
+	plain := &q.plain
+	plain.From, plain.Late, plain.Tokens, plain.Outputs = nil, false, slices.Clone(b.Tokens), slices.Clone(b.Outputs)
 	for i, k := range b.From {
 		if k >= 0 {
 			e.dev.fed++
@@ -67,26 +97,54 @@ func (e *feedingExec) Launch(b *device.Batch) (device.Pending, error) {
 	}
 	for i := range plain.Outputs {
 		o := &plain.Outputs[i]
-		if o.Params != nil && b.From != nil && b.From[o.Row] >= 0 {
+		switch {
+		case b.Late:
+			o.Params, o.Target = nil, -1
+		case o.Params != nil && b.From != nil && b.From[o.Row] >= 0:
 			o.Params = counted(o.Params, plain.Tokens[o.Row])
 		}
 	}
-	p, err := e.Exec.Launch(&plain)
+	e.flying = append(e.flying, q)
+	if b.Late {
+		e.dev.note("begin", q.step)
+	} else {
+		e.dev.note("launch", q.step)
+	}
+	return q, q.run()
+}
+
+// run computes the step. One in two parts is computed twice, the second time with draws:
+// its rows come out the same.
+func (q *feedingPending) run() error {
+	p, err := q.e.Exec.Launch(&q.plain)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	outs, err := p.Wait()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	e.steps++
-	q := &feedingPending{e: e, step: e.steps, outs: slices.Clone(outs)}
-	e.drawn = e.drawn[:0]
+	q.outs = slices.Clone(outs)
+	q.e.drawn = q.e.drawn[:0]
 	for _, o := range outs {
-		e.drawn = append(e.drawn, o.Token)
+		q.e.drawn = append(q.e.drawn, o.Token)
 	}
-	e.flying = append(e.flying, q)
-	return q, nil
+	return nil
+}
+
+func (q *feedingPending) Draw() error {
+	if !q.late || q.e.flying[len(q.e.flying)-1] != q {
+		return errors.New("the draws of a step begin twice, or too late")
+	}
+	q.e.dev.note("draw", q.step)
+	if q.e.dev.hinder != nil {
+		if err := q.e.dev.hinder(q.step); err != nil {
+			return err
+		}
+	}
+	q.late = false
+	copy(q.plain.Outputs, q.batch.Outputs)
+	return q.run()
 }
 
 // counted is p with one more token drawn.
@@ -108,12 +166,27 @@ func (q *feedingPending) Wait() ([]device.Output, error) {
 		return nil, errors.New("a later step is waited for first")
 	}
 	q.e.flying = q.e.flying[1:]
+	q.e.dev.note("wait", q.step)
+	if q.late {
+		return nil, errors.New("a step is waited for whose draws have not begun")
+	}
 	if q.e.dev.hurt != nil {
 		if err := q.e.dev.hurt(q.step); err != nil {
 			return nil, err
 		}
 	}
 	return q.outs, nil
+}
+
+// limits are constraints with many ways on and with none, and one that begins after some
+// free text.
+var limits = []*engine.Constraint{
+	{Kind: engine.ConstrainRegex, Text: "(the|a) [a-z]{2,9}( and [a-z]{2,9}){0,4}[.]", Param: "regex"},
+	{Kind: engine.ConstrainSchema, Compact: true, Param: "schema", Text: `{"type":"array","items":{"type":"object","additionalProperties":false,
+		"required":["a rather long name","second"],"properties":{"a rather long name":{"type":"string","maxLength":4},"second":{"type":"integer"}}}}`},
+	{Kind: engine.ConstrainChoice, Choices: []string{"one of the choices", "one of the others", "two"}, Param: "choice"},
+	{Kind: engine.ConstrainRegex, Text: "[a-z]{0,5}[.]the rest of this is known from here on: [0-9]+", Param: "regex"},
+	{Kind: engine.ConstrainSequence, Param: "sequence", Parts: []*engine.Constraint{{Kind: engine.ConstrainRegex, Text: "[^e]{0,10}e"}, {Kind: engine.ConstrainSchema, Text: `{"enum":["happy","sad"]}`}}},
 }
 
 // mixture are requests of all kinds whose answers do not depend on their company.
@@ -144,8 +217,8 @@ func mixture(n int) []*engine.Request {
 		if r.IntN(4) == 0 {
 			s.Stop = []string{"e", "o"}
 		}
-		if r.IntN(6) == 0 { // rows that must see their token before the next
-			q.Constraint = &engine.Constraint{Kind: engine.ConstrainRegex, Text: "(the|a) [a-z]{2,9}( and [a-z]{2,9}){0,4}[.]", Param: "regex"}
+		if r.IntN(3) == 0 { // rows whose draws must see the token before
+			q.Constraint = limits[r.IntN(len(limits))]
 			s.Stop = nil
 		}
 		q.Logprobs, q.TopLogprobs, q.PromptLogprobs = r.IntN(2) == 0, r.IntN(3), r.IntN(4) == 0
@@ -196,7 +269,7 @@ func TestAnswersAreTheSameAStepAheadAndInAnyRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ahead := &feeding{Device: dev}
+	ahead, parts := &feeding{Device: dev}, &feeding{Device: dev, splits: true}
 	n := 400
 	if testing.Short() {
 		n = 90
@@ -214,9 +287,11 @@ func TestAnswersAreTheSameAStepAheadAndInAnyRoom(t *testing.T) {
 		{"a step ahead", ahead, 8192, true},
 		{"a step ahead, few pages", ahead, 280, true},
 		{"a step ahead, few pages, no prefixes", ahead, 280, false},
+		{"steps in two parts", parts, 8192, true},
+		{"steps in two parts, few pages", parts, 280, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ahead.fed = 0
+			ahead.fed, parts.fed = 0, 0
 			e := open(t, func(o *Options) {
 				o.device, o.MaxTotalTokens, o.PageTokens, o.MaxRunningRequests, o.ContextLength = c.dev, c.tokens, 4, 10, 200
 				o.ChunkedPrefillSize, o.DisableRadixCache = 24, !c.cache
@@ -226,7 +301,7 @@ func TestAnswersAreTheSameAStepAheadAndInAnyRoom(t *testing.T) {
 			if (c.tokens < 8192) != (s.Preemptions > 0) {
 				t.Errorf("%d preemptions in a cache of %d tokens", s.Preemptions, c.tokens)
 			}
-			if c.dev == ahead && ahead.fed == 0 {
+			if f, ok := c.dev.(*feeding); ok && f.fed == 0 {
 				t.Error("no step ran ahead")
 			}
 			if want == nil {

@@ -216,6 +216,7 @@ type follower struct {
 	force   bool          // append what must come without a step
 	keepEnd bool          // no token may end the answer early (ignore_eos)
 	allowed []uint64      // only these tokens, where the constraint has a use for one; nil: all
+	step    advance       // of the crew
 }
 
 // follow starts the matcher of a choice.
@@ -232,18 +233,24 @@ func (f *follower) ask(banned []int32) {
 	}
 	f.asked = true
 	go func() { // mask waits for it
-		f.err = safely(func() error { return f.m.Mask(f.bits) })
-		if f.err == nil {
-			f.err = f.only(f.allowed)
-		}
-		if f.err == nil {
-			f.without(banned)
-			if f.keepEnd {
-				f.without(f.c.eos)
-			}
-		}
+		f.err = safely(func() error { return f.make(banned) })
 		f.made <- struct{}{}
 	}()
+}
+
+// make fills bits.
+func (f *follower) make(banned []int32) error {
+	if err := f.m.Mask(f.bits); err != nil {
+		return err
+	}
+	if err := f.only(f.allowed); err != nil {
+		return err
+	}
+	f.without(banned)
+	if f.keepEnd {
+		f.without(f.c.eos)
+	}
+	return nil
 }
 
 func (f *follower) without(ids []int32) {
@@ -428,37 +435,44 @@ func (c *choice) bannedNow() []int32 {
 	return nil
 }
 
-// follow moves a constrained choice on by a token and says how that ends it. An answer
-// that is complete ends by itself, also where the limit of tokens is reached.
-func (c *choice) follow(token int32, end ending) (ending, error) {
-	if end == byToken {
-		return byToken, nil
+// followed gives a reader the token that a constrained choice has moved on by, and those
+// that must follow. An answer that is complete ends by itself, also where the limit of
+// tokens is reached.
+func (l *loop) followed(c *choice) {
+	if c.ended {
+		return // its job failed in this very step
 	}
-	ended, err := c.con.take(token)
-	switch {
-	case err != nil || !ended:
-		return end, err
-	case slices.Contains(c.con.c.eos, token):
-		return byToken, nil
-	}
-	return byGrammar, nil
-}
-
-// force appends the tokens that must follow the one that was appended last, and asks
-// for the mask of the next.
-func (l *loop) force(c *choice) {
-	tokens, ended, err := c.con.forced(c.limit - c.generated)
-	if err != nil {
-		l.end(c.job, internal(err))
+	s := &c.con.step
+	if c.con.err != nil {
+		l.end(c.job, internal(c.con.err))
 		return
 	}
+	if s.ended {
+		s.piece.end = byGrammar
+		if slices.Contains(c.con.c.eos, s.piece.token) {
+			s.piece.end = byToken
+		}
+	}
+	if !l.hand(c, s.piece) {
+		return
+	}
+	if !s.expected {
+		l.sched.Append(&c.seq, s.piece.token)
+	}
+	l.force(c, s.forced, s.complete)
+}
+
+// force appends the tokens that must follow the one that was appended last; ended: they
+// complete the answer. If a step with the text is under way, the first of them stands for
+// what that would draw.
+func (l *loop) force(c *choice, tokens []int32, ended bool) {
 	for i, t := range tokens {
 		p := piece{choice: int32(c.params.Choice), token: t, end: c.accept(t)}
 		if ended && i == len(tokens)-1 && p.end != byToken {
 			p.end = byGrammar
 		}
 		if p.end != goesOn {
-			l.drewForced(i + 1)
+			l.drewForced(i+1, c.seq.Awaits())
 			l.endChoice(c)
 			l.publish()
 			c.job.push(p)
@@ -466,13 +480,18 @@ func (l *loop) force(c *choice) {
 		}
 		c.job.push(p)
 	}
-	l.drewForced(len(tokens))
+	l.drewForced(len(tokens), c.seq.Awaits())
 	l.sched.Extend(&c.seq, tokens...)
-	c.con.ask(c.bannedNow())
 }
 
-func (l *loop) drewForced(n int) {
+// drewForced counts forced tokens; one of them has a step if there is one under way.
+func (l *loop) drewForced(n int, under bool) {
+	free := n
+	if under && n > 0 {
+		free--
+	}
 	l.mu.Lock()
 	l.stats.GeneratedTokens += int64(n)
+	l.stats.ForcedTokens += int64(free)
 	l.mu.Unlock()
 }

@@ -80,8 +80,8 @@ type choice struct {
 	at map[int32]int // index of each token in params.Counts; nil without penalties
 }
 
-// prepare sets what changes from step to step before the sequence's next row.
-func (c *choice) prepare() *sample.Params {
+// prepare sets what changes from step to step before the sequence's next draw.
+func (c *choice) prepare() {
 	generated := c.generated
 	if c.expects {
 		generated++
@@ -90,17 +90,12 @@ func (c *choice) prepare() *sample.Params {
 	c.params.Banned = nil
 	if c.con != nil {
 		c.params.Mask = c.con.mask()
-		return &c.params
+		return
 	}
 	if generated < c.minTokens {
 		c.params.Banned = c.banned
 	}
-	return &c.params
 }
-
-// waits reports whether the row after the next token cannot be planned before the
-// token is on the host: a constraint's mask depends on it.
-func (c *choice) waits() bool { return c.con != nil }
 
 // accept counts a new token and says whether it ends the choice. The order is that of
 // openai-surface.md section 5.4: length before stop tokens.

@@ -27,7 +27,9 @@ type loop struct {
 	page      int
 	sched     *sched.Scheduler
 	cache     *kvcache.Cache
-	ahead     bool   // the device feeds tokens from step to step
+	ahead     bool // the device feeds tokens from step to step
+	splits    bool // and its steps can begin without masks
+	crew      crew
 	seats     *seats // nil without adapters
 	paused    bool   // no step may begin
 	flights   [2]flight
@@ -67,6 +69,9 @@ func newLoop(exec device.Exec, so sched.Options, pages, page, queued int, log *s
 		jobs: map[*job]struct{}{}, done: make(chan struct{}), wake: make(chan struct{}, 1)}
 	if f, ok := exec.(device.Feeder); ok {
 		l.ahead = f.Feeds()
+	}
+	if s, ok := exec.(device.Splitter); ok && l.ahead {
+		l.splits = s.Splits()
 	}
 	if queued > 0 {
 		l.most = so.MaxRunning + queued
@@ -224,10 +229,12 @@ func (l *loop) cancel(c cancel) {
 }
 
 // deliver counts the step, hands its results to the readers and ends what is finished.
-func (l *loop) deliver(runs []sched.Run, outs []device.Output) {
-	l.count(runs, outs)
-	for i := range runs {
-		r := &runs[i]
+// Constrained texts move on in the crew while the others get their tokens.
+func (l *loop) deliver(f *flight, outs []device.Output) {
+	l.count(f.runs, outs)
+	l.crew.start(l.constrained(f, outs))
+	for i := range f.runs {
+		r := &f.runs[i]
 		c := r.Seq.Owner.(*choice)
 		n := max(0, r.TargetTo-r.TargetFrom)
 		for k := range n {
@@ -235,10 +242,43 @@ func (l *loop) deliver(runs []sched.Run, outs []device.Output) {
 		}
 		outs = outs[n:]
 		if r.Emit {
-			l.emit(c, &outs[0])
+			if c.con == nil {
+				l.emit(c, &outs[0])
+			}
 			outs = outs[1:]
 		}
 	}
+	for _, c := range l.crew.finish() {
+		l.followed(c)
+	}
+}
+
+// constrained are the texts of a step that have a constraint and a new token, which their
+// followers know by now.
+func (l *loop) constrained(f *flight, outs []device.Output) []*choice {
+	list, output := l.crew.all[:0], -1
+	for i := range f.runs {
+		r := &f.runs[i]
+		output += max(0, r.TargetTo-r.TargetFrom)
+		if !r.Emit {
+			continue
+		}
+		output++
+		c := r.Seq.Owner.(*choice)
+		if c.con == nil || c.ended || f.batch.Outputs[output].Params == nil {
+			continue
+		}
+		if c.con.err != nil {
+			l.end(c.job, internal(c.con.err))
+			continue
+		}
+		expected := c.expects
+		if p, ok := l.drawn(c, &outs[output]); ok {
+			c.con.step = advance{piece: p, expected: expected, room: c.limit - c.generated, early: c.minTokens - c.generated, banned: c.banned}
+			list = append(list, c)
+		}
+	}
+	return list
 }
 
 // count adds a step to the statistics, before its readers know of it: who has an answer
@@ -269,46 +309,39 @@ func (l *loop) emit(c *choice, out *device.Output) {
 	if c.ended {
 		return // its job failed in this very step
 	}
-	if c.con != nil && c.con.err != nil {
-		l.end(c.job, internal(c.con.err))
-		return
+	expected := c.expects
+	if p, ok := l.drawn(c, out); ok && l.hand(c, p) && !expected {
+		l.sched.Append(&c.seq, out.Token)
 	}
+}
+
+// drawn takes a token over that a step drew; false: there is none, and the job has ended.
+func (l *loop) drawn(c *choice, out *device.Output) (p piece, ok bool) {
 	if out.Token < 0 {
 		l.end(c.job, &engine.RequestError{Err: engine.ErrInternal, Message: fmt.Sprintf(
 			"No token can be drawn at position %d: every logit is banned, infinite or not a number.", len(c.seq.Tokens))})
-		return
+		return p, false
 	}
-	expected := c.expects
-	if expected {
+	if c.expects {
 		c.expects = false
 		l.sched.Resolve(&c.seq, out.Token)
 	}
-	first := c.generated == 0
-	p := c.job.newPiece(int32(c.params.Choice), out)
+	p = c.job.newPiece(int32(c.params.Choice), out)
 	p.end = c.accept(out.Token)
-	if c.con != nil {
-		var err error
-		if p.end, err = c.follow(out.Token, p.end); err != nil {
-			l.end(c.job, internal(err))
-			return
-		}
-	}
-	if first {
+	return p, true
+}
+
+// hand gives a token to its reader and reports whether the text goes on.
+func (l *loop) hand(c *choice, p piece) bool {
+	if c.generated == 1 {
 		l.begin(c)
 	}
 	if p.end != goesOn {
 		l.endChoice(c)
 		l.publish() // before its reader knows: who has the answer finds the pages free
-		c.job.push(p)
-		return
 	}
 	c.job.push(p)
-	if !expected {
-		l.sched.Append(&c.seq, out.Token)
-	}
-	if c.con != nil {
-		l.force(c)
-	}
+	return p.end == goesOn
 }
 
 func (j *job) newPiece(choice int32, out *device.Output) piece {

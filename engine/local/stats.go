@@ -23,11 +23,12 @@ func (e *Engine) TokenBytes() int {
 // HasTokenizer reports whether text can be used; else token ids only.
 func (e *Engine) HasTokenizer() bool { return e.tok != nil }
 
-// timed counts a step: how long it took, and how long the device says that it worked.
-func (l *loop) timed(took, worked time.Duration) {
+// timed counts a step: how long it took, and what the device says of it.
+func (l *loop) timed(took time.Duration, f *flight) {
 	l.mu.Lock()
 	l.stats.StepTimes.Add(took)
-	l.stats.StepTimes.Worked += worked.Seconds()
+	l.stats.StepTimes.Worked += f.worked.Seconds()
+	l.stats.StepTimes.Waited += f.waited.Seconds()
 	l.mu.Unlock()
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/godwit-ai/godwit/engine/device"
@@ -15,6 +16,10 @@ import (
 // and launches the next step, and only then waits for the tokens of the one before, so
 // that the device always has work. What such a step cannot know is whether a text has
 // ended: the row of one that has is computed for nothing and thrown away.
+//
+// The mask of a constrained text depends on its token. A step with such a text is launched
+// in two parts where the device can do that: all up to the logits, then, when the tokens
+// of the step before are handed out and the masks are made, the draws.
 type flight struct {
 	batch   device.Batch
 	runs    []sched.Run
@@ -22,6 +27,7 @@ type flight struct {
 	since   time.Time      // when the device could begin
 	held    bool           // some row's token must be known before the next step is planned
 	worked  time.Duration  // what the device says; 0: nothing
+	waited  time.Duration  // for masks, as the device says
 	from    []int32        // room for batch.From
 }
 
@@ -40,6 +46,7 @@ func (l *loop) turn() (busy bool) {
 	}
 	switch {
 	case next == nil:
+	case next.batch.Late && !l.draw(next):
 	case l.ahead:
 		l.expect(next)
 		l.air = next
@@ -94,25 +101,58 @@ func (l *loop) land(f, behind *flight) bool {
 		l.sched.Restart()
 		return false
 	}
-	l.timed(took, f.worked)
-	l.deliver(f.runs, outs)
+	l.timed(took, f)
+	l.deliver(f, outs)
 	l.sched.LimitPrefill(l.pace.measure(len(f.batch.Tokens)-len(f.runs), took))
 	if l.log.Enabled(context.Background(), slog.LevelDebug) {
-		l.log.Debug("step", "sequences", len(f.runs), "rows", len(f.batch.Tokens), "duration", took)
+		l.log.Debug("step", "sequences", len(f.runs), "rows", len(f.batch.Tokens), "duration", took, "waited", f.waited)
 	}
 	return true
+}
+
+// draw starts the draws of a step that was launched without them. By now all tokens of the
+// step before are known: a text that has ended draws nothing, and neither does one whose
+// next token is known.
+func (l *loop) draw(f *flight) bool {
+	output := -1
+	for i := range f.runs {
+		r := &f.runs[i]
+		output += max(0, r.TargetTo-r.TargetFrom)
+		if !r.Emit {
+			continue
+		}
+		output++
+		if c := r.Seq.Owner.(*choice); c.ended || !r.Seq.Awaits() {
+			o := &f.batch.Outputs[output]
+			o.Params, o.Target = nil, -1
+		} else {
+			c.prepare()
+		}
+	}
+	err := safely(func() error { return f.pending.(device.Drawer).Draw() })
+	if err == nil {
+		return true
+	}
+	l.log.Error("step failed", "error", err, "sequences", len(f.runs))
+	f.wait()
+	l.fail(f, err)
+	l.sched.Restart()
+	return false
 }
 
 // wait gives the step's results; a panic of the device is an error of this step.
 func (f *flight) wait() (outs []device.Output, err error) {
 	p := f.pending
-	f.pending, f.worked = nil, 0
+	f.pending, f.worked, f.waited = nil, 0, 0
 	err = safely(func() (err error) {
 		if outs, err = p.Wait(); err != nil {
 			return err
 		}
 		if c, ok := p.(device.Clock); ok {
 			f.worked = c.Worked()
+		}
+		if w, ok := p.(device.Waiter); ok {
+			f.waited = w.Waited()
 		}
 		return nil
 	})
@@ -141,7 +181,7 @@ func (l *loop) fail(f *flight, err error) {
 
 // expect lets the next step be planned before this one's tokens are there: each text
 // gets a token that stands for the one it is about to have. A text whose last token
-// this is gets none, and neither does one that must see the token first.
+// this is gets none, and neither does one whose next token is known, or must be known first.
 func (l *loop) expect(f *flight) {
 	output := -1
 	for i := range f.runs {
@@ -153,8 +193,8 @@ func (l *loop) expect(f *flight) {
 		output++
 		c := r.Seq.Owner.(*choice)
 		switch {
-		case c.ended || c.generated+1 >= c.limit:
-		case c.waits():
+		case c.ended || f.batch.Outputs[output].Params == nil || c.generated+1 >= c.limit:
+		case c.con != nil && !l.splits:
 			f.held = true
 		default:
 			l.sched.Append(&c.seq, sched.Unknown)
@@ -163,11 +203,16 @@ func (l *loop) expect(f *flight) {
 	}
 }
 
+// late says whether a step's draws begin later: there is a mask among them.
+func (l *loop) late(f *flight) bool {
+	return l.splits && slices.ContainsFunc(f.runs, func(r sched.Run) bool { return r.Emit && r.Seq.Owner.(*choice).con != nil })
+}
+
 // fill describes the step to the device. Its slices are used again and again.
 func (l *loop) fill(f *flight) {
 	b := &f.batch
 	from := f.from[:0]
-	b.Tokens, b.Seqs, b.Outputs, b.From = b.Tokens[:0], b.Seqs[:0], b.Outputs[:0], nil
+	b.Tokens, b.Seqs, b.Outputs, b.From, b.Late = b.Tokens[:0], b.Seqs[:0], b.Outputs[:0], nil, l.late(f)
 	for i := range f.runs {
 		r := &f.runs[i]
 		c := r.Seq.Owner.(*choice)
@@ -185,7 +230,10 @@ func (l *loop) fill(f *flight) {
 				Logprob: true, Top: c.job.top, Logits: c.job.asked != nil})
 		}
 		if r.Emit {
-			out := device.OutputRow{Row: first + r.Rows - 1, Params: c.prepare()}
+			out := device.OutputRow{Row: first + r.Rows - 1, Params: &c.params}
+			if !b.Late {
+				c.prepare()
+			}
 			if c.job.logprobs {
 				out.Logprob, out.Top, out.Logits = true, c.job.top, c.job.asked != nil
 			}

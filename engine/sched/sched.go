@@ -427,10 +427,10 @@ func (s *Scheduler) Resolve(q *Sequence, token int32) {
 	q.Tokens[last] = token
 }
 
-// Extend adds tokens that nobody had to draw behind the one that Append added. They are
-// computed as a prompt is, within the budget of prompt rows.
+// Extend adds tokens that nobody has to draw. They are computed as a prompt is, within
+// the budget of prompt rows. Where the sequence awaits a token they come in its place.
 func (s *Scheduler) Extend(q *Sequence, tokens ...int32) {
-	if q.state != running || q.past >= len(q.Tokens) || len(q.Tokens)+len(tokens) > q.Limit {
+	if q.state != running && q.state != waiting || q.past > len(q.Tokens) || len(q.Tokens)+len(tokens) > q.Limit {
 		broken("Extend of a sequence in state %d with %d of %d tokens by %d, limit %d", q.state, q.past, len(q.Tokens), len(tokens), q.Limit)
 	}
 	q.Tokens = append(q.Tokens, tokens...)

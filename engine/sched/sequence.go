@@ -54,6 +54,10 @@ func (q *Sequence) Cached() int { return q.cached }
 // Preempted is how often the sequence lost its pages.
 func (q *Sequence) Preempted() int { return q.preempted }
 
+// Awaits reports whether all tokens of the sequence are in the cache, or in a step that
+// was committed: what comes next is the token that the step draws.
+func (q *Sequence) Awaits() bool { return q.remaining() == 0 }
+
 // remaining is the number of tokens not in the cache yet; one when decoding, none
 // while the caller has not appended the token that it drew.
 func (q *Sequence) remaining() int { return len(q.Tokens) - q.past }
