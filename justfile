@@ -63,11 +63,11 @@ venv:
 node:
     @tests/node.sh
 
-# Structured output from every client, by default over 500 seeds
-structured SEEDS="500": build model node venv
+# Structured output from every client, on two models, by default over 500 seeds
+structured SEEDS="500" MODELS="builtin:tiny smollm2": build model node venv
     GODWIT_SEEDS={{SEEDS}} go test -count 1 -timeout 60m -run Structured -v ./tests/clients/goclient
-    GODWIT_SEEDS={{SEEDS}} tests/server.sh .venv/bin/python -m pytest -q -rs -s tests/clients/python/test_structured.py
-    GODWIT_SEEDS={{SEEDS}} tests/server.sh sh -c 'cd tests/clients/node && node --test structured.test.mjs'
+    for model in {{MODELS}}; do echo "Python, $model"; GODWIT_SEEDS={{SEEDS}} SERVER_MODEL=$model tests/server.sh .venv/bin/python -m pytest -q -rs -s tests/clients/python/test_structured.py; done
+    for model in {{MODELS}}; do echo "Node, $model"; GODWIT_SEEDS={{SEEDS}} SERVER_MODEL=$model tests/server.sh sh -c 'cd tests/clients/node && node --test structured.test.mjs'; done
 
 # Code that is generated: symbol tables of the interpreter, assembly
 gen:
