@@ -51,6 +51,7 @@ One core does all the work.`,
 	}
 	cmd.Flags().StringVar(&b.tokenizer, "tokenizer", "", "tokenizer.json whose vocabulary is used")
 	cmd.Flags().StringVar(&b.out, "json", "", "write the figures to this file")
+	cmd.Flags().StringVar(&b.each, "each", "", "write a line of JSON for every schema to this file: its outcome, times and bytes")
 	cmd.Flags().DurationVar(&b.limit, "timeout", 10*time.Second, "for one schema with its instances")
 	cmd.Flags().BoolVar(&b.compact, "compact", false, "let the grammars allow no white space between JSON tokens")
 	cmd.Flags().BoolVarP(&b.verbose, "verbose", "v", false, "print a line for every schema that is not right")
@@ -60,6 +61,7 @@ One core does all the work.`,
 // grammarBench is one run. It is used by one goroutine.
 type grammarBench struct {
 	tokenizer, out   string
+	each             string
 	limit            time.Duration
 	compact, verbose bool
 
@@ -67,8 +69,21 @@ type grammarBench struct {
 	vocab  *grammar.Vocabulary
 	byText map[string]int32 // made when needed
 	fig    grammarFigures
-	masks  []float64 // µs
-	times  []float64 // ms to the first mask
+	masks  []float64     // µs
+	times  []float64     // ms to the first mask
+	bytes  []float64     // that a compiled schema keeps
+	lines  *json.Encoder // of each
+}
+
+// schemaLine is what --each writes of one schema.
+type schemaLine struct {
+	Name      string  `json:"name"`
+	Outcome   string  `json:"outcome"`
+	CompileMS float64 `json:"compile_ms"`
+	Bytes     int     `json:"bytes"`
+	Masks     int     `json:"masks"`
+	MaskMaxUS float64 `json:"mask_max_us"`
+	Note      string  `json:"note,omitempty"`
 }
 
 // grammarFigures are what --json writes. Every schema is counted once, as right,
@@ -84,6 +99,7 @@ type grammarFigures struct {
 	Masks           int            `json:"masks"`
 	MaskUS          spread         `json:"mask_us"`
 	CompileMS       spread         `json:"compile_ms"`
+	Bytes           spread         `json:"bytes"` // of a schema with its masks, as far as they were asked for
 	ByKeyword       map[string]int `json:"refused_by_keyword"`
 	Vocabulary      int            `json:"vocabulary"`
 }
@@ -124,6 +140,14 @@ func (b *grammarBench) run(folder string) error {
 		return err
 	}
 	b.fig.ByKeyword = map[string]int{}
+	if b.each != "" {
+		f, err := os.Create(b.each)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		b.lines = json.NewEncoder(f)
+	}
 	err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".json") {
 			return err
@@ -137,7 +161,9 @@ func (b *grammarBench) run(folder string) error {
 			if len(list) > 1 {
 				name = fmt.Sprintf("%s[%d]", path, i)
 			}
-			b.schema(name, c)
+			if err := b.one(name, c); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
@@ -194,7 +220,25 @@ func readCases(path string) ([]schemaCase, error) {
 	return list, nil
 }
 
-func (b *grammarBench) schema(name string, c schemaCase) {
+// one takes a schema through all its instances.
+func (b *grammarBench) one(name string, c schemaCase) error {
+	first := len(b.masks)
+	line := schemaLine{Name: name}
+	b.schema(&line, c)
+	if b.verbose && line.Outcome != "right" {
+		fmt.Printf("%s: %s: %s\n", name, strings.ReplaceAll(line.Outcome, "_", " "), line.Note)
+	}
+	if b.lines == nil {
+		return nil
+	}
+	line.CompileMS = b.times[len(b.times)-1]
+	if line.Masks = len(b.masks) - first; line.Masks > 0 {
+		line.MaskMaxUS = slices.Max(b.masks[first:])
+	}
+	return b.lines.Encode(line)
+}
+
+func (b *grammarBench) schema(line *schemaLine, c schemaCase) {
 	b.fig.Schemas++
 	start := time.Now()
 	options := grammar.Options{Compact: b.compact, DotZero: true, Limits: grammar.Limits{Time: b.limit}}
@@ -205,44 +249,45 @@ func (b *grammarBench) schema(name string, c schemaCase) {
 	}
 	b.times = append(b.times, float64(time.Since(start).Microseconds())/1000)
 	if err != nil {
-		b.refusal(name, err)
+		b.refusal(line, err)
 		return
 	}
+	line.Outcome = b.instances(line, gr, c, mask, start.Add(b.limit))
+	line.Bytes = gr.Size()
+	b.bytes = append(b.bytes, float64(line.Bytes))
+}
+
+// instances follows all of a schema's and gives the outcome.
+func (b *grammarBench) instances(line *schemaLine, gr *grammar.Grammar, c schemaCase, mask []uint64, deadline time.Time) string {
 	for _, t := range c.Tests {
 		b.fig.Instances++
 		ok, why := b.instance(gr, c.Schema, t.Data, mask)
 		switch {
-		case time.Since(start) > b.limit:
+		case time.Now().After(deadline):
 			b.fig.Timeouts++
-			b.note(name, "timeout")
-			return
+			return "timeout"
 		case ok && !t.Valid:
 			b.fig.InvalidAccepted++
-			b.note(name, "invalid accepted: "+string(t.Data))
-			return
+			line.Note = string(t.Data)
+			return "invalid_accepted"
 		case !ok && t.Valid:
 			b.fig.ValidRefused++
-			b.note(name, "valid refused: "+why)
-			return
+			line.Note = why
+			return "valid_refused"
 		}
 	}
 	b.fig.Right++
+	return "right"
 }
 
-func (b *grammarBench) refusal(name string, err error) {
+func (b *grammarBench) refusal(line *schemaLine, err error) {
 	b.fig.Refused++
 	keyword := "(other)"
 	if e, ok := err.(*grammar.Error); ok && e.Keyword != "" {
 		keyword = e.Keyword
 	}
 	b.fig.ByKeyword[keyword]++
-	b.note(name, "refused: "+err.Error())
-}
-
-func (b *grammarBench) note(name, text string) {
-	if b.verbose {
-		fmt.Printf("%s: %s\n", name, text)
-	}
+	line.Outcome, line.Note = "refused", err.Error()
 }
 
 // instance follows one instance; why says where it left the grammar.
@@ -333,13 +378,14 @@ func (b *grammarBench) tokens(text string) []int32 {
 
 func (b *grammarBench) report() error {
 	f := &b.fig
-	f.Masks, f.MaskUS, f.CompileMS = len(b.masks), spreadOf(b.masks), spreadOf(b.times)
+	f.Masks, f.MaskUS, f.CompileMS, f.Bytes = len(b.masks), spreadOf(b.masks), spreadOf(b.times), spreadOf(b.bytes)
 	fmt.Printf("%d schemas: %d right, %d refused, %d refuse a valid instance, %d accept an invalid one, %d timeouts\n",
 		f.Schemas, f.Right, f.Refused, f.ValidRefused, f.InvalidAccepted, f.Timeouts)
 	fmt.Printf("%d masks, vocabulary %d: mean %.1f p50 %.1f p90 %.1f p99 %.1f max %.1f µs\n",
 		f.Masks, f.Vocabulary, f.MaskUS.Mean, f.MaskUS.P50, f.MaskUS.P90, f.MaskUS.P99, f.MaskUS.Max)
 	fmt.Printf("schema to first mask: mean %.2f p50 %.2f p90 %.2f p99 %.2f max %.2f ms\n",
 		f.CompileMS.Mean, f.CompileMS.P50, f.CompileMS.P90, f.CompileMS.P99, f.CompileMS.Max)
+	fmt.Printf("bytes kept for a schema: mean %.0f p50 %.0f p90 %.0f p99 %.0f max %.0f\n", f.Bytes.Mean, f.Bytes.P50, f.Bytes.P90, f.Bytes.P99, f.Bytes.Max)
 	for _, k := range slices.SortedFunc(maps.Keys(f.ByKeyword), func(a, c string) int { return f.ByKeyword[c] - f.ByKeyword[a] }) {
 		fmt.Printf("  refused %4d  %s\n", f.ByKeyword[k], k)
 	}

@@ -1,7 +1,7 @@
 package grammar
 
 import (
-	"encoding/binary"
+	"cmp"
 	"math/bits"
 	"runtime"
 	"slices"
@@ -38,6 +38,7 @@ type byteSet [4]uint64
 
 func (s byteSet) has(b byte) bool { return s[b>>6]>>(b&63)&1 != 0 }
 func (s *byteSet) add(b byte)     { s[b>>6] |= 1 << (b & 63) }
+func (s *byteSet) remove(b byte)  { s[b>>6] &^= 1 << (b & 63) }
 func (s byteSet) not() byteSet    { return byteSet{^s[0], ^s[1], ^s[2], ^s[3]} }
 func (s byteSet) isEmpty() bool   { return s == byteSet{} }
 func (s byteSet) and(t byteSet) byteSet {
@@ -69,35 +70,32 @@ type node struct {
 	nullable bool
 	calls    bool // a call is somewhere below
 	inText   bool // every text of it is whole characters of a JSON string
+	// a and b are parts. Of bytes, a is the number of a set; of a list of parts, a is
+	// where it begins in the builder's lists and b its length.
 	a, b     expr
 	min, max int32
-	set      byteSet
-	list     []expr
-}
-
-type nodeKey struct {
-	op       op
-	a, b     expr
-	min, max int32
-	set      byteSet
-	list     string
 }
 
 // builder owns the expressions of one grammar. Its methods panic with *Error when a
 // limit is reached; the package's entry points turn that into an error.
 type builder struct {
 	nodes    []node
-	rules    []expr          // by number; rule 0 is the whole language
-	root     expr            // the whole language once the rules are straight
-	special  map[string]bool // the texts of special tokens
-	ids      map[nodeKey]expr
-	trans    []*[256]expr
+	table    []expr // of nodes, by hash; open addressing
+	sets     []byteSet
+	setIDs   map[byteSet]expr // by set: the expression of one of its bytes
+	single   [256]expr        // the same of one byte
+	lists    []expr           // the parts of unions and intersections
+	rules    []expr           // by number; rule 0 is the whole language
+	root     expr             // the whole language once the rules are straight
+	special  map[string]bool  // the texts of special tokens
+	trans    map[expr]*[256]expr
 	unique   map[int]*uniqueArray // marked arrays, by rule
-	sums     []sum                // by expr, where known
+	sums     map[expr]sum         // where known
 	alive    map[expr]bool        // of conjunctions
 	patterns map[string]expr      // compiled, by kind and source
 	ends     map[expr]bool        // of finite
 	extents  map[expr]extent
+	hints    map[expr]int
 	spans    map[expr]span   // of compiled patterns, where known
 	raw      bool            // build conjunctions without looking whether they are alive
 	textStar expr            // any content of a JSON string
@@ -110,26 +108,96 @@ type builder struct {
 }
 
 func newBuilder(limit int, deadline time.Time) *builder {
-	g := &builder{ids: map[nodeKey]expr{}, alive: map[expr]bool{}, chars: map[string]expr{}, ends: map[expr]bool{}, extents: map[expr]extent{}, spans: map[expr]span{}, patterns: map[string]expr{}, limit: limit, deadline: deadline, looked: time.Now()}
-	g.nodes = []node{{}, {op: opNever}, {op: opEmpty, nullable: true, inText: true}}
-	g.trans = make([]*[256]expr, 3)
+	g := &builder{setIDs: map[byteSet]expr{}, trans: map[expr]*[256]expr{}, sums: map[expr]sum{}, alive: map[expr]bool{}, chars: map[string]expr{}, ends: map[expr]bool{},
+		extents: map[expr]extent{}, hints: map[expr]int{}, spans: map[expr]span{}, patterns: map[string]expr{}, limit: limit, deadline: deadline, looked: time.Now()}
+	g.nodes = append(make([]node, 0, 1024), node{}, node{op: opNever}, node{op: opEmpty, nullable: true, inText: true})
+	g.table = make([]expr, 2048)
 	g.rules = []expr{never}
 	return g
 }
 
-func (g *builder) intern(k nodeKey, n node) expr {
-	if e, ok := g.ids[k]; ok {
-		return e
+// setOf is the bytes of an opBytes.
+func (g *builder) setOf(n *node) *byteSet { return &g.sets[n.a] }
+
+// parts are those of an opOr or opAnd. They must not be changed.
+func (g *builder) parts(n *node) []expr { return g.lists[n.a : n.a+n.b : n.a+n.b] }
+
+// intern is the number of a node, which is no list.
+func (g *builder) intern(n node) expr {
+	h := n.hash()
+	for mask := uint32(len(g.table) - 1); ; h++ {
+		e := g.table[h&mask]
+		if e == unknown {
+			return g.enter(n, h&mask)
+		}
+		if x := &g.nodes[e]; x.a == n.a && x.b == n.b && x.op == n.op && x.min == n.min && x.max == n.max {
+			return e
+		}
 	}
+}
+
+// internList is the number of a node of parts, which it copies.
+func (g *builder) internList(n node, list []expr) expr {
+	h := uint32(n.op)
+	for _, e := range list {
+		h = (h ^ uint32(e)) * 0x9E3779B1
+		h ^= h >> 15
+	}
+	for mask := uint32(len(g.table) - 1); ; h++ {
+		e := g.table[h&mask]
+		if e == unknown {
+			n.a, n.b = expr(len(g.lists)), expr(len(list))
+			g.lists = append(g.lists, list...)
+			return g.enter(n, h&mask)
+		}
+		if x := &g.nodes[e]; x.op == n.op && slices.Equal(g.parts(x), list) {
+			return e
+		}
+	}
+}
+
+func (n *node) hash() uint32 {
+	h := (uint64(n.a)<<32 | uint64(n.b)) * 0x9E3779B97F4A7C15
+	h ^= h>>29 ^ (uint64(uint32(n.min))<<32|uint64(uint32(n.max)))*0xBF58476D1CE4E5B9 ^ uint64(n.op)
+	return uint32(h * 0x94D049BB133111EB >> 32)
+}
+
+func (g *builder) enter(n node, at uint32) expr {
 	if len(g.nodes) >= g.limit {
 		panic(&Error{Msg: "the grammar needs too many states"})
 	}
 	g.work(4)
 	e := expr(len(g.nodes))
 	g.nodes = append(g.nodes, n)
-	g.trans = append(g.trans, nil)
-	g.ids[k] = e
+	g.table[at] = e
+	if 2*len(g.nodes) > len(g.table) {
+		g.rehash()
+	}
 	return e
+}
+
+func (g *builder) rehash() {
+	old := g.table
+	g.table = make([]expr, 2*len(old))
+	mask := uint32(len(g.table) - 1)
+	for _, e := range old {
+		if e == unknown {
+			continue
+		}
+		n := &g.nodes[e]
+		h := n.hash()
+		if n.op == opOr || n.op == opAnd {
+			h = uint32(n.op)
+			for _, x := range g.parts(n) {
+				h = (h ^ uint32(x)) * 0x9E3779B1
+				h ^= h >> 15
+			}
+		}
+		for g.table[h&mask] != unknown {
+			h++
+		}
+		g.table[h&mask] = e
+	}
 }
 
 // maxSteps bounds the derivatives that one mask or token may take, some 300 ms.
@@ -172,10 +240,21 @@ func (g *builder) bytes(s byteSet) expr {
 	if s.isEmpty() {
 		return never
 	}
-	return g.intern(nodeKey{op: opBytes, set: s}, node{op: opBytes, set: s})
+	if e, ok := g.setIDs[s]; ok {
+		return e
+	}
+	g.sets = append(g.sets, s)
+	e := g.intern(node{op: opBytes, a: expr(len(g.sets) - 1)})
+	g.setIDs[s] = e
+	return e
 }
 
-func (g *builder) byte(b byte) expr { return g.bytes(byteRange(b, b)) }
+func (g *builder) byte(b byte) expr {
+	if g.single[b] == unknown {
+		g.single[b] = g.bytes(byteRange(b, b))
+	}
+	return g.single[b]
+}
 
 func (g *builder) literal(s string) expr {
 	e := empty
@@ -186,7 +265,7 @@ func (g *builder) literal(s string) expr {
 }
 
 func (g *builder) call(rule int) expr {
-	return g.intern(nodeKey{op: opCall, min: int32(rule)}, node{op: opCall, min: int32(rule), calls: true})
+	return g.intern(node{op: opCall, min: int32(rule), calls: true})
 }
 
 func (g *builder) mod(m, r uint32) expr { return g.division(m, r, 0) }
@@ -195,7 +274,7 @@ func (g *builder) mod(m, r uint32) expr { return g.division(m, r, 0) }
 func (g *builder) dotted(m uint32) expr { return g.division(m, 0, 1) }
 
 func (g *builder) division(m, r uint32, dots int32) expr {
-	return g.intern(nodeKey{op: opMod, a: expr(m), b: expr(r), min: dots}, node{op: opMod, a: expr(m), b: expr(r), min: dots, nullable: r == 0})
+	return g.intern(node{op: opMod, a: expr(m), b: expr(r), min: dots, nullable: r == 0})
 }
 
 func (g *builder) seq(es ...expr) expr {
@@ -219,7 +298,7 @@ func (g *builder) concat(a, b expr) expr {
 		return g.concat(n.a, g.concat(n.b, b))
 	}
 	x, y := &g.nodes[a], &g.nodes[b]
-	return g.intern(nodeKey{op: opConcat, a: a, b: b}, node{op: opConcat, a: a, b: b,
+	return g.intern(node{op: opConcat, a: a, b: b,
 		nullable: x.nullable && y.nullable, calls: x.calls || y.calls, inText: x.inText && y.inText})
 }
 
@@ -232,10 +311,10 @@ func (g *builder) repeat(a expr, min, max int) expr {
 		min = 0
 	}
 	switch {
+	case max >= 0 && min > max:
+		return never
 	case max == 0 || a == empty:
 		return empty
-	case max > 0 && min > max:
-		return never
 	case a == never && min == 0:
 		return empty
 	case a == never:
@@ -245,7 +324,7 @@ func (g *builder) repeat(a expr, min, max int) expr {
 	case n.op == opRepeat && n.min == 0 && n.max < 0 && min == 0:
 		return a
 	}
-	return g.intern(nodeKey{op: opRepeat, a: a, min: int32(min), max: int32(max)},
+	return g.intern(
 		node{op: opRepeat, a: a, min: int32(min), max: int32(max), nullable: min == 0, calls: n.calls, inText: n.inText})
 }
 
@@ -264,14 +343,14 @@ func (g *builder) or(es ...expr) expr {
 	if len(list) == 1 {
 		return list[0]
 	}
-	n := node{op: opOr, list: list, inText: true}
+	n := node{op: opOr, inText: true}
 	for _, e := range list {
 		x := &g.nodes[e]
 		n.nullable = n.nullable || x.nullable
 		n.calls = n.calls || x.calls
 		n.inText = n.inText && x.inText
 	}
-	return g.intern(nodeKey{op: opOr, list: listKey(list)}, n)
+	return g.internList(n, list)
 }
 
 func (g *builder) flatten(o op, es []expr) []expr {
@@ -280,7 +359,7 @@ func (g *builder) flatten(o op, es []expr) []expr {
 		switch n := &g.nodes[e]; {
 		case e == never && o == opOr:
 		case n.op == o:
-			list = append(list, n.list...)
+			list = append(list, g.parts(n)...)
 		default:
 			list = append(list, e)
 		}
@@ -289,50 +368,79 @@ func (g *builder) flatten(o op, es []expr) []expr {
 	return slices.Compact(list)
 }
 
-func listKey(list []expr) string {
-	b := make([]byte, 0, 4*len(list))
-	for _, e := range list {
-		b = binary.LittleEndian.AppendUint32(b, uint32(e))
-	}
-	return string(b)
-}
-
 // factor joins members that begin with the same part, then those that differ in one
 // first byte only.
 func (g *builder) factor(list []expr) []expr {
-	tails := map[expr][]expr{}
-	var heads []expr
+	var buf [16]headed
+	split := buf[:0]
 	for _, e := range list {
-		h, t := e, empty
-		if n := g.nodes[e]; n.op == opConcat {
-			h, t = n.a, n.b
-		}
-		if _, ok := tails[h]; !ok {
-			heads = append(heads, h)
-		}
-		tails[h] = append(tails[h], t)
-	}
-	sets := map[expr]byteSet{}
-	var order, out []expr
-	for _, h := range heads {
-		t := tails[h][0]
-		if len(tails[h]) > 1 {
-			t = g.or(tails[h]...)
-		}
-		if n := g.nodes[h]; n.op == opBytes {
-			if _, ok := sets[t]; !ok {
-				order = append(order, t)
-			}
-			sets[t] = sets[t].or(n.set)
+		if n := &g.nodes[e]; n.op == opConcat {
+			split = append(split, headed{n.a, n.b})
 			continue
 		}
-		out = append(out, g.concat(h, t))
+		split = append(split, headed{e, empty})
 	}
-	for _, t := range order {
-		out = append(out, g.concat(g.bytes(sets[t]), t))
+	slices.SortFunc(split, func(x, y headed) int { return cmp.Or(cmp.Compare(x.head, y.head), cmp.Compare(x.tail, y.tail)) })
+	changed := false
+	joined := split[:0]
+	for i := 0; i < len(split); {
+		j := i + 1
+		for j < len(split) && split[j].head == split[i].head {
+			j++
+		}
+		x := split[i]
+		if j > i+1 {
+			tails := make([]expr, 0, j-i)
+			for _, y := range split[i:j] {
+				tails = append(tails, y.tail)
+			}
+			x.tail = g.or(tails...)
+			changed = true
+		}
+		joined = append(joined, x)
+		i = j
+	}
+	// Of the heads that are one byte, those with the same tail become one set.
+	at := slices.IndexFunc(joined, func(x headed) bool { return g.nodes[x.head].op == opBytes })
+	if at < 0 && !changed {
+		return list
+	}
+	var bufBytes [16]headed
+	first := bufBytes[:0]
+	out := make([]expr, 0, len(joined))
+	for _, x := range joined {
+		if g.nodes[x.head].op == opBytes {
+			first = append(first, x)
+			continue
+		}
+		out = append(out, g.concat(x.head, x.tail))
+	}
+	slices.SortFunc(first, func(x, y headed) int { return cmp.Compare(x.tail, y.tail) })
+	for i := 0; i < len(first); {
+		j := i + 1
+		for j < len(first) && first[j].tail == first[i].tail {
+			j++
+		}
+		head := first[i].head
+		if j > i+1 {
+			var set byteSet
+			for _, x := range first[i:j] {
+				set = set.or(*g.setOf(&g.nodes[x.head]))
+			}
+			head = g.bytes(set)
+			changed = true
+		}
+		out = append(out, g.concat(head, first[i].tail))
+		i = j
+	}
+	if !changed {
+		return list
 	}
 	return g.flatten(opOr, out)
 }
+
+// headed is a concatenation in two parts.
+type headed struct{ head, tail expr }
 
 // absorb drops members that another member contains, where that is plain to see.
 func (g *builder) absorb(list []expr) []expr {
@@ -356,7 +464,7 @@ func (g *builder) not(a expr) expr {
 	if n := &g.nodes[a]; n.op == opNot {
 		return n.a
 	}
-	return g.intern(nodeKey{op: opNot, a: a}, node{op: opNot, a: a, nullable: !g.nodes[a].nullable})
+	return g.intern(node{op: opNot, a: a, nullable: !g.nodes[a].nullable})
 }
 
 // and is the intersection of expressions without calls. The result is never exactly
@@ -382,12 +490,12 @@ func (g *builder) and(es ...expr) expr {
 	case 1:
 		return list[0]
 	}
-	n := node{op: opAnd, list: list, nullable: true}
+	n := node{op: opAnd, nullable: true}
 	for _, e := range list {
 		n.nullable = n.nullable && g.nodes[e].nullable
 		n.inText = n.inText || g.nodes[e].inText
 	}
-	e := g.intern(nodeKey{op: opAnd, list: listKey(list)}, n)
+	e := g.internList(n, list)
 	if !g.raw && !g.plainlyAlive(list) && !g.isAlive(e) {
 		return never
 	}
@@ -437,7 +545,7 @@ func (g *builder) room(e expr) int {
 		return g.room(n.b)
 	case opOr:
 		least := -1
-		for _, x := range n.list {
+		for _, x := range g.parts(n) {
 			r := g.room(x)
 			if r < 0 {
 				return -1
@@ -465,7 +573,7 @@ func (g *builder) endless(e expr) bool {
 	case opConcat:
 		return g.endless(n.b)
 	case opOr:
-		return slices.ContainsFunc(n.list, g.endless)
+		return slices.ContainsFunc(g.parts(n), g.endless)
 	}
 	return false
 }
@@ -480,29 +588,43 @@ func (g *builder) isAlive(start expr) bool {
 	g.raw = true
 	defer func() { g.raw = false }()
 	from := map[expr]expr{start: unknown}
-	queue := []expr{start}
-	for i := 0; i < len(queue); i++ {
-		e := queue[i]
-		known, ok := g.alive[e]
-		if g.nodes[e].nullable || known {
-			for ; e != unknown; e = from[e] {
-				g.alive[e] = true
+	queue := [][]expr{{start}} // by how much longer than far a text must at least be
+	for level := 0; level < len(queue); level++ {
+		for len(queue[level]) > 0 {
+			last := len(queue[level]) - 1
+			e := queue[level][last]
+			queue[level] = queue[level][:last]
+			known, ok := g.alive[e]
+			if g.nodes[e].nullable || known {
+				steps := 0
+				for ; e != unknown; e = from[e] {
+					g.alive[e] = true
+					steps++
+				}
+				if steps > longWay && !g.deadline.IsZero() {
+					g.refuseWide(start)
+				}
+				return true
 			}
-			return true
-		}
-		if ok {
-			continue // dead
-		}
-		for left := (byteSet{}).not(); !left.isEmpty(); {
-			b := left.first()
-			left = left.and(g.class(e, b).not())
-			d := g.derive(e, b)
-			if d == never {
-				continue
+			if ok {
+				continue // dead
 			}
-			if _, seen := from[d]; !seen {
+			for left := (byteSet{}).not(); !left.isEmpty(); {
+				b := left.first()
+				left = left.and(g.class(e, b).not())
+				d := g.derive(e, b)
+				if d == never {
+					continue
+				}
+				if _, seen := from[d]; seen {
+					continue
+				}
 				from[d] = e
-				queue = append(queue, d)
+				at := min(level+max(0, 1+g.hint(d)-g.hint(e)), maxDetour)
+				for len(queue) <= at {
+					queue = append(queue, nil)
+				}
+				queue[at] = append(queue[at], d)
 			}
 		}
 	}
@@ -512,15 +634,49 @@ func (g *builder) isAlive(start expr) bool {
 	return false
 }
 
+// Where the shortest text of a conjunction is longer than longWay, refuseWide looks at
+// probed of its states, and refuses it if more than wide of them are at one distance.
+const (
+	longWay = 300
+	probed  = 4000
+	wide    = 1000
+)
+
+// refuseWide refuses a conjunction whose states multiply with every byte: its masks
+// would not end. It is called while nothing is said of the states that it makes.
+func (g *builder) refuseWide(start expr) {
+	seen := map[expr]bool{start: true}
+	level := []expr{start}
+	for len(seen) < probed && len(level) > 0 {
+		var next []expr
+		for _, e := range level {
+			for left := (byteSet{}).not(); !left.isEmpty(); {
+				b := left.first()
+				left = left.and(g.class(e, b).not())
+				if d := g.derive(e, b); d != never && !seen[d] {
+					seen[d] = true
+					next = append(next, d)
+				}
+			}
+		}
+		if level = next; len(level) > wide {
+			panic(&Error{Msg: "a pattern together with a length needs too many states"})
+		}
+	}
+}
+
+// maxDetour bounds the levels of isAlive.
+const maxDetour = 1000
+
 // class is a set of bytes, b among them, by which e has the same derivative.
 func (g *builder) class(e expr, b byte) byteSet {
 	n := &g.nodes[e]
 	switch n.op {
 	case opBytes:
-		if n.set.has(b) {
-			return n.set
+		if set := g.setOf(n); set.has(b) {
+			return *set
 		}
-		return n.set.not()
+		return g.setOf(n).not()
 	case opConcat:
 		s := g.class(n.a, b)
 		if g.nodes[n.a].nullable {
@@ -529,7 +685,7 @@ func (g *builder) class(e expr, b byte) byteSet {
 		return s
 	case opOr, opAnd:
 		s := (byteSet{}).not()
-		for _, x := range n.list {
+		for _, x := range g.parts(n) {
 			s = s.and(g.class(x, b))
 		}
 		return s
@@ -553,6 +709,23 @@ func (g *builder) class(e expr, b byte) byteSet {
 
 // next is derive with memory.
 func (g *builder) next(e expr, b byte) expr {
+	n := &g.nodes[e]
+	switch n.op {
+	case opNever, opEmpty:
+		return never
+	case opBytes:
+		if g.setOf(n).has(b) {
+			return empty
+		}
+		return never
+	case opConcat:
+		if x := &g.nodes[n.a]; x.op == opBytes {
+			if g.setOf(x).has(b) {
+				return n.b
+			}
+			return never
+		}
+	}
 	t := g.trans[e]
 	if t == nil {
 		t = new([256]expr)
@@ -589,7 +762,7 @@ func (g *builder) deriveInto(e expr, b byte, tail expr, list *[]expr) {
 	d := never
 	switch n.op {
 	case opBytes:
-		if n.set.has(b) {
+		if g.setOf(&n).has(b) {
 			d = empty
 		}
 	case opConcat:
@@ -603,7 +776,7 @@ func (g *builder) deriveInto(e expr, b byte, tail expr, list *[]expr) {
 		g.deriveInto(n.a, b, rest, list)
 		return
 	case opOr:
-		for _, x := range n.list {
+		for _, x := range g.parts(&n) {
 			g.deriveInto(x, b, tail, list)
 		}
 		return
@@ -611,8 +784,8 @@ func (g *builder) deriveInto(e expr, b byte, tail expr, list *[]expr) {
 		g.deriveInto(n.a, b, g.concat(g.fewer(n), tail), list)
 		return
 	case opAnd:
-		parts := make([]expr, 0, len(n.list))
-		for _, x := range n.list {
+		parts := make([]expr, 0, n.b)
+		for _, x := range g.parts(&n) {
 			parts = append(parts, g.derive(x, b))
 		}
 		d = g.and(parts...)
@@ -664,7 +837,7 @@ func (g *builder) edges(e, tail expr, out []edge) []edge {
 			out = g.edges(n.b, tail, out)
 		}
 	case opOr:
-		for _, x := range n.list {
+		for _, x := range g.parts(&n) {
 			out = g.edges(x, tail, out)
 		}
 	case opRepeat:
@@ -692,7 +865,7 @@ func (g *builder) finite(e expr) bool {
 	case opConcat:
 		v = g.finite(n.a) && g.finite(n.b)
 	case opOr:
-		for _, x := range n.list {
+		for _, x := range g.parts(&n) {
 			if v = g.finite(x); !v {
 				break
 			}

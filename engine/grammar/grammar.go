@@ -110,6 +110,16 @@ func (gr *Grammar) machine() (*machine, []thread) {
 	return gr.m, gr.start
 }
 
+// Size is about how many bytes the grammar holds by itself, what it learned of masks
+// included. It grows, within bounds, while the grammar is used.
+func (gr *Grammar) Size() int {
+	gr.mu.Lock()
+	defer gr.mu.Unlock()
+	gr.m.mu.Lock()
+	defer gr.m.mu.Unlock()
+	return gr.m.bytes()
+}
+
 // protect turns the limits that a builder panics with into an error.
 func protect(err *error) {
 	switch e := recover().(type) {
@@ -161,45 +171,67 @@ func CompileChoice(v *Vocabulary, choices []string, o Options) (*Grammar, error)
 // productive rewrites rules without the calls from which no text comes, and returns
 // the first of them.
 func (g *builder) productive(rules []expr) expr {
-	ok := make([]bool, len(rules))
+	p := producer{g: g, rules: rules, ok: make([]bool, len(rules))}
 	for changed := true; changed; {
 		changed = false
-		for i, e := range rules {
-			if !ok[i] && g.produces(e, ok, map[expr]bool{}) {
-				ok[i], changed = true, true
-			}
+		p.dead = map[expr]bool{}
+		p.tried = make([]bool, len(rules))
+		for i := range rules {
+			changed = !p.ok[i] && p.rule(i) || changed
 		}
-	}
-	if !slices.Contains(ok, false) {
-		return rules[0]
+		if !slices.Contains(p.ok, false) {
+			return rules[0]
+		}
 	}
 	memo := map[expr]expr{}
 	for i, e := range rules {
-		rules[i] = g.without(e, ok, memo)
+		rules[i] = g.without(e, p.ok, memo)
 	}
 	return rules[0]
 }
 
-func (g *builder) produces(e expr, ok []bool, memo map[expr]bool) bool {
-	n := g.nodes[e]
+// producer finds the rules from which a text comes, in passes until nothing changes.
+type producer struct {
+	g     *builder
+	rules []expr
+	ok    []bool
+	tried []bool        // in this pass
+	dead  map[expr]bool // expressions without a text, as far as this pass knows
+}
+
+func (p *producer) rule(i int) bool {
+	if !p.ok[i] && !p.tried[i] {
+		p.tried[i] = true
+		p.ok[i] = p.produces(p.rules[i])
+	}
+	return p.ok[i]
+}
+
+func (p *producer) produces(e expr) bool {
+	n := &p.g.nodes[e]
 	if e == never || !n.calls {
 		return e != never
-	}
-	if v, seen := memo[e]; seen {
-		return v
 	}
 	v := false
 	switch n.op {
 	case opCall:
-		v = ok[n.min]
+		return p.rule(int(n.min))
 	case opConcat:
-		v = g.produces(n.a, ok, memo) && g.produces(n.b, ok, memo)
+		if p.dead[e] {
+			return false
+		}
+		v = p.produces(n.a) && p.produces(n.b)
 	case opOr:
-		v = slices.ContainsFunc(n.list, func(x expr) bool { return g.produces(x, ok, memo) })
+		if p.dead[e] {
+			return false
+		}
+		v = slices.ContainsFunc(p.g.parts(n), p.produces)
 	case opRepeat:
-		v = n.min == 0 || g.produces(n.a, ok, memo)
+		return n.min == 0 || p.produces(n.a)
 	}
-	memo[e] = v
+	if !v {
+		p.dead[e] = true
+	}
 	return v
 }
 
@@ -220,8 +252,8 @@ func (g *builder) without(e expr, ok []bool, memo map[expr]expr) expr {
 	case opConcat:
 		v = g.concat(g.without(n.a, ok, memo), g.without(n.b, ok, memo))
 	case opOr:
-		list := make([]expr, 0, len(n.list))
-		for _, x := range n.list {
+		list := make([]expr, 0, n.b)
+		for _, x := range g.parts(&n) {
 			list = append(list, g.without(x, ok, memo))
 		}
 		v = g.or(list...)

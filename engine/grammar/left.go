@@ -1,5 +1,7 @@
 package grammar
 
+import "slices"
+
 // maxCycle bounds the rules that begin with each other.
 const maxCycle = 256
 
@@ -13,11 +15,13 @@ const maxCycle = 256
 // α and β may call any rule.
 func (g *builder) straighten() error {
 	nullable := g.nullableRules()
-	memo := map[expr]expr{}
-	for i, e := range g.rules {
-		g.rules[i] = g.optionalCalls(e, nullable, memo)
-	}
 	root := nullable[0]
+	if slices.Contains(nullable, true) {
+		memo := map[expr]expr{}
+		for i, e := range g.rules {
+			g.rules[i] = g.optionalCalls(e, nullable, memo)
+		}
+	}
 	for i := range g.rules {
 		if nullable[i] {
 			g.rules[i] = g.nonEmpty(g.rules[i], nil)
@@ -63,17 +67,19 @@ func (g *builder) mayBeEmpty(e expr, rules []bool, memo map[expr]bool) bool {
 	if n.nullable || !n.calls {
 		return n.nullable
 	}
+	switch n.op {
+	case opCall:
+		return rules[n.min]
+	case opConcat:
+		return g.mayBeEmpty(n.a, rules, memo) && g.mayBeEmpty(n.b, rules, memo)
+	}
 	if v, ok := memo[e]; ok {
 		return v
 	}
 	v := false
 	switch n.op {
-	case opCall:
-		v = rules[n.min]
-	case opConcat:
-		v = g.mayBeEmpty(n.a, rules, memo) && g.mayBeEmpty(n.b, rules, memo)
 	case opOr:
-		for _, x := range n.list {
+		for _, x := range g.parts(&n) {
 			if v = g.mayBeEmpty(x, rules, memo); v {
 				break
 			}
@@ -103,8 +109,8 @@ func (g *builder) optionalCalls(e expr, nullable []bool, memo map[expr]expr) exp
 	case opConcat:
 		v = g.concat(g.optionalCalls(n.a, nullable, memo), g.optionalCalls(n.b, nullable, memo))
 	case opOr:
-		list := make([]expr, 0, len(n.list))
-		for _, x := range n.list {
+		list := make([]expr, 0, n.b)
+		for _, x := range g.parts(&n) {
 			list = append(list, g.optionalCalls(x, nullable, memo))
 		}
 		v = g.or(list...)
@@ -134,8 +140,8 @@ func (g *builder) nonEmpty(e expr, rules map[int]int) expr {
 		}
 		return v
 	case opOr:
-		list := make([]expr, 0, len(n.list))
-		for _, x := range n.list {
+		list := make([]expr, 0, n.b)
+		for _, x := range g.parts(&n) {
 			list = append(list, g.nonEmpty(x, rules))
 		}
 		return g.or(list...)

@@ -119,7 +119,7 @@ func (g *builder) extent(e expr) extent {
 		x = extent{limited(a.shortest + b.shortest), limited(max(a.left+b.shortest, b.left))}
 	case opOr:
 		x = extent{noBound, 0}
-		for _, y := range n.list {
+		for _, y := range g.parts(&n) {
 			z := g.extent(y)
 			x = extent{min(x.shortest, z.shortest), max(x.left, z.left)}
 		}
@@ -131,4 +131,39 @@ func (g *builder) extent(e expr) extent {
 	}
 	g.extents[e] = x
 	return x
+}
+
+// hint is about how many bytes the shortest text of e has.
+func (g *builder) hint(e expr) int {
+	n := g.nodes[e]
+	switch n.op {
+	case opNever:
+		return noBound
+	case opEmpty, opNot:
+		return 0
+	case opBytes, opCall, opMod:
+		return 1
+	}
+	if h, ok := g.hints[e]; ok {
+		return h
+	}
+	h := 0
+	switch n.op {
+	case opConcat:
+		h = g.hint(n.a) + g.hint(n.b)
+	case opOr:
+		h = noBound
+		for _, x := range g.parts(&n) {
+			h = min(h, g.hint(x))
+		}
+	case opAnd:
+		for _, x := range g.parts(&n) {
+			h = max(h, g.hint(x))
+		}
+	case opRepeat:
+		h = int(min(int64(n.min)*int64(g.hint(n.a)), noBound))
+	}
+	h = limited(h)
+	g.hints[e] = h
+	return h
 }

@@ -22,7 +22,7 @@ func (m *machine) loopOf(e expr) loop {
 	switch n.op {
 	case opOr: // one alternative is enough
 		var best loop
-		for _, x := range n.list {
+		for _, x := range m.g.parts(&n) {
 			if l := m.loopOf(x); l.better(&best) {
 				best = l
 			}
@@ -47,11 +47,11 @@ func (m *machine) loopOf(e expr) loop {
 // characters as leave room to complete the pattern.
 func (m *machine) boundedLoop(n node) loop {
 	g := m.g
-	if len(n.list) != 2 {
+	if n.b != 2 {
 		return loop{}
 	}
-	for i, x := range n.list {
-		b, other := g.nodes[x], n.list[1-i]
+	for i, x := range m.g.parts(&n) {
+		b, other := g.nodes[x], g.parts(&n)[1-i]
 		if b.op != opRepeat || b.a != g.nodes[g.textStar].a || b.max < 0 || !g.nodes[other].inText {
 			continue
 		}
@@ -190,7 +190,7 @@ func (m *machine) lastBytes(e expr) (s byteSet) {
 	case opNever, opEmpty:
 		return s
 	case opBytes:
-		return n.set
+		return *m.g.setOf(&n)
 	case opMod:
 		return byteRange('0', '9').or(byteRange('.', '.'))
 	case opNot:
@@ -205,12 +205,12 @@ func (m *machine) lastBytes(e expr) (s byteSet) {
 			s = s.or(m.lastBytes(n.a))
 		}
 	case opOr:
-		for _, x := range n.list {
+		for _, x := range m.g.parts(&n) {
 			s = s.or(m.lastBytes(x))
 		}
 	case opAnd:
 		s = s.not()
-		for _, x := range n.list {
+		for _, x := range m.g.parts(&n) {
 			s = s.and(m.lastBytes(x))
 		}
 	case opRepeat:

@@ -77,6 +77,14 @@ func (m *machine) forget() {
 	m.setIDs = map[string]int32{}
 }
 
+// bytes is about what a machine and its expressions take.
+func (m *machine) bytes() int {
+	g := m.g
+	n := cap(g.nodes)*20 + 4*(cap(g.table)+cap(g.lists)+cap(g.rules)) + 32*cap(g.sets) + 1100*len(g.trans)
+	n += 60*(len(g.sums)+len(g.alive)+len(g.ends)+len(g.extents)+len(g.hints)) + 24*(cap(m.stacks)+len(m.pushed))
+	return n + m.size + 1200*len(m.sets) + 40*(len(m.short)+len(m.long)+len(m.below)+len(m.rounds)+len(m.lasts))
+}
+
 func (m *machine) push(cont expr, parent stack) stack {
 	if cont == empty {
 		return parent
@@ -299,12 +307,12 @@ func (m *machine) withinToken(state expr, longest int) expr {
 func (m *machine) withinBounds(state expr, n node, longest int) expr {
 	g := m.g
 	char := g.nodes[g.textStar].a
-	for i, x := range n.list {
+	for i, x := range m.g.parts(&n) {
 		b := g.nodes[x]
 		if b.op != opRepeat || b.a != char || b.max < 0 {
 			continue
 		}
-		rest := slices.Delete(slices.Clone(n.list), i, i+1)
+		rest := slices.Delete(slices.Clone(g.parts(&n)), i, i+1)
 		far := 0
 		for _, y := range rest {
 			far = max(far, g.extent(y).left)
@@ -354,7 +362,7 @@ func (m *machine) freeChars(e expr) int {
 		}
 	case opOr:
 		best := 0
-		for _, x := range n.list {
+		for _, x := range m.g.parts(n) {
 			if k := m.freeChars(x); k < 0 || k > best {
 				best = k
 			}
@@ -364,7 +372,7 @@ func (m *machine) freeChars(e expr) int {
 		}
 		return best
 	case opAnd: // every text but finitely many: what is written can always be made longer
-		for _, x := range n.list {
+		for _, x := range m.g.parts(n) {
 			if x != m.g.textStar && !(m.g.nodes[x].op == opNot && m.g.finite(m.g.nodes[x].a)) {
 				return 0
 			}

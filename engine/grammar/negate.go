@@ -8,12 +8,14 @@ import (
 // Keywords of schemas that only this package writes: what remains of a negated keyword.
 // No document can have them, because they are not UTF-8.
 const (
-	notInteger = "\xffinteger"
-	notEnum    = "\xffenum"
-	notPattern = "\xffpattern"
-	notFormat  = "\xffformat"
-	unnegated  = "\xffnot"  // a keyword whose negation is not supported, if it comes to it
-	someOther  = "\xffsome" // some member besides the declared ones has a value that …
+	notInteger  = "\xffinteger"
+	notEnum     = "\xffenum"
+	notPattern  = "\xffpattern"
+	notFormat   = "\xffformat"
+	unnegated   = "\xffnot"  // a keyword whose negation is not supported, if it comes to it
+	someOther   = "\xffsome" // some member besides the declared ones has a value that …
+	someItem    = "\xffitem" // some element from a place on has a value that …
+	notMultiple = "\xffmultiple"
 )
 
 // The parts of a someOther.
@@ -23,14 +25,14 @@ const (
 	likePattern    = "pattern"  // like this one
 	notNames       = "not"      // a name that does not fit this schema
 	valueFits      = "value"    // whose value fits this one
+	itemsFrom      = "from"     // the place in a someItem
 )
 
 // object makes a schema of one or more keywords.
 func object(pairs ...any) *value {
 	v := &value{kind: kObject}
 	for i := 0; i < len(pairs); i += 2 {
-		v.keys = append(v.keys, pairs[i].(string))
-		v.elem = append(v.elem, pairs[i+1].(*value))
+		v.add(pairs[i].(string), pairs[i+1].(*value))
 	}
 	return v
 }
@@ -135,8 +137,12 @@ func (c *schemaCompiler) fresh(v *value, pointer string, s *site) {
 func (c *schemaCompiler) conditional(s *site, cond *value) []*value {
 	then, other := s.v.get("then"), s.v.get("else")
 	switch {
-	case then == nil && other == nil:
+	case then == nil && other == nil && !c.unevaluated:
 		return nil
+	}
+	switch {
+	case then == nil && other == nil:
+		then, other = yes, yes
 	case then == nil:
 		then = &value{kind: kTrue}
 	case other == nil:
@@ -188,9 +194,9 @@ func (c *schemaCompiler) negateKeyword(s *site, k string, v *value, depth int) (
 	case "type":
 		return negateType(s, v)
 	case "enum":
-		return []*value{object(notEnum, v)}, nil
+		return []*value{unlike(v)}, nil
 	case "const":
-		return []*value{object(notEnum, list(v))}, nil
+		return []*value{unlike(list(v))}, nil
 	case notEnum:
 		return []*value{object("enum", v)}, nil
 	case notInteger:
@@ -233,18 +239,28 @@ func (c *schemaCompiler) negateKeyword(s *site, k string, v *value, depth int) (
 		}
 		return out, nil
 	case "items":
-		if v.kind == kArray || s.v.get("prefixItems") != nil {
-			return typed("array", unnegated, text(k)), nil
+		n := len(tuple(s))
+		switch {
+		case v.kind == kArray && s.v.get("prefixItems") == nil:
+			return negateTuple(v), nil
+		case v.kind == kArray:
+			return nil, nil
+		case n > 0:
+			return typed("array", someItem, object(itemsFrom, number(n), valueFits, object("not", v))), nil
 		}
 		return typed("array", "contains", object("not", v)), nil
-	case "contains":
-		if s.v.get("minContains") != nil || s.v.get("maxContains") != nil {
-			return typed("array", unnegated, text(k)), nil
+	case "additionalItems":
+		if items := s.v.get("items"); items == nil || items.kind != kArray {
+			return nil, nil
 		}
-		return typed("array", "items", object("not", v)), nil
-	case "$ref":
-		t, err := c.resolve(s, v.text)
-		if err != nil {
+		return typed("array", someItem, object(itemsFrom, number(len(tuple(s))), valueFits, object("not", v))), nil
+	case someItem:
+		return nil, s.fail("not", "the negation of a negation of items is not supported")
+	case "contains":
+		return c.negateContains(s, v)
+	case "$ref", "$dynamicRef", "$recursiveRef":
+		t, err := c.target(s, k, v)
+		if err != nil || t == nil {
 			return nil, err
 		}
 		return c.negate(t, depth+1)
@@ -276,14 +292,82 @@ func (c *schemaCompiler) negateKeyword(s *site, k string, v *value, depth int) (
 		}
 		return typed("array", unnegated, text(k)), nil
 	case "multipleOf":
-		return typed("number", unnegated, text(k)), nil
-	case "then", "else", "minContains", "maxContains", "nullable", "additionalItems":
+		return typed("number", notMultiple, v), nil
+	case "unevaluatedProperties", "unevaluatedItems":
+		if v.kind == kTrue || c.lonelyRef {
+			return nil, nil
+		}
+		return typed(map[string]string{"unevaluatedProperties": "object", "unevaluatedItems": "array"}[k], unnegated, text(k)), nil
+	case "then", "else", "minContains", "maxContains", "nullable":
 		return nil, nil
 	}
-	if slices.Contains(enforced, k) || slices.Contains(refused, k) {
+	if slices.Contains(enforced, k) {
 		return nil, s.fail(k, "not supported where it is negated")
 	}
 	return nil, nil
+}
+
+// unlike are the values that are none of a list's.
+func unlike(v *value) *value {
+	plain, all := list(), list()
+	for _, e := range v.elem {
+		if e.kind == kArray || e.kind == kObject {
+			all.elem = append(all.elem, object("not", alike(e)))
+			continue
+		}
+		plain.elem = append(plain.elem, e)
+	}
+	if len(all.elem) == 0 {
+		return object(notEnum, v)
+	}
+	return object(notEnum, plain, "allOf", all)
+}
+
+// alike says in other keywords that a value is this array or object.
+func alike(v *value) *value {
+	if v.kind == kArray {
+		places := list()
+		for _, e := range v.elem {
+			places.elem = append(places.elem, object("const", e))
+		}
+		out := object("type", text("array"), "minItems", number(len(v.elem)), "maxItems", number(len(v.elem)))
+		if len(v.elem) > 0 {
+			out.keys, out.elem = append(out.keys, "prefixItems"), append(out.elem, places)
+		}
+		return out
+	}
+	names, props := list(), object()
+	for i, k := range v.keys {
+		names.elem = append(names.elem, text(k))
+		props.keys, props.elem = append(props.keys, k), append(props.elem, object("const", v.elem[i]))
+	}
+	return object("type", text("object"), "required", names, "properties", props, "additionalProperties", no)
+}
+
+// negateContains: fewer elements fit than must, or more than may.
+func (c *schemaCompiler) negateContains(s *site, v *value) (out []*value, err error) {
+	var t shape
+	if err := c.containsKeyword(&t, s, v); err != nil {
+		return nil, err
+	}
+	for _, h := range t.have {
+		if h.min == 1 {
+			out = append(out, object("type", text("array"), "items", object("not", v)))
+		}
+		if h.min > 1 {
+			out = append(out, object("type", text("array"), "contains", v, "minContains", number(0), "maxContains", number(h.min-1)))
+		}
+		if h.max >= 0 {
+			out = append(out, object("type", text("array"), "contains", v, "minContains", number(h.max+1)))
+		}
+	}
+	return out, nil
+}
+
+// countOf is a count that this package wrote.
+func countOf(v *value) int {
+	n, _ := v.count()
+	return n
 }
 
 // negateMembers: some member besides the declared ones does not fit.
@@ -493,108 +577,4 @@ func (c *schemaCompiler) exclude(s *shape) error {
 		}
 	}
 	return nil
-}
-
-// containsKeyword notes how many elements must fit.
-func (c *schemaCompiler) containsKeyword(s *shape, at *site, v *value) error {
-	h := &haves{at: at, v: v, min: 1, max: -1}
-	for k, to := range map[string]*int{"minContains": &h.min, "maxContains": &h.max} {
-		if n := at.v.get(k); n != nil {
-			var err error
-			if *to, err = n.count(); err != nil {
-				return at.fail(k, err.Error())
-			}
-		}
-	}
-	if h.min > 0 || h.max >= 0 {
-		s.have = append(s.have, h)
-	}
-	return nil
-}
-
-// maxChainStates bounds the automaton of an array with contains.
-const maxChainStates = 2000
-
-// counted is an array of which some elements must fit a contains. Its rules are the
-// states of an automaton: how many elements came, and how many of them fit.
-func (c *schemaCompiler) counted(s *shape) (expr, error) {
-	g := c.g
-	if len(s.have) > 1 {
-		return never, s.have[1].at.fail("contains", "more than one is not supported")
-	}
-	h := s.have[0]
-	prefix := 0
-	for _, at := range s.sites {
-		prefix = max(prefix, len(tuple(at)))
-	}
-	most := s.maxItem
-	if most < 0 {
-		most = max(prefix, s.minItem, 1)
-	}
-	fits := max(h.min, h.max+1)
-	if (most+1)*(fits+1) > maxChainStates {
-		return never, h.at.fail("contains", "not supported with so many elements")
-	}
-	states := map[[2]int]int{}
-	var order [][2]int
-	rule := func(i, m int) expr {
-		k := [2]int{min(i, most), min(m, fits)}
-		r, ok := states[k]
-		if !ok {
-			r = len(g.rules)
-			g.rules = append(g.rules, never)
-			states[k] = r
-			order = append(order, k)
-		}
-		return g.call(r)
-	}
-	start := rule(0, 0)
-	for at := 0; at < len(order); at++ {
-		i, m := order[at][0], order[at][1]
-		e := never
-		if i >= s.minItem && m >= h.min && (h.max < 0 || m <= h.max) {
-			e = empty
-		}
-		if s.maxItem < 0 || i < s.maxItem {
-			fit, other, err := c.parted(s, h, i, prefix)
-			if err != nil {
-				return never, err
-			}
-			comma := empty
-			if i > 0 {
-				comma = c.comma()
-			}
-			if h.max < 0 || m < h.max {
-				e = g.or(e, g.seq(comma, c.item(fit), rule(i+1, m+1)))
-			}
-			e = g.or(e, g.seq(comma, c.item(other), rule(i+1, m)))
-		}
-		g.rules[states[order[at]]] = e
-	}
-	return c.bracket('[', start, ']'), nil
-}
-
-// parted is element i as one that fits, and as one that need not (must not, if the
-// number of those that fit is bounded).
-func (c *schemaCompiler) parted(s *shape, h *haves, i, prefix int) (fit, other expr, err error) {
-	if i >= prefix {
-		i = -1
-	}
-	sites := c.itemSites(s, i)
-	in := c.child(h.at, h.v, "/contains")
-	if fit, err = c.compile(append(slices.Clone(sites), in)); err != nil {
-		return never, never, err
-	}
-	if h.max >= 0 {
-		key := h.v
-		not, ok := c.nots[key]
-		if !ok {
-			not = object("not", key)
-			c.fresh(not, in.pointer, h.at)
-			c.nots[key] = not
-		}
-		sites = append(slices.Clone(sites), c.sites[not])
-	}
-	other, err = c.compile(sites)
-	return fit, other, err
 }

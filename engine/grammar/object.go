@@ -8,15 +8,15 @@ import (
 
 func (c *schemaCompiler) array(s *shape) (expr, error) {
 	if len(s.have) > 0 {
-		if s.unique && s.maxItem != 0 && s.maxItem != 1 {
-			return never, s.keywordSite("uniqueItems").fail("uniqueItems", "not supported beside contains")
-		}
 		return c.counted(s)
 	}
 	g := c.g
 	prefix := 0
 	for _, at := range s.sites {
 		prefix = max(prefix, len(tuple(at)))
+	}
+	for _, u := range s.closed {
+		prefix = max(prefix, u.tuple)
 	}
 	most := s.maxItem
 	if most >= 0 && s.minItem > most {
@@ -117,6 +117,11 @@ func (c *schemaCompiler) itemSites(s *shape, i int) (sites []*site) {
 			sites = append(sites, c.child(at, t[i], "/"+name+"/"+strconv.Itoa(i)))
 		case items != nil:
 			sites = append(sites, c.child(at, items, "/"+word))
+		}
+	}
+	for _, u := range s.closed {
+		if u.items && (i < 0 || i >= u.tuple) {
+			sites = append(sites, u.left)
 		}
 	}
 	return sites
@@ -287,6 +292,15 @@ func (c *schemaCompiler) memberSites(s *shape, name string) (sites []*site, err 
 			sites = append(sites, c.child(at, a, "/additionalProperties"))
 		}
 	}
+	for _, u := range s.closed {
+		open, err := c.leaves(u, name)
+		if err != nil {
+			return nil, err
+		}
+		if open {
+			sites = append(sites, u.left)
+		}
+	}
 	return sites, nil
 }
 
@@ -309,6 +323,9 @@ type region struct {
 // others is a member with a name that is not declared: never if there can be none.
 // wanted is the same of the kind that someMember asks for.
 func (c *schemaCompiler) others(s *shape) (others, wanted expr, err error) {
+	if s.closed() {
+		return never, never, nil
+	}
 	regions, err := c.regions(s)
 	if err != nil {
 		return never, never, err
@@ -322,6 +339,13 @@ func (c *schemaCompiler) others(s *shape) (others, wanted expr, err error) {
 				closed = closed || a.kind == kFalse
 				sites = append(sites, c.child(at, a, "/additionalProperties"))
 			}
+		}
+		for _, u := range s.closed {
+			if u.items || slices.ContainsFunc(u.covers, func(at *site) bool { return r.hit[at] }) {
+				continue
+			}
+			closed = closed || u.left.v.kind == kFalse
+			sites = append(sites, u.left)
 		}
 		if closed {
 			continue
@@ -348,6 +372,20 @@ func (c *schemaCompiler) others(s *shape) (others, wanted expr, err error) {
 		}
 	}
 	return g.or(alts...), g.or(asked...), nil
+}
+
+// closed reports whether an object plainly has no members but the declared ones.
+func (s *shape) closed() bool {
+	closed := false
+	for _, at := range s.sites {
+		if at.v.get("patternProperties") != nil {
+			return false
+		}
+		if a := at.v.get("additionalProperties"); a != nil && a.kind == kFalse {
+			closed = true
+		}
+	}
+	return closed
 }
 
 // regions parts the undeclared names by the patterns that they match.

@@ -48,8 +48,7 @@ func (c *schemaCompiler) ordered(sites []*site, v *value) *value {
 			return
 		}
 		done[name] = true
-		out.keys = append(out.keys, name)
-		out.elem = append(out.elem, c.ordered(c.valueSites(sites, name), e))
+		out.add(name, c.ordered(c.valueSites(sites, name), e))
 	}
 	for _, s := range sites {
 		if p := s.v.get("properties"); p != nil {

@@ -46,10 +46,16 @@ type schemaCompiler struct {
 	forms   *formulas
 	ids     int
 	// of the document's draft
-	lonelyRef bool                // keywords beside a $ref are ignored
-	oldID     bool                // id names a schema
-	asked     map[*value]presence // of conditionOf
-	written   map[impliedKey]implication
+	lonelyRef bool // keywords beside a $ref are ignored
+	oldID     bool // id names a schema
+	// contains says nothing to unevaluatedItems
+	oldContains bool
+	unevaluated bool                // the document asks for what other keywords leave
+	eithers     map[string]*value   // written alternatives
+	dynamic     map[string][]*site  // by name, those with a $dynamicAnchor
+	recursive   []*site             // those with a $recursiveAnchor
+	asked       map[*value]presence // of conditionOf
+	written     map[impliedKey]implication
 }
 
 // maxIndent bounds the blanks and tabs before a line with Options.Tidy.
@@ -59,10 +65,7 @@ const maxIndent = 40
 var enforced = strings.Fields(`$ref $dynamicRef type enum const allOf anyOf oneOf not if then else properties required additionalProperties
 	patternProperties propertyNames minProperties maxProperties dependentRequired dependentSchemas dependencies items prefixItems
 	additionalItems minItems maxItems contains minContains maxContains uniqueItems pattern format minLength maxLength minimum maximum
-	exclusiveMinimum exclusiveMaximum multipleOf` + " " + notInteger + " " + notEnum + " " + notPattern + " " + notFormat + " " + someOther + " " + unnegated)
-
-// refused are the keywords that constrain and cannot be compiled.
-var refused = strings.Fields(`$recursiveRef unevaluatedItems unevaluatedProperties`)
+	exclusiveMinimum exclusiveMaximum multipleOf $recursiveRef unevaluatedItems unevaluatedProperties` + " " + notMultiple + " " + someItem + " " + notInteger + " " + notEnum + " " + notPattern + " " + notFormat + " " + someOther + " " + unnegated)
 
 // CompileSchema makes the grammar of the JSON texts that are valid by a JSON Schema
 // (draft 2020-12, and what older drafts spell differently). Members come in the
@@ -80,7 +83,8 @@ func (g *builder) schema(schema []byte, o Options) (expr, error) {
 		return never, &Error{Msg: "the schema is not JSON: " + err.Error()}
 	}
 	c := &schemaCompiler{g: g, o: o, sites: map[*value]*site{}, anchors: map[string]*site{}, byKey: map[string]int{},
-		inline: map[int]expr{}, nots: map[*value]*value{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[*value]presence{}, written: map[impliedKey]implication{}}
+		inline: map[int]expr{}, nots: map[*value]*value{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[*value]presence{}, written: map[impliedKey]implication{},
+		eithers: map[string]*value{}, dynamic: map[string][]*site{}}
 	switch {
 	case o.Compact:
 	case o.Tidy:
@@ -107,6 +111,7 @@ func (c *schemaCompiler) readDraft(doc *value) {
 	if name == nil || name.kind != kString {
 		return
 	}
+	c.oldContains = strings.Contains(name.text, "2019-09")
 	for _, d := range []string{"draft-03", "draft-04", "draft-05", "draft-06", "draft-07"} {
 		if strings.Contains(name.text, d) {
 			c.lonelyRef = true
@@ -126,7 +131,7 @@ func (c *schemaCompiler) hide(v *value) {
 	}
 	for i, k := range v.keys {
 		if k != "$ref" && slices.Contains(enforced, k) {
-			v.keys[i] = hiddenKeyword + k
+			v.rename(i, hiddenKeyword+k)
 		}
 	}
 }
@@ -144,9 +149,9 @@ func (c *schemaCompiler) settle(v *value) {
 		switch {
 		case old == "" || c.lonelyRef || !isSchema(v.elem[i]):
 		case v.get(old) == nil:
-			v.keys[i] = old
+			v.rename(i, old)
 		case v.get(old).kind != kArray:
-			v.keys[i] = hiddenKeyword + k // everything is evaluated
+			v.rename(i, hiddenKeyword+k) // everything is evaluated
 		}
 	}
 }
@@ -181,6 +186,7 @@ func (c *schemaCompiler) index(v *value, pointer string, base *url.URL) {
 		}
 		s := &site{id: c.newID(), pointer: pointer, base: base, v: v}
 		c.sites[v] = s
+		c.note(s)
 		if id != nil || pointer == "" {
 			c.anchors[strings.TrimSuffix(base.String(), "#")] = s
 		}
@@ -204,6 +210,54 @@ func (c *schemaCompiler) index(v *value, pointer string, base *url.URL) {
 		}
 		c.index(e, pointer+"/"+name, base)
 	}
+}
+
+// note remembers what a schema says of the whole document.
+func (c *schemaCompiler) note(s *site) {
+	if inNames(s.pointer) {
+		return
+	}
+	if a := s.v.get("$dynamicAnchor"); a != nil && a.kind == kString && c.dynamic != nil {
+		c.dynamic[a.text] = append(c.dynamic[a.text], s)
+	}
+	if a := s.v.get("$recursiveAnchor"); a != nil && a.kind == kTrue {
+		c.recursive = append(c.recursive, s)
+	}
+	for _, k := range []string{"unevaluatedProperties", "unevaluatedItems"} {
+		if u := s.v.get(k); u != nil && u.kind != kTrue && !c.lonelyRef {
+			c.unevaluated = true
+		}
+	}
+}
+
+// target is what a reference of any kind means; nil where the draft does not know it.
+func (c *schemaCompiler) target(s *site, k string, v *value) (*site, error) {
+	if k != "$ref" && c.lonelyRef {
+		return nil, nil
+	}
+	if v.kind != kString {
+		return nil, s.fail(k, "it must be a string")
+	}
+	t, err := c.resolve(s, v.text)
+	if err != nil || k == "$ref" {
+		return t, err
+	}
+	same, called := c.recursive, t.v.get("$recursiveAnchor") != nil
+	if k == "$dynamicRef" {
+		a := t.v.get("$dynamicAnchor")
+		if called = a != nil && a.kind == kString && strings.HasSuffix(v.text, "#"+a.text); called {
+			same = c.dynamic[a.text]
+		}
+	}
+	if !called || len(same) < 2 {
+		return t, nil
+	}
+	for _, x := range same { // the document is the outermost of all resources
+		if x.base == c.root.base || x.base.String() == c.root.base.String() {
+			return x, nil
+		}
+	}
+	return nil, s.fail(k, "not supported where several schemas have the anchor and the document itself has not")
 }
 
 // child is the site of a subschema.

@@ -40,8 +40,9 @@ type shape struct {
 	needs   []string
 	names   []expr // what member names must be, without quotes
 
-	fraction bool     // a number is no integer
-	without  []*value // values that are not allowed
+	closed   []*closing // of unevaluatedProperties and unevaluatedItems
+	fraction bool       // a number is no integer
+	without  []*value   // values that are not allowed
 	have     []*haves
 	unique   bool // elements differ
 	present  formula
@@ -52,11 +53,13 @@ type shape struct {
 	unnegated []*site
 }
 
-// haves is a contains: at least min elements, at most max, fit a schema.
+// haves is a contains: at least min elements, at most max, fit a schema. Those before
+// from do not count.
 type haves struct {
 	at       *site
 	v        *value
 	min, max int
+	from     int
 }
 
 // literal reports whether the shape is a few fixed texts.
@@ -76,9 +79,9 @@ func (c *schemaCompiler) shapes(sites []*site) ([]*shape, error) {
 	x := expansion{c: c, budget: maxTried}
 	todo := make([]*path, 0, len(sites))
 	for _, s := range sites {
-		todo = append(todo, &path{s, nil})
+		todo = append(todo, &path{site: s})
 	}
-	err := x.expand(todo, nil, nil, &out)
+	err := x.expand(todo, reached{}, nil, &out)
 	return out, err
 }
 
@@ -96,28 +99,39 @@ func (c *schemaCompiler) looseShapes(sites []*site) ([]*shape, error) {
 	x := expansion{c: c, budget: 24, loose: true}
 	todo := make([]*path, 0, len(sites))
 	for _, s := range sites {
-		todo = append(todo, &path{s, nil})
+		todo = append(todo, &path{site: s})
 	}
-	err := x.expand(todo, nil, nil, &out)
+	err := x.expand(todo, reached{}, nil, &out)
 	return out, err
 }
 
-// path is a site and the sites that led to it, all for the same value.
+// path is a site and the sites that led to it, all for the same value. A mute one is
+// part of a negation: it has not looked at the value's members and elements.
 type path struct {
 	*site
-	up *path
+	up   *path
+	mute bool
 }
+
+// reached are the sites that hold, and which of them led to which.
+type reached struct {
+	sites []*site
+	steps []*path
+}
+
+func (r reached) clone() reached { return reached{slices.Clone(r.sites), slices.Clone(r.steps)} }
 
 // choice is an anyOf or oneOf.
 type choice struct {
 	at       *site
 	branches []*path
 	one      bool
+	written  bool // by this package: it does not matter which ones hold
 }
 
 // expand works off todo into done, and then the alternatives.
-func (x *expansion) expand(todo []*path, done []*site, choices []choice, out *[]*shape) error {
-	done, choices = slices.Clone(done), slices.Clone(choices)
+func (x *expansion) expand(todo []*path, done reached, choices []choice, out *[]*shape) error {
+	done, choices = done.clone(), slices.Clone(choices)
 	for len(todo) > 0 {
 		x.c.g.work(20)
 		p := todo[0]
@@ -127,10 +141,13 @@ func (x *expansion) expand(todo []*path, done []*site, choices []choice, out *[]
 				return p.fail("", "the schema refers to itself without a value between")
 			}
 		}
-		if slices.Contains(done, p.site) {
+		if x.c.unevaluated {
+			done.steps = append(done.steps, p)
+		}
+		if slices.Contains(done.sites, p.site) {
 			continue
 		}
-		done = append(done, p.site)
+		done.sites = append(done.sites, p.site)
 		switch p.v.kind {
 		case kFalse:
 			return nil
@@ -147,7 +164,7 @@ func (x *expansion) expand(todo []*path, done []*site, choices []choice, out *[]
 		todo = append(slices.Clone(more), todo...)
 		choices = append(choices, ch...)
 	}
-	if len(choices) > 0 && !x.loose && x.contradicts(done) {
+	if len(choices) > 0 && !x.loose && x.contradicts(done.sites) {
 		return nil
 	}
 	return x.choose(choices, done, out)
@@ -157,7 +174,7 @@ func (x *expansion) expand(todo []*path, done []*site, choices []choice, out *[]
 // alternatives need not be looked at: lists of conditions on one member come to that.
 func (x *expansion) contradicts(done []*site) bool {
 	c := x.c
-	s, err := c.merge(done)
+	s, err := c.merge(reached{sites: done}, true)
 	if err != nil {
 		return false
 	}
@@ -176,18 +193,21 @@ func (x *expansion) contradicts(done []*site) bool {
 	return false
 }
 
-func (x *expansion) choose(choices []choice, done []*site, out *[]*shape) error {
+func (x *expansion) choose(choices []choice, done reached, out *[]*shape) error {
 	if x.budget--; x.budget < 0 || len(*out) > maxShapes {
-		return done[0].fail("", fmt.Sprintf("more than %d combinations of alternatives", maxShapes))
+		return done.sites[0].fail("", fmt.Sprintf("more than %d combinations of alternatives", maxShapes))
 	}
 	if len(choices) == 0 {
-		s, err := x.c.merge(done)
+		s, err := x.c.merge(done, x.loose)
 		if err == nil && s != nil {
 			*out = append(*out, s)
 		}
 		return err
 	}
 	ch := choices[0]
+	if !ch.one && !ch.written && !x.loose && x.c.unevaluated {
+		return x.together(ch, choices[1:], done, out)
+	}
 	before := len(*out)
 	found := make([][]*shape, len(ch.branches))
 	for i, b := range ch.branches {
@@ -238,17 +258,12 @@ func (x *expansion) apartFrom(a, b []*shape) bool {
 
 // apart expands a oneOf whose branches overlap: each one without the others that it
 // meets.
-func (x *expansion) apart(ch choice, meets map[int][]int, choices []choice, done []*site, out *[]*shape) error {
+func (x *expansion) apart(ch choice, meets map[int][]int, choices []choice, done reached, out *[]*shape) error {
 	for i, b := range ch.branches {
 		todo := []*path{b}
 		for _, j := range meets[i] {
-			not, ok := x.c.nots[ch.branches[j].v]
-			if !ok { // written once, so that what is compiled with it is found again
-				not = object("not", ch.branches[j].v)
-				x.c.fresh(not, ch.at.pointer+"/oneOf", ch.at)
-				x.c.nots[ch.branches[j].v] = not
-			}
-			todo = append(todo, &path{x.c.sites[not], b.up})
+			not := x.c.notOf(ch.branches[j].v, ch.at.pointer+"/oneOf", ch.at)
+			todo = append(todo, &path{site: x.c.sites[not], up: b.up})
 		}
 		if err := x.expand(todo, done, choices, out); err != nil {
 			return err
@@ -266,34 +281,27 @@ func (x *expansion) parts(p *path) (todo []*path, choices []choice, err error) {
 			continue // merge reads it
 		}
 		switch k {
-		case "$ref", "$dynamicRef":
-			if k == "$dynamicRef" && c.lonelyRef {
-				continue
-			}
-			if v.kind != kString {
-				return nil, nil, s.fail(k, "it must be a string")
-			}
-			t, err := c.resolve(s, v.text)
+		case "$ref", "$dynamicRef", "$recursiveRef":
+			t, err := c.target(s, k, v)
 			if err != nil {
 				return nil, nil, err
 			}
-			if k == "$dynamicRef" && t.v.get("$dynamicAnchor") != nil {
-				return nil, nil, s.fail(k, "not supported where it meets a $dynamicAnchor")
+			if t != nil {
+				todo = append(todo, &path{site: t, up: p})
 			}
-			todo = append(todo, &path{t, p})
 		case "allOf", "anyOf", "oneOf":
 			if v.kind != kArray || len(v.elem) == 0 {
 				return nil, nil, s.fail(k, "it must be a list of schemas that is not empty")
 			}
 			var branches []*path
 			for j, b := range v.elem {
-				branches = append(branches, &path{c.child(s, b, fmt.Sprintf("/%s/%d", k, j)), p})
+				branches = append(branches, &path{site: c.child(s, b, fmt.Sprintf("/%s/%d", k, j)), up: p})
 			}
 			if k == "allOf" {
 				todo = append(todo, branches...)
 				continue
 			}
-			choices = append(choices, choice{s, branches, k == "oneOf"})
+			choices = append(choices, choice{at: s, branches: branches, one: k == "oneOf"})
 		default:
 			if x.loose {
 				continue
@@ -303,10 +311,14 @@ func (x *expansion) parts(p *path) (todo []*path, choices []choice, err error) {
 				return nil, nil, err
 			}
 			for _, b := range always {
-				todo = append(todo, &path{c.child(s, b, "/"+k), p})
+				todo = append(todo, &path{site: c.child(s, b, "/"+k), up: p})
 			}
 			if len(branches) > 0 {
-				choices = append(choices, choice{s, c.paths(s, branches, "/"+k, p), false})
+				list := c.paths(s, branches, "/"+k, p)
+				for _, b := range list {
+					b.mute = k == "not"
+				}
+				choices = append(choices, choice{at: s, branches: list, written: true})
 			}
 		}
 	}
@@ -316,13 +328,15 @@ func (x *expansion) parts(p *path) (todo []*path, choices []choice, err error) {
 func (c *schemaCompiler) paths(s *site, list []*value, pointer string, up *path) []*path {
 	var out []*path
 	for _, v := range list {
-		out = append(out, &path{c.child(s, v, pointer), up})
+		out = append(out, &path{site: c.child(s, v, pointer), up: up})
 	}
 	return out
 }
 
-// merge reads the keywords of all sites into one shape; nil when nothing fits it.
-func (c *schemaCompiler) merge(sites []*site) (*shape, error) {
+// merge reads the keywords of all sites into one shape; nil when nothing fits it. A
+// loose one may let more fit.
+func (c *schemaCompiler) merge(done reached, loose bool) (*shape, error) {
+	sites := done.sites
 	s := &shape{sites: sites, types: tAll, maxLen: -1, maxItem: -1, maxProp: -1, present: verum}
 	if len(sites) > 0 {
 		s.site = sites[0]
@@ -333,6 +347,11 @@ func (c *schemaCompiler) merge(sites []*site) (*shape, error) {
 			if err := c.keyword(s, at, k, at.v.elem[i]); err != nil {
 				return nil, err
 			}
+		}
+	}
+	if c.unevaluated && !loose {
+		if err := c.close(s, done); err != nil {
+			return nil, err
 		}
 	}
 	if s.enum != nil {
@@ -377,9 +396,9 @@ func (c *schemaCompiler) keyword(s *shape, at *site, k string, v *value) error {
 		if v.kind != kArray {
 			return at.fail(k, "it must be a list")
 		}
-		s.intersect(v.elem)
+		s.intersect(v)
 	case "const":
-		s.intersect([]*value{v})
+		s.intersect(list(v))
 	case notInteger:
 		s.fraction = true
 	case notEnum:
@@ -392,8 +411,16 @@ func (c *schemaCompiler) keyword(s *shape, at *site, k string, v *value) error {
 		return c.withoutPattern(s, at, k, v)
 	case "contains":
 		return c.containsKeyword(s, at, v)
+	case someItem:
+		s.have = append(s.have, &haves{at: at, v: v.get(valueFits), min: 1, max: -1, from: countOf(v.get(itemsFrom))})
 	case "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf":
 		return numberKeyword(s, at, k, v)
+	case notMultiple:
+		r := v.rat()
+		if r == nil || r.Sign() <= 0 {
+			return at.fail("multipleOf", "it must be a number of more than 0")
+		}
+		s.num.notMultiples = append(s.num.notMultiples, r)
 	case "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties":
 		return countKeyword(s, at, k, v)
 	case "pattern":
@@ -416,24 +443,8 @@ func (c *schemaCompiler) keyword(s *shape, at *site, k string, v *value) error {
 		return c.namesKeyword(s, at, v)
 	case "uniqueItems":
 		s.unique = s.unique || v.kind == kTrue
-	default:
-		return c.otherKeyword(at, k, v)
 	}
 	return nil
-}
-
-// otherKeyword refuses what would have to be enforced and is not. Those that shape.go
-// reads from the sites later are in the list of enforced ones.
-func (c *schemaCompiler) otherKeyword(at *site, k string, v *value) error {
-	if !slices.Contains(refused, k) || c.lonelyRef { // older drafts do not know them
-		return nil
-	}
-	if k == "unevaluatedItems" || k == "unevaluatedProperties" {
-		if v.kind == kTrue {
-			return nil
-		}
-	}
-	return at.fail(k, "not supported")
 }
 
 func typeKeyword(s *shape, at *site, v *value) error {
@@ -458,21 +469,21 @@ func typeKeyword(s *shape, at *site, v *value) error {
 	return nil
 }
 
-func (s *shape) intersect(list []*value) {
-	var allowed map[string]bool // nil: all
-	if s.enum != nil {
-		allowed = map[string]bool{}
-		for _, v := range s.enum {
-			allowed[v.key()] = true
-		}
+// intersect keeps the values of an array, an enum.
+func (s *shape) intersect(v *value) {
+	list := v.different()
+	if s.enum == nil {
+		s.enum = list[:len(list):len(list)]
+		return
 	}
-	seen := map[string]bool{}
+	allowed := make(map[string]bool, len(list))
+	for _, e := range list {
+		allowed[e.key()] = true
+	}
 	out := []*value{}
-	for _, v := range list {
-		k := v.key()
-		if (allowed == nil || allowed[k]) && !seen[k] {
-			seen[k] = true
-			out = append(out, v)
+	for _, e := range s.enum {
+		if allowed[e.key()] {
+			out = append(out, e)
 		}
 	}
 	s.enum = out
@@ -636,13 +647,9 @@ func (c *schemaCompiler) filter(s *shape) error {
 			q := quoteJSON(v.text)
 			ok = c.g.matches(text, q[1:len(q)-1])
 		case v.kind == kArray || v.kind == kObject:
-			if v.kind == kObject {
-				if ok = c.presentIn(s, v); !ok {
-					break
-				}
-			}
-			if k := structural(s, v.kind); k != "" {
-				return s.site.fail("enum", "together with "+k+" it is not supported for arrays and objects")
+			var err error
+			if ok, err = c.fits(s.sites, v); err != nil {
+				return err
 			}
 		}
 		if ok {
@@ -651,22 +658,6 @@ func (c *schemaCompiler) filter(s *shape) error {
 	}
 	s.enum = append([]*value{}, out...)
 	return nil
-}
-
-// structural names a keyword about arrays or objects that stands beside an enum.
-func structural(s *shape, k kind) string {
-	words := []string{"items", "prefixItems", "additionalItems", "minItems", "maxItems"}
-	if k == kObject {
-		words = []string{"properties", "additionalProperties", "patternProperties", "propertyNames", "minProperties", "maxProperties"}
-	}
-	for _, at := range s.sites {
-		for _, w := range words {
-			if at.v.get(w) != nil {
-				return w
-			}
-		}
-	}
-	return ""
 }
 
 func kindType(k kind) types {

@@ -16,10 +16,7 @@ var seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
 
 // sumOf is the sum of an expression without calls.
 func (g *builder) sumOf(e expr) sum {
-	for len(g.sums) < len(g.nodes) {
-		g.sums = append(g.sums, make([]sum, len(g.nodes)-len(g.sums)+256)...)
-	}
-	if s := g.sums[e]; s != (sum{}) {
+	if s, ok := g.sums[e]; ok {
 		return s
 	}
 	n := &g.nodes[e]
@@ -29,7 +26,7 @@ func (g *builder) sumOf(e expr) sum {
 	b = binary.LittleEndian.AppendUint32(b, uint32(n.max))
 	switch n.op {
 	case opBytes:
-		for _, w := range n.set {
+		for _, w := range *g.setOf(n) {
 			b = binary.LittleEndian.AppendUint64(b, w)
 		}
 	case opMod:
@@ -41,8 +38,8 @@ func (g *builder) sumOf(e expr) sum {
 	case opNot, opRepeat:
 		b = g.sumOf(n.a).append(b)
 	case opOr, opAnd:
-		parts := make([][]byte, len(n.list))
-		for i, x := range n.list {
+		parts := make([][]byte, n.b)
+		for i, x := range g.parts(n) {
 			parts[i] = g.sumOf(x).append(nil)
 		}
 		slices.SortFunc(parts, bytes.Compare)

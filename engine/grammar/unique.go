@@ -59,9 +59,14 @@ func (g *builder) list(e expr) (texts [][]byte) {
 				return false
 			}
 		}
-		for b := range 256 {
-			if d := g.next(e, byte(b)); d != never && !visit(d, append(text, byte(b))) {
-				return false
+		for left := (byteSet{}).not(); !left.isEmpty(); {
+			same := g.class(e, left.first()).and(left)
+			left = left.and(same.not())
+			d := g.next(e, same.first())
+			for ; d != never && !same.isEmpty(); same.remove(same.first()) {
+				if !visit(d, append(text, same.first())) {
+					return false
+				}
 			}
 		}
 		return true

@@ -17,6 +17,10 @@ type value struct {
 	text string // of a string, or a number as written
 	keys []string
 	elem []*value // of an object in the order of keys, or of an array
+	// index finds the keys of large objects; it is nil in small ones.
+	index  map[string]int
+	equals string   // key, once it was asked for
+	single []*value // different, once it was asked for
 }
 
 type kind uint8
@@ -35,15 +39,53 @@ func (v *value) get(key string) *value {
 	if v == nil || v.kind != kObject {
 		return nil
 	}
-	for i, k := range v.keys {
-		if k == key {
-			return v.elem[i]
-		}
+	if i := v.find(key); i >= 0 {
+		return v.elem[i]
 	}
 	return nil
 }
 
+// manyKeys is from where an object has an index.
+const manyKeys = 16
+
+// find is the place of a key, -1 if there is none.
+func (v *value) find(key string) int {
+	if v.index != nil {
+		if i, ok := v.index[key]; ok {
+			return i
+		}
+		return -1
+	}
+	return slices.Index(v.keys, key)
+}
+
+// add appends a member that is not there yet.
+func (v *value) add(key string, e *value) {
+	v.keys, v.elem = append(v.keys, key), append(v.elem, e)
+	if v.index != nil {
+		v.index[key] = len(v.keys) - 1
+	} else if len(v.keys) == manyKeys {
+		v.index = make(map[string]int, 4*manyKeys)
+		for i, k := range v.keys {
+			v.index[k] = i
+		}
+	}
+}
+
+// rename gives member i another name, which no other has.
+func (v *value) rename(i int, key string) {
+	if v.index != nil {
+		delete(v.index, v.keys[i])
+		v.index[key] = i
+	}
+	v.keys[i] = key
+}
+
 func parseValue(src []byte, depth int) (*value, error) {
+	r := jsonReader{src: string(src)}
+	if v, ok := r.value(depth); ok && r.at == len(r.src) {
+		return v, nil
+	}
 	d := json.NewDecoder(bytes.NewReader(src))
 	d.UseNumber()
 	v, err := readValue(d, depth)
@@ -59,6 +101,9 @@ func parseValue(src []byte, depth int) (*value, error) {
 	return v, nil
 }
 
+// maxDigits bounds the length of a number.
+const maxDigits = 4096
+
 func readValue(d *json.Decoder, depth int) (*value, error) {
 	t, err := d.Token()
 	if err != nil {
@@ -73,7 +118,7 @@ func readValue(d *json.Decoder, depth int) (*value, error) {
 		}
 		return &value{kind: kFalse}, nil
 	case json.Number:
-		if len(t) > 4096 {
+		if len(t) > maxDigits {
 			return nil, &Error{Msg: "a number is longer than 4096 digits"}
 		}
 		return &value{kind: kNumber, text: string(t)}, nil
@@ -91,31 +136,26 @@ func readContainer(d *json.Decoder, open json.Delim, depth int) (*value, error) 
 	if open == '{' {
 		v.kind = kObject
 	}
-	index := map[string]int{}
 	for d.More() {
-		at := len(v.elem)
+		key := ""
 		if v.kind == kObject {
 			t, err := d.Token()
 			if err != nil {
 				return nil, err
 			}
-			key := t.(string)
-			if i, ok := index[key]; ok {
-				at = i // the last of equal keys counts
-			} else {
-				index[key] = at
-				v.keys = append(v.keys, key)
-			}
+			key = t.(string)
 		}
 		e, err := readValue(d, depth)
 		if err != nil {
 			return nil, err
 		}
-		if at < len(v.elem) {
-			v.elem[at] = e
-			continue
+		if v.kind == kArray {
+			v.elem = append(v.elem, e)
+		} else if i := v.find(key); i >= 0 {
+			v.elem[i] = e // the last of equal keys counts
+		} else {
+			v.add(key, e)
 		}
-		v.elem = append(v.elem, e)
 	}
 	_, err := d.Token()
 	return v, err
@@ -198,6 +238,35 @@ func (v *value) equal(w *value) bool {
 // key is the same text for equal values.
 func (v *value) key() string {
 	switch v.kind {
+	case kNull, kFalse, kTrue:
+		return string(v.compact(nil))
+	case kString:
+		return `"` + v.text
+	}
+	if v.equals == "" {
+		v.equals = v.makeKey()
+	}
+	return v.equals
+}
+
+// different are the elements of an array without those that equal an earlier one.
+func (v *value) different() []*value {
+	if v.single != nil {
+		return v.single
+	}
+	seen := make(map[string]bool, len(v.elem))
+	v.single = make([]*value, 0, len(v.elem))
+	for _, e := range v.elem {
+		if k := e.key(); !seen[k] {
+			seen[k] = true
+			v.single = append(v.single, e)
+		}
+	}
+	return v.single
+}
+
+func (v *value) makeKey() string {
+	switch v.kind {
 	case kNumber:
 		if r := v.rat(); r != nil {
 			return "n" + r.RatString()
@@ -223,6 +292,9 @@ func (v *value) key() string {
 func (v *value) count() (int, error) {
 	if v.kind != kNumber {
 		return 0, fmt.Errorf("it must be a number")
+	}
+	if n, err := strconv.ParseUint(v.text, 10, 30); err == nil {
+		return int(n), nil
 	}
 	r := v.rat()
 	if r == nil || !r.IsInt() || r.Sign() < 0 {
