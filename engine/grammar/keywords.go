@@ -8,28 +8,23 @@ import (
 
 // limitsOf says where an enforced keyword is refused all the same.
 var limitsOf = map[string]string{
-	"$dynamicRef":          "where it meets a $dynamicAnchor",
-	"oneOf":                "where branches overlap and one cannot be negated",
-	"not":                  "of multipleOf, uniqueItems, items behind prefixItems, unevaluated…, and of arrays and objects in enum and const; of two kinds of undeclared members at once",
-	"if":                   "where the condition cannot be negated",
-	"enum":                 "of arrays and objects beside keywords for them",
-	"patternProperties":    "patterns that part the names into more than 128 kinds",
-	"minProperties":        "more than 1 where undeclared members may be repeated",
-	"contains":             "two of them for one array; very long arrays",
-	"pattern":              "lookbehind, backreferences, assertions repeated without a bound other than ((?!…).)* at the end",
-	"format":               "idn-email, idn-hostname; regex beside other keywords for strings; names that the standard does not have are annotations",
-	"multipleOf":           "above 10000 (in units of the last decimal place)",
-	"$ref":                 "to other documents",
-	"uniqueItems":          "beside contains",
-	"dependentSchemas":     "",
-	"additionalProperties": "",
-}
-
-// refusedUnless says where a refused keyword is enforced all the same.
-var refusedUnless = map[string]string{
-	"$recursiveRef":         "",
-	"unevaluatedItems":      "unless it asks for nothing, or no keyword beside it applies schemas to the same array; not known to drafts before 2019-09",
-	"unevaluatedProperties": "unless it asks for nothing, or no keyword beside it applies schemas to the same object; not known to drafts before 2019-09",
+	"$dynamicRef":           "where several schemas have its anchor and the document itself has not",
+	"$recursiveRef":         "where several schemas have a $recursiveAnchor and the document itself has not",
+	"oneOf":                 "where branches overlap and one cannot be negated",
+	"not":                   "of uniqueItems, unevaluated…; of two kinds of undeclared members at once",
+	"if":                    "where the condition cannot be negated",
+	"patternProperties":     "patterns that part the names into more than 128 kinds",
+	"minProperties":         "more than 1 where undeclared members may be repeated",
+	"contains":              "more than four for one array; very long arrays",
+	"pattern":               "lookbehind, backreferences, assertions repeated without a bound other than ((?!…).)* at the end",
+	"format":                "idn-email, idn-hostname; regex beside other keywords for strings; names that the standard does not have are annotations",
+	"multipleOf":            "above 10000 (in units of the last decimal place)",
+	"$ref":                  "to other documents",
+	"uniqueItems":           "beside minContains, maxContains or more than one contains",
+	"unevaluatedProperties": "under an anyOf with more than six branches for members",
+	"unevaluatedItems":      "under an anyOf with more than six branches for elements",
+	"dependentSchemas":      "",
+	"additionalProperties":  "",
 }
 
 // annotations are the keywords of the standard that say nothing about values.
@@ -47,9 +42,6 @@ func KeywordTable() string {
 		if k[0] != 0xFF {
 			row(k, "enforced", limitsOf[k])
 		}
-	}
-	for _, k := range sorted(refused) {
-		row(k, "refused", refusedUnless[k])
 	}
 	for _, k := range sorted(annotations) {
 		row(k, "annotation", "")

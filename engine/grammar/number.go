@@ -11,6 +11,7 @@ type numbers struct {
 	loOut, hiOut bool // the bound itself is out
 	multiples    []*big.Rat
 	not          []*big.Rat // values that are out
+	notMultiples []*big.Rat
 }
 
 func (n *numbers) atLeast(r *big.Rat, out bool) {
@@ -34,6 +35,11 @@ func (n *numbers) admits(r *big.Rat) bool {
 	}
 	for _, m := range n.multiples {
 		if !new(big.Rat).Quo(r, m).IsInt() {
+			return false
+		}
+	}
+	for _, m := range n.notMultiples {
+		if new(big.Rat).Quo(r, m).IsInt() {
 			return false
 		}
 	}
@@ -89,7 +95,7 @@ func (g *builder) number(n numbers, integer, broken, dotZero bool) (expr, error)
 	if broken {
 		frac = g.seq(g.byte('.'), g.digits(), g.digit('1', '9'), g.digits())
 	}
-	bare := len(n.multiples) == 0 && len(n.not) == 0 && !broken
+	bare := len(n.multiples) == 0 && len(n.not) == 0 && len(n.notMultiples) == 0 && !broken
 	if !integer && bare {
 		exponent = g.optional(g.seq(g.bytes(byteSet{}.with("eE")), g.optional(g.bytes(byteSet{}.with("+-"))), g.digit('0', '9'), g.digits()))
 	}
@@ -106,6 +112,13 @@ func (g *builder) number(n numbers, integer, broken, dotZero bool) (expr, error)
 			return never, err
 		}
 		text = g.and(text, e)
+	}
+	for _, m := range n.notMultiples {
+		e, err := g.multiple(m, integer)
+		if err != nil {
+			return never, err
+		}
+		text = g.and(text, g.not(e))
 	}
 	plus, err := g.magnitude(n.lo, n.loOut, n.hi, n.hiOut, text)
 	if err != nil {

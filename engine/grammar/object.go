@@ -15,7 +15,7 @@ func (c *schemaCompiler) array(s *shape) (expr, error) {
 	for _, at := range s.sites {
 		prefix = max(prefix, len(tuple(at)))
 	}
-	for _, u := range s.closed {
+	for _, u := range s.closings {
 		prefix = max(prefix, u.tuple)
 	}
 	most := s.maxItem
@@ -119,7 +119,7 @@ func (c *schemaCompiler) itemSites(s *shape, i int) (sites []*site) {
 			sites = append(sites, c.child(at, items, "/"+word))
 		}
 	}
-	for _, u := range s.closed {
+	for _, u := range s.closings {
 		if u.items && (i < 0 || i >= u.tuple) {
 			sites = append(sites, u.left)
 		}
@@ -292,7 +292,7 @@ func (c *schemaCompiler) memberSites(s *shape, name string) (sites []*site, err 
 			sites = append(sites, c.child(at, a, "/additionalProperties"))
 		}
 	}
-	for _, u := range s.closed {
+	for _, u := range s.closings {
 		open, err := c.leaves(u, name)
 		if err != nil {
 			return nil, err
@@ -323,7 +323,7 @@ type region struct {
 // others is a member with a name that is not declared: never if there can be none.
 // wanted is the same of the kind that someMember asks for.
 func (c *schemaCompiler) others(s *shape) (others, wanted expr, err error) {
-	if s.closed() {
+	if s.plainlyClosed() {
 		return never, never, nil
 	}
 	regions, err := c.regions(s)
@@ -340,7 +340,7 @@ func (c *schemaCompiler) others(s *shape) (others, wanted expr, err error) {
 				sites = append(sites, c.child(at, a, "/additionalProperties"))
 			}
 		}
-		for _, u := range s.closed {
+		for _, u := range s.closings {
 			if u.items || slices.ContainsFunc(u.covers, func(at *site) bool { return r.hit[at] }) {
 				continue
 			}
@@ -374,8 +374,8 @@ func (c *schemaCompiler) others(s *shape) (others, wanted expr, err error) {
 	return g.or(alts...), g.or(asked...), nil
 }
 
-// closed reports whether an object plainly has no members but the declared ones.
-func (s *shape) closed() bool {
+// plainlyClosed reports whether an object has no members but the declared ones.
+func (s *shape) plainlyClosed() bool {
 	closed := false
 	for _, at := range s.sites {
 		if at.v.get("patternProperties") != nil {

@@ -214,7 +214,7 @@ func (c *schemaCompiler) presenceKeyword(s *site, k string, v *value, depth int)
 			switch e := v.elem[i]; {
 			case e.kind == kFalse || e.kind == kObject && len(e.keys) == 1 && e.keys[0] == "not" && c.anything(e.elem[0]):
 				p.f = b.and(p.f, b.not(b.has(name)))
-			case c.anything(e):
+			case c.anything(e) && !c.unevaluated:
 			default:
 				return p, false
 			}
@@ -247,7 +247,7 @@ func (c *schemaCompiler) presenceKeyword(s *site, k string, v *value, depth int)
 		}
 		return p, true
 	}
-	return p, !slices.Contains(enforced, k) && !slices.Contains(refused, k)
+	return p, !slices.Contains(enforced, k)
 }
 
 // anything reports whether a schema has no keyword that constrains.
@@ -256,7 +256,7 @@ func (c *schemaCompiler) anything(v *value) bool {
 		return v.kind == kTrue
 	}
 	for _, k := range v.keys {
-		if slices.Contains(enforced, k) || slices.Contains(refused, k) {
+		if slices.Contains(enforced, k) {
 			return false
 		}
 	}
@@ -328,18 +328,4 @@ func (c *schemaCompiler) conditionOf(s *site, k string, v *value) (presence, boo
 	}
 	c.asked[v] = p
 	return p, ok
-}
-
-// presentIn reports whether an object has the members that a shape asks for.
-func (c *schemaCompiler) presentIn(s *shape, v *value) bool {
-	for _, n := range s.needs {
-		if v.get(n) == nil {
-			return false
-		}
-	}
-	f := s.present
-	for _, n := range c.forms.support(f) {
-		f = c.forms.given(f, n, v.get(n) != nil)
-	}
-	return f == verum
 }

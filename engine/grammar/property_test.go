@@ -203,13 +203,13 @@ func TestChoiceAndForcedText(t *testing.T) {
 func TestErrorsNameTheirPlace(t *testing.T) {
 	v := byteVocabulary()
 	for schema, want := range map[string]string{
-		`{"properties":{"a/b":{"anyOf":[{}],"unevaluatedItems":false}}}`:             "/properties/a~1b/unevaluatedItems",
-		`{"type":"array","items":{"uniqueItems":true,"type":"array","contains":{}}}`: "/items/uniqueItems",
+		`{"properties":{"a/b":{"not":{"anyOf":[{}],"unevaluatedItems":false}}}}`:                     "/properties/a~1b/not/unevaluatedItems",
+		`{"type":"array","items":{"uniqueItems":true,"type":"array","contains":{},"minContains":2}}`: "/items/uniqueItems",
 		`{"$ref":"#/$defs/gone"}`:                              "/$ref",
 		`{"allOf":[{"type":"strin"}]}`:                         "/allOf/0/type",
 		`{"properties":{"x":{"pattern":"(?<=a)b"}}}`:           "/properties/x/pattern",
 		`{"type":"string","format":"idn-email"}`:               "/format",
-		`{"not":{"multipleOf":3}}`:                             "/not/multipleOf",
+		`{"not":{"uniqueItems":true}}`:                         "/not/uniqueItems",
 		`{"anyOf":[{"$ref":"#"},{"type":"null"}]}`:             "",
 		`{"type":"object","minProperties":3}`:                  "/minProperties",
 		`{"type":"string","minLength":-1}`:                     "/minLength",

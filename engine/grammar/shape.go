@@ -40,7 +40,7 @@ type shape struct {
 	needs   []string
 	names   []expr // what member names must be, without quotes
 
-	closed   []*closing // of unevaluatedProperties and unevaluatedItems
+	closings []*closing // of unevaluatedProperties and unevaluatedItems
 	fraction bool       // a number is no integer
 	without  []*value   // values that are not allowed
 	have     []*haves
