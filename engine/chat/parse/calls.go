@@ -19,6 +19,8 @@ const (
 	elements              // the name and each argument in elements of their own
 	pythonic              // [f(a=1), g()]
 	messages              // harmony messages with a recipient
+	braces                // call:f{a:1,b:<|"|>text<|"|>}
+	tagged                // the name and each argument in elements that are named after them
 )
 
 // format is one way of writing tool calls.
@@ -27,8 +29,17 @@ type format struct {
 	shape shape
 
 	begin, end string   // around a call or a list of them; end may be ""
+	others     []string // other ways to write begin
 	section    []string // further markers around calls; they only go
+	drops      []string // markers around the answer; they only go
+	tokens     []string // special tokens that are part of markers
 	bare       bool     // a call may stand at the beginning without markers, if its name is known
+
+	nameKey string // objects: the key of the name beside "name"
+	listed  bool   // objects: all calls stand in one list between begin and end
+	single  bool   // objects: there is only one call
+
+	quote string // braces: around texts
 
 	sep       string // headed: between name and arguments
 	mark      string // headed: between name and an id
@@ -39,6 +50,9 @@ type format struct {
 	keyOpen, keyClose   string
 	valueOpen, valueEnd string
 	close               string // behind the last argument
+	nameAttr            string // the name is this attribute of what stands between nameOpen and nameClose
+	keyAttr, kindAttr   string // and the key; kindAttr tells whether the value is text
+	jsonBody            bool   // the arguments may stand there as one JSON object
 	trim                bool   // one line break on either side of a value belongs to the markers
 }
 
@@ -48,11 +62,17 @@ var (
 		valueOpen: "<arg_value>", valueEnd: "</arg_value>"}
 	coderFormat = format{shape: elements, begin: "<tool_call>", end: "</tool_call>", nameOpen: "<function=", nameClose: ">",
 		keyOpen: "<parameter=", keyClose: ">", valueEnd: "</parameter>", close: "</function>", trim: true}
+	dsmlFormat = format{shape: elements, nameOpen: "<｜DSML｜invoke ", nameClose: ">", nameAttr: "name", keyOpen: "<｜DSML｜parameter ", keyClose: ">",
+		keyAttr: "name", kindAttr: "string", valueEnd: "</｜DSML｜parameter>", close: "</｜DSML｜invoke>", jsonBody: true, tokens: []string{"｜DSML｜"}}
 	deepseekFormat = format{shape: headed, begin: "<｜tool▁call▁begin｜>", end: "<｜tool▁call▁end｜>", sep: "<｜tool▁sep｜>",
 		section: []string{"<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"}}
 )
 
 func (f format) as(name string) format { f.name = name; return f }
+
+func (f format) between(begin, end string) format { f.begin, f.end = begin, end; return f }
+
+func (f format) without(drops ...string) format { f.drops = drops; return f }
 
 func (f format) named() format { f.nameAfter = true; return f }
 
@@ -62,8 +82,11 @@ var formats = []format{
 	hermesFormat.as("qwen"),
 	hermesFormat.as("hermes"),
 	hermesFormat.as("interns1"),
+	hermesFormat.as("trinity").without(thinkStart, thinkEnd),
 	deepseekFormat.named().as("deepseekv3"),
 	deepseekFormat.as("deepseekv31"),
+	dsmlFormat.as("deepseekv32").between("<｜DSML｜function_calls>", "</｜DSML｜function_calls>"),
+	dsmlFormat.as("deepseekv4").between("<｜DSML｜tool_calls>", "</｜DSML｜tool_calls>"),
 	glmFormat.as("glm45"),
 	glmFormat.as("glm"),
 	glmFormat.as("glm47"),
@@ -73,7 +96,15 @@ var formats = []format{
 		keyOpen: `<parameter name="`, keyClose: `">`, valueEnd: "</parameter>", close: "</invoke>"},
 	{name: "step3", shape: elements, begin: "<｜tool_call_begin｜>function<｜tool_sep｜>", end: "<｜tool_call_end｜>", nameOpen: `<steptml:invoke name="`, nameClose: `">`,
 		keyOpen: `<steptml:parameter name="`, keyClose: `">`, valueEnd: "</steptml:parameter>", close: "</steptml:invoke>",
-		section: []string{"<｜tool_calls_begin｜>", "<｜tool_calls_end｜>"}},
+		section: []string{"<｜tool_calls_begin｜>", "<｜tool_calls_end｜>"}, tokens: []string{"<｜tool_call_begin｜>", "<｜tool_sep｜>"}},
+	{name: "minimax-m3", shape: tagged, begin: "]<]minimax[>[", trim: true},
+	{name: "kimi_k3", shape: elements, begin: "<|open|>tools<|sep|>", end: "<|close|>tools<|sep|>", nameOpen: "<|open|>call ", nameClose: "<|sep|>", nameAttr: "tool",
+		keyOpen: "<|open|>argument ", keyClose: "<|sep|>", keyAttr: "key", kindAttr: "type", valueEnd: "<|close|>argument<|sep|>", close: "<|close|>call<|sep|>",
+		drops: kimi3Text, tokens: kimi3Tokens},
+	{name: "cohere", shape: objects, begin: "<|START_ACTION|>", end: "<|END_ACTION|>", nameKey: "tool_name", listed: true, drops: cohereText},
+	{name: "gigachat3", shape: objects, begin: "<|function_call|>", others: []string{"function call<|role_sep|>"}, single: true,
+		drops: []string{"<|message_sep|>"}, tokens: []string{"<|role_sep|>"}},
+	{name: "gemma4", shape: braces, begin: "<|tool_call>", end: "<tool_call|>", quote: `<|"|>`},
 	{name: "hunyuan", shape: objects, begin: "<tool_calls>", end: "</tool_calls>"},
 	{name: "lfm2", shape: pythonic, begin: "<|tool_call_start|>", end: "<|tool_call_end|>"},
 	{name: "llama3", shape: objects, begin: "<|python_tag|>", bare: true},
@@ -117,7 +148,7 @@ func (f *format) markers() []string {
 	if f.shape == messages {
 		return harmonyMarkers.list
 	}
-	list := append([]string{f.begin, f.end, f.sep, f.mark, f.nameOpen, f.close}, f.section...)
+	list := append(append([]string{f.begin, f.end, f.sep, f.mark, f.nameOpen, f.close, f.quote}, f.section...), f.others...)
 	if f.shape == elements {
 		list = append(list, f.keyOpen, f.valueOpen, f.valueEnd)
 		if strings.HasPrefix(f.keyClose, "<") { // others are looked for behind keyOpen only
@@ -201,10 +232,19 @@ type reader struct {
 	open  bool
 
 	py pyList
+
+	pairs braceReader // braces
+
+	// tagged
+	schemas map[string]map[string]any // of the arguments, by function
+	tree    []*element                // the argument that is being read and what is open inside it
 }
 
 func (f *format) reader(out *output, tools []engine.Tool) *reader {
 	r := &reader{f: f, out: out, tools: newToolSet(tools), all: newMarkers(f.markers()...), line: newMarkers(append(f.markers(), "\n")...)}
+	if f.shape == tagged {
+		r.schemas = argumentSchemas(tools)
+	}
 	if f.shape == elements {
 		r.closes, r.ends = newMarkers(append(f.markers(), f.keyClose)...), newMarkers(f.valueEnd)
 		if strings.HasPrefix(f.keyClose, "<") {
@@ -219,7 +259,10 @@ func (f *format) reader(out *output, tools []engine.Tool) *reader {
 	return r
 }
 
-func (r *reader) busy() bool { return r.inCall }
+func (r *reader) busy() bool {
+	between := r.f.shape == objects && r.f.end == "" && r.any && r.obj == nil
+	return r.inCall && !between
+}
 
 // say passes content on.
 func (r *reader) say(s string) {
@@ -275,7 +318,7 @@ func (r *reader) newCall(name, id string) {
 // enter acts on a marker outside of calls. Those that make no sense there only go.
 func (r *reader) enter(marker string) {
 	switch {
-	case marker == r.f.begin:
+	case marker == r.f.begin || slices.Contains(r.f.others, marker):
 		r.begin()
 	case r.f.nameOpen != "" && marker == r.f.nameOpen:
 		r.inCall, r.head, r.step = true, r.head[:0], r.elementName
@@ -299,6 +342,10 @@ func (r *reader) begin() {
 		}
 	case pythonic:
 		r.step = r.opening
+	case braces:
+		r.step = r.braceHead
+	case tagged:
+		r.step = r.outerTag
 	}
 }
 

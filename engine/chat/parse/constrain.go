@@ -91,7 +91,7 @@ const bareCalls = "llama3"
 func (p *Plan) ForceCalls(names ...string) *engine.Constraint {
 	p.held = heldCalls
 	f := findFormat(p.ToolCalls)
-	if f == nil || f.shape == elements || f.shape == pythonic {
+	if f == nil || !f.constrains() && f.shape != messages {
 		p.ToolCalls = bareCalls
 		f = findFormat(p.ToolCalls)
 	}
@@ -118,7 +118,7 @@ func (p *Plan) StrictCalls() (c *engine.Constraint, ok bool) {
 		return nil, true
 	}
 	f := findFormat(p.ToolCalls)
-	if f == nil || f.shape == elements || f.shape == pythonic || f.shape == messages {
+	if f == nil || !f.constrains() {
 		return nil, false
 	}
 	for i := range tools {
@@ -191,6 +191,10 @@ func (p *Plan) chosen(names []string) []chosenTool {
 	return list
 }
 
+// constrains reports whether calls in this form can be described: those whose arguments
+// are JSON.
+func (f *format) constrains() bool { return f.shape == objects || f.shape == headed }
+
 // calls are one or more calls of the tools as the format writes them.
 func (f *format) calls(tools []chosenTool, one bool) *engine.Constraint {
 	between := ""
@@ -198,7 +202,9 @@ func (f *format) calls(tools []chosenTool, one bool) *engine.Constraint {
 	case f.shape == headed:
 	case f.bare:
 		between = "; "
-	case f.end == "": // a list behind one marker
+	case f.single:
+		one = true
+	case f.listed, f.end == "": // a list behind one marker
 		between = ", "
 	default:
 		between = "\n"
@@ -216,8 +222,10 @@ func (f *format) calls(tools []chosenTool, one bool) *engine.Constraint {
 	switch {
 	case len(f.section) > 1:
 		list = append(append([]*engine.Constraint{fixed(f.section[0])}, list...), fixed(f.section[1]))
-	case f.shape == objects && f.end == "" && !f.bare:
-		list = append(append([]*engine.Constraint{fixed(f.begin + "[")}, list...), fixed("]"))
+	case f.single:
+		list = append([]*engine.Constraint{fixed(f.begin)}, list...)
+	case f.shape == objects && !f.bare && (f.end == "" || f.listed):
+		list = append(append([]*engine.Constraint{fixed(f.begin + "[")}, list...), fixed("]"+f.end))
 	}
 	return sequence(list...)
 }
@@ -232,6 +240,8 @@ func (f *format) call(t *chosenTool) *engine.Constraint {
 		return sequence(fixed(f.begin+"functions."+t.Name+":"), matching(`0|[1-9][0-9]?`), fixed(f.sep), t.arguments(), fixed(f.end))
 	case f.shape == headed:
 		return sequence(fixed(f.begin+t.Name+f.sep), t.arguments(), fixed(f.end))
+	case f.nameKey != "":
+		return sequence(fixed(`{"tool_call_id": "`), matching(`0|[1-9][0-9]?`), fixed(`", "`+f.nameKey+`": `+string(name)+`, "parameters": `), t.arguments(), fixed("}"))
 	case f.bare:
 		return sequence(fixed(`{"name": `+string(name)+`, "parameters": `), t.arguments(), fixed("}"))
 	case f.end == "":

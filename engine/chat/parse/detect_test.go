@@ -71,6 +71,25 @@ func TestDetect(t *testing.T) {
 	}
 }
 
+// TestDetectByMarkers has lines as templates write them, of families whose templates are
+// not among the shared ones.
+func TestDetectByMarkers(t *testing.T) {
+	for template, want := range map[string][2]string{
+		`{{- '<|tool_call>call:' + f.name + '{' }} {{ '<|channel>thought\n' }}`:                       {"gemma4", "gemma4"},
+		`{%- set ns = ']<]minimax[>[' -%} {{ ns + '<tool_call>' }} {{ '<mm:think>' }}`:                {"minimax-m3", "minimax-m3"},
+		`<|START_THINKING|>{{ x }}<|END_THINKING|><|START_ACTION|>`:                                   {"cohere_command4", "cohere"},
+		`{{ '<｜Assistant｜>' }}{% if not thinking %}</think>{% endif %}<{{ '｜DSML｜' }}function_calls>`: {"deepseek-v3", "deepseekv32"},
+		`{{ '<｜DSML｜tool_calls>' }}`:                                                                  {"", "deepseekv4"},
+		`function call<|role_sep|>\n{{ call | tojson }}`:                                              {"", "gigachat3"},
+		`{{ '<|open|>think<|sep|>' }}{{ '<|open|>argument key="' }}`:                                  {"kimi_k3", "kimi_k3"},
+	} {
+		r, c := Detect(template)
+		if got := [2]string{r, c}; got != want {
+			t.Errorf("%s: %q, want %q", template, got, want)
+		}
+	}
+}
+
 func TestNames(t *testing.T) {
 	for _, name := range append(Reasonings(), "") {
 		if err := CheckReasoning(name); err != nil {

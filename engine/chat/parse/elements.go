@@ -57,6 +57,9 @@ func (r *reader) elementName(eof bool) bool {
 		return false
 	}
 	name := strings.Trim(string(r.head), blanks)
+	if r.f.nameAttr != "" {
+		name = attribute(name, r.f.nameAttr)
+	}
 	proper := marker == r.f.nameClose && marker != "" || r.f.nameClose == "" && marker != ""
 	if !proper || len(r.head) > maxHead || !functionName(name) {
 		r.in = marker + rest
@@ -85,6 +88,8 @@ func (r *reader) members(eof bool) bool {
 	switch {
 	case partial && !eof:
 		return false
+	case r.f.jsonBody && r.open && r.count == 0 && r.in[0] == '{':
+		r.args, r.step = arguments{state: argsOpen}, r.elementJSON
 	case found == "":
 		r.closeElements(false)
 		r.swallow = false
@@ -129,7 +134,7 @@ func (r *reader) elementKey(eof bool) bool {
 		r.noCall(string(r.key))
 		return true
 	}
-	if marker != r.f.keyClose {
+	if marker != r.f.keyClose || r.f.keyAttr != "" && attribute(string(r.key), r.f.keyAttr) == "" {
 		r.closeElements(false)
 		r.in = marker + rest
 		r.noCall(string(r.key))
@@ -138,6 +143,66 @@ func (r *reader) elementKey(eof bool) bool {
 	r.step = r.beginElement
 	if r.f.valueOpen != "" {
 		r.step = r.valueOpens
+	}
+	return true
+}
+
+// attribute is the value of name="value" in s, "" without it.
+func attribute(s, name string) string {
+	for s != "" {
+		at := strings.IndexByte(s, '=')
+		if at < 0 {
+			return ""
+		}
+		key, rest, ok := strings.Cut(s[at+1:], `"`)
+		if !ok || strings.Trim(key, blanks) != "" {
+			return ""
+		}
+		value, rest, ok := strings.Cut(rest, `"`)
+		if !ok {
+			return ""
+		}
+		if strings.Trim(s[:at], blanks) == name {
+			return strings.NewReplacer("&quot;", `"`, "&amp;", "&").Replace(value)
+		}
+		s = rest
+	}
+	return ""
+}
+
+// elementJSON reads arguments that stand between the elements' markers as one object.
+func (r *reader) elementJSON(eof bool) bool {
+	if r.args.state == argsOpen {
+		n := r.args.write(r.out, r.in)
+		r.in = r.in[n:]
+		if r.args.state == argsOpen {
+			if eof {
+				r.open = false
+				r.toText(true)
+			}
+			return eof
+		}
+	}
+	text, marker, rest := r.all.find(r.in, eof)
+	r.in = rest
+	r.open = false
+	if r.args.state == argsRaw {
+		r.out.argue(text)
+	} else if strings.Trim(text, blanks) != "" { // behind the object: content
+		r.in = text + marker + rest
+		r.toText(true)
+		return true
+	}
+	switch {
+	case marker == r.f.close:
+		r.toText(true)
+	case marker != "":
+		r.in = marker + rest
+		r.toText(true)
+	case eof:
+		r.toText(true)
+	default:
+		return false
 	}
 	return true
 }
@@ -168,10 +233,17 @@ func (r *reader) beginElement(bool) bool {
 		r.out.argue(", ")
 	}
 	r.count++
-	r.out.argue(quoteJSON(strings.Trim(string(r.key), blanks)))
+	key, kind := strings.Trim(string(r.key), blanks), ""
+	if r.f.keyAttr != "" {
+		key, kind = attribute(key, r.f.keyAttr), attribute(key, r.f.kindAttr)
+	}
+	r.out.argue(quoteJSON(key))
 	r.out.argue(": ")
-	typ, typed := r.tools[r.call][strings.Trim(string(r.key), blanks)]
+	typ, typed := r.tools[r.call][key]
 	r.value = value{text: !typed || typ == "string", first: r.f.trim, held: r.value.held[:0]}
+	if kind != "" {
+		r.value.text = kind == "string" || kind == "true"
+	}
 	if r.value.text {
 		r.out.argueByte('"')
 	}

@@ -22,7 +22,10 @@ const (
 type family struct {
 	name       string
 	start, end string
-	interrupts []string // markers that end the thinking too, and stay for what follows
+	also       [][2]string // further pairs of start and end
+	interrupts []string    // markers that end the thinking too, and stay for what follows
+	drops      []string    // markers around the answer; they only go
+	tokens     []string    // special tokens that are part of markers
 	forced     when
 	variable   string // the template variable that is the switch
 	prepend    string // put in front of the content; nothing is split then
@@ -48,19 +51,30 @@ var families = []family{
 	{name: "step3", start: thinkStart, end: thinkEnd, forced: always},
 	{name: "minimax", start: thinkStart, end: thinkEnd, forced: always},
 	{name: "minimax-append-think", prepend: thinkStart},
-	{name: "minimax-m3", start: "<mm:think>", end: "</mm:think>"},
+	{name: "minimax-m3", start: "<mm:think>", end: "</mm:think>", drops: []string{"</mm:think>"}},
 	{name: "mimo", start: thinkStart, end: thinkEnd, forced: ifOn, variable: "enable_thinking"},
-	{name: "nemotron_3", start: thinkStart, end: thinkEnd, forced: unlessOff, variable: "enable_thinking"},
+	{name: "nemotron_3", start: thinkStart, end: thinkEnd, forced: unlessOff, variable: "enable_thinking", interrupts: []string{"<tool_call>"}},
 	{name: "interns1", start: thinkStart, end: thinkEnd, forced: unlessOff, variable: "enable_thinking"},
-	{name: "hunyuan", start: thinkStart, end: thinkEnd, forced: byEffort},
+	{name: "hunyuan", start: thinkStart, end: thinkEnd, forced: byEffort, interrupts: []string{"<tool_calls>"}},
 	{name: "mistral", start: "[THINK]", end: "[/THINK]", forced: byEffort},
-	{name: "poolside_v1", start: thinkStart, end: thinkEnd},
+	{name: "poolside_v1", start: thinkStart, end: thinkEnd, forced: ifOn, variable: "enable_thinking"},
 	{name: "telechat4", start: thinkStart, end: thinkEnd},
-	{name: "inkling", start: thinkStart, end: thinkEnd},
-	{name: "cohere_command4", start: thinkStart, end: thinkEnd},
-	{name: "gemma4", start: "<|channel>thought", end: "<channel|>"},
+	{name: "inkling", start: "<|content_thinking|>", end: "<|end_message|>", also: [][2]string{{thinkStart, thinkEnd}},
+		drops: []string{"<|message_model|>", "<|content_text|>", "<|end_message|>", "<|content_model_end_sampling|>"}},
+	{name: "cohere_command4", start: "<|START_THINKING|>", end: "<|END_THINKING|>", also: [][2]string{{thinkStart, thinkEnd}},
+		forced: unlessFalse, variable: "reasoning", interrupts: []string{"<|START_ACTION|>", "<|START_TEXT|>", "<|START_RESPONSE|>"}, drops: cohereText},
+	{name: "gemma4", start: "<|channel>thought", end: "<channel|>", tokens: []string{"<|channel>"}},
+	{name: "kimi_k3", start: "<|open|>think<|sep|>", end: "<|close|>think<|sep|>", forced: unlessFalse, variable: "thinking",
+		interrupts: []string{"<|open|>tools<|sep|>", "<|open|>response<|sep|>"}, drops: kimi3Text, tokens: kimi3Tokens},
 	{name: "apertus", start: "<|inner_prefix|>", end: "<|inner_suffix|>"},
 }
+
+// Markers around an answer in plain text.
+var (
+	cohereText  = []string{"<|START_TEXT|>", "<|END_TEXT|>", "<|START_RESPONSE|>", "<|END_RESPONSE|>"}
+	kimi3Text   = []string{"<|open|>response<|sep|>", "<|close|>response<|sep|>", "<|close|>message<|sep|>"}
+	kimi3Tokens = []string{"<|open|>", "<|close|>", "<|sep|>"}
+)
 
 // on reports whether the answers to a request begin inside thinking.
 func (f *family) on(p *Plan) bool {
@@ -94,7 +108,19 @@ func (f *family) markers() []string {
 	if f.start == "" {
 		return nil
 	}
-	return append([]string{f.start, f.end}, f.interrupts...)
+	list := append(append(f.starts(), f.ends()...), f.interrupts...)
+	return append(append(list, f.drops...), f.tokens...)
+}
+
+func (f *family) starts() []string { return f.pairs(f.start, 0) }
+func (f *family) ends() []string   { return f.pairs(f.end, 1) }
+
+func (f *family) pairs(first string, side int) []string {
+	list := []string{first}
+	for _, p := range f.also {
+		list = append(list, p[side])
+	}
+	return list
 }
 
 func findFamily(name string) *family {
@@ -141,6 +167,10 @@ var reasoningClues = []clue{
 	{has: []string{"[THINK]"}, name: "mistral"},
 	{has: []string{"<|inner_prefix|>"}, name: "apertus"},
 	{has: []string{"<|channel>thought"}, name: "gemma4"},
+	{has: []string{"<|open|>", "<|sep|>", "think"}, name: "kimi_k3"},
+	{has: []string{"<mm:think>"}, name: "minimax-m3"},
+	{has: []string{"<|START_THINKING|>"}, name: "cohere_command4"},
+	{has: []string{"<|content_thinking|>"}, name: "inkling"},
 	{has: []string{"<arg_key>", thinkEnd}, name: "glm45"},
 	{has: []string{"<｜Assistant｜>", thinkEnd, "not thinking"}, name: "deepseek-v3"},
 	{has: []string{"<｜Assistant｜><think>"}, name: "deepseek-r1"},
@@ -151,7 +181,15 @@ var reasoningClues = []clue{
 }
 
 var callClues = []clue{
+	{has: []string{"]<]minimax[>["}, name: "minimax-m3"},
 	{has: []string{"<minimax:tool_call>"}, name: "minimax-m2"},
+	{has: []string{"｜DSML｜", "function_calls>"}, name: "deepseekv32"},
+	{has: []string{"｜DSML｜", "tool_calls>"}, name: "deepseekv4"},
+	{has: []string{"<|tool_call>call:"}, name: "gemma4"},
+	{has: []string{"<|START_ACTION|>"}, name: "cohere"},
+	{has: []string{"function call<|role_sep|>"}, name: "gigachat3"},
+	{has: []string{"<|function_call|>", "<|role_sep|>"}, name: "gigachat3"},
+	{has: []string{"<|open|>", "<|sep|>", "argument"}, name: "kimi_k3"},
 	{has: []string{"<steptml:invoke"}, name: "step3"},
 	{has: []string{"<|tool_call_start|>"}, name: "lfm2"},
 	{has: []string{"<|channel|>commentary"}, name: "gpt-oss"},

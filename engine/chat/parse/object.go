@@ -113,7 +113,7 @@ func (o *object) beginValue(c byte) verdict {
 		o.depth++
 		o.step = objKeyOrEnd
 		return goOn
-	case key == "name" || key == "function" && c == '"':
+	case key == "name" || key == o.r.f.nameKey && key != "" || key == "function" && c == '"':
 		if c != '"' || o.named {
 			return bad
 		}

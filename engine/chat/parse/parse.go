@@ -80,7 +80,7 @@ func (p *Plan) Markers() []string {
 		list = append(list, f.markers()...)
 	}
 	if f := findFormat(p.ToolCalls); f != nil && p.readsCalls() {
-		list = append(list, f.markers()...)
+		list = append(append(append(list, f.markers()...), f.drops...), f.tokens...)
 	}
 	return list
 }
@@ -124,6 +124,9 @@ func (p *Plan) stages(o *output) stage {
 	var rest stage = (*plain)(o)
 	if format != nil {
 		rest = format.reader(o, p.Tools)
+	}
+	if p.held != heldAnswer {
+		rest = without(rest, family, format)
 	}
 	if family == nil {
 		return rest

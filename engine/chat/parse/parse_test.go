@@ -204,6 +204,44 @@ var parseCases = []parseCase{
 	{name: "Qwen3-Coder cut off in a value", plan: calls("qwen3_coder"), cut: true, text: "<tool_call><function=get_weather><parameter=city>\nPar", want: "call get_weather {\"city\": \"Par\n"},
 	{name: "an argument that the schema does not know is a string", plan: calls("glm45"), text: "<tool_call>now<arg_key>x</arg_key><arg_value>1</arg_value></tool_call>", want: "call now {\"x\": \"1\"}\n"},
 
+	// DSML.
+	{name: "DeepSeek-V3.2", plan: calls("deepseekv32"), text: "I look.\n\n<｜DSML｜function_calls>\n<｜DSML｜invoke name=\"get_weather\">\n<｜DSML｜parameter name=\"city\" string=\"true\">Paris</｜DSML｜parameter>\n<｜DSML｜parameter name=\"where\" string=\"false\">{\"a\": [1]}</｜DSML｜parameter>\n</｜DSML｜invoke>\n<｜DSML｜invoke name=\"now\">\n</｜DSML｜invoke>\n</｜DSML｜function_calls>", want: "call get_weather {\"city\": \"Paris\", \"where\": {\"a\": [1]}}\ncall now {}\nsay \"I look.\"\n"},
+	{name: "DeepSeek-V4 with a JSON body", plan: calls("deepseekv4"), text: "<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"get_weather\">\n{ \"city\": \"Paris\" }\n</｜DSML｜invoke>\n</｜DSML｜tool_calls>", want: "call get_weather { \"city\": \"Paris\" }\n"},
+	{name: "an attribute decides over the schema", plan: calls("deepseekv4"), text: `<｜DSML｜invoke name="get_weather"><｜DSML｜parameter name="city" string="false">3</｜DSML｜parameter><｜DSML｜parameter name="days" string="true">3</｜DSML｜parameter></｜DSML｜invoke>`, want: "call get_weather {\"city\": 3, \"days\": \"3\"}\n"},
+	{name: "DSML cut off in a text", plan: calls("deepseekv32"), cut: true, text: `<｜DSML｜function_calls><｜DSML｜invoke name="get_weather"><｜DSML｜parameter name="city" string="true">Par`, want: "call get_weather {\"city\": \"Par\n"},
+
+	// Kimi K3.
+	{name: "Kimi K3", plan: both("kimi_k3", "kimi_k3"), text: `Hm.<|close|>think<|sep|><|open|>response<|sep|>I look.<|close|>response<|sep|><|open|>tools<|sep|><|open|>call tool="get_weather" index="1"<|sep|><|open|>argument key="city" type="string"<|sep|>Pa "ris"<|close|>argument<|sep|><|open|>argument key="where" type="object"<|sep|>{"a": 1}<|close|>argument<|sep|><|close|>call<|sep|><|close|>tools<|sep|><|close|>message<|sep|>`, want: "think \"Hm.\"\ncall get_weather {\"city\": \"Pa \\\"ris\\\"\", \"where\": {\"a\": 1}}\nsay \"I look.\"\n"},
+	{name: "Kimi K3 without thinking", plan: with(both("kimi_k3", "kimi_k3"), func(p *Plan) { p.Args = map[string]any{"thinking": false} }), text: "42<|close|>response<|sep|><|close|>message<|sep|>", want: "say \"42\"\n"},
+	{name: "Kimi K3 escapes attributes", plan: calls("kimi_k3"), text: `<|open|>call tool="now"<|sep|><|open|>argument key="a&quot;&amp;" type="string"<|sep|>x<|close|>argument<|sep|><|close|>call<|sep|>`, want: "call now {\"a\\\"&\": \"x\"}\n"},
+
+	// MiniMax-M3.
+	{name: "MiniMax-M3", plan: both("minimax-m3", "minimax-m3"), text: "</mm:think>Here.]<]minimax[>[<tool_call>\n]<]minimax[>[<invoke name=\"get_weather\">]<]minimax[>[<city>Paris]<]minimax[>[</city>]<]minimax[>[<days>3]<]minimax[>[</days>]<]minimax[>[<metric>true]<]minimax[>[</metric>]<]minimax[>[<where>]<]minimax[>[<a>]<]minimax[>[<item>x]<]minimax[>[</item>]<]minimax[>[<item>y]<]minimax[>[</item>]<]minimax[>[</a>]<]minimax[>[</where>]<]minimax[>[</invoke>\n]<]minimax[>[</tool_call>", want: "call get_weather {\"city\": \"Paris\", \"days\": 3, \"metric\": true, \"where\": {\"a\": [\"x\", \"y\"]}}\nsay \"Here.\"\n"},
+	{name: "MiniMax-M3 has tags as text", plan: calls("minimax-m3"), text: "]<]minimax[>[<invoke name=\"get_weather\">]<]minimax[>[<city>a <b>c</b> ]<]]<]minimax[>[</city>]<]minimax[>[</invoke>", want: "call get_weather {\"city\": \"a <b>c</b> ]<]\"}\n"},
+	{name: "MiniMax-M3 may write JSON", plan: calls("minimax-m3"), text: "]<]minimax[>[<invoke name=\"get_weather\">]<]minimax[>[<where>{\"a\": 1}]<]minimax[>[</where>]<]minimax[>[</invoke>", want: "call get_weather {\"where\": {\"a\": 1}}\n"},
+	{name: "MiniMax-M3 without arguments", plan: calls("minimax-m3"), text: "]<]minimax[>[<tool_call>]<]minimax[>[<invoke name=\"now\">]<]minimax[>[</invoke>]<]minimax[>[</tool_call>", want: "call now {}\n"},
+	{name: "MiniMax-M3 cut off", plan: calls("minimax-m3"), cut: true, text: "]<]minimax[>[<invoke name=\"get_weather\">]<]minimax[>[<city>Par", want: "call get_weather {\"city\": \"Par\n"},
+
+	// Cohere.
+	{name: "Command A", plan: both("cohere_command4", "cohere"), text: "Hm.<|END_THINKING|><|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\": \"get_weather\", \"parameters\": {\"city\": \"Paris\"}},\n    {\"tool_call_id\": \"1\", \"tool_name\": \"now\", \"parameters\": {}}\n]<|END_ACTION|>", want: "think \"Hm.\"\n" + weather + "call now {}\n"},
+	{name: "Command A answers", plan: both("cohere_command4", "cohere"), text: "<|START_THINKING|>Hm.<|END_THINKING|><|START_TEXT|>4.<|END_TEXT|>", want: "think \"Hm.\"\nsay \"4.\"\n"},
+	{name: "Command A without thinking", plan: with(both("cohere_command4", "cohere"), func(p *Plan) { p.Args = map[string]any{"reasoning": false} }), text: "<|START_RESPONSE|>4.<|END_RESPONSE|>", want: "say \"4.\"\n"},
+
+	// GigaChat 3.
+	{name: "GigaChat 3", plan: calls("gigachat3"), text: "I look.<|message_sep|>function call<|role_sep|>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Paris\"}}", want: weather + "say \"I look.\"\n"},
+	{name: "GigaChat 3's newer marker", plan: calls("gigachat3"), text: "<|function_call|>{\"name\": \"now\", \"arguments\": {}}", want: "call now {}\n"},
+	{name: "a function call is a word too", plan: calls("gigachat3"), text: "A function call is short.", want: "say \"A function call is short.\"\n"},
+
+	// Gemma 4.
+	{name: "Gemma 4", plan: both("gemma4", "gemma4"), text: "<|channel>thought\nHm.<channel|><|tool_call>call:get_weather{city:<|\"|>Pa \"{ris}<|\"|>,days:3,metric:true,where:{a:[1,<|\"|>x<|\"|>,null],b:{}}}<tool_call|><|tool_call>call:now{}<tool_call|>", want: "think \"Hm.\"\ncall get_weather {\"city\": \"Pa \\\"{ris}\", \"days\": 3, \"metric\": true, \"where\": {\"a\": [1, \"x\", null], \"b\": {}}}\ncall now {}\n"},
+	{name: "Gemma 4 with keys and texts as in JSON", plan: calls("gemma4"), text: `<|tool_call>call:get_weather{"city": "Pa\"ris", <|"|>da:ys<|"|>: [1, 2]}<tool_call|>.`, want: "call get_weather {\"city\": \"Pa\\\"ris\", \"da:ys\": [1, 2]}\nsay \".\"\n"},
+	{name: "Gemma 4 with a bare word", plan: calls("gemma4"), text: `<|tool_call>call:get_weather{city:Paris }<tool_call|>`, want: weather},
+	{name: "Gemma 4 cut off", plan: calls("gemma4"), cut: true, text: `<|tool_call>call:get_weather{city:<|"|>Par`, want: "call get_weather {\"city\": \"Par\n"},
+	{name: "a marker without a call", plan: calls("gemma4"), text: `<|tool_call>get_weather{}<tool_call|>`, want: "say \"get_weather{}\"\n"},
+
+	// Trinity.
+	{name: "Trinity calls inside thinking", plan: calls("trinity"), text: "<think>Hm.</think><tool_call>{\"name\": \"get_weather\", \"arguments\": {\"city\": \"<think>\"}}</tool_call>", want: "call get_weather {\"city\": \"<think>\"}\nsay \"Hm.\"\n"},
+
 	// Python.
 	{name: "a list of calls", plan: calls("pythonic"), text: "[get_weather(city=\"Paris\", days=3, where={'a': (1, -2.5e3), \"b\": None}), now()]", want: "call get_weather {\"city\": \"Paris\", \"days\": 3, \"where\": {\"a\": [1, -2.5e3], \"b\": null}}\ncall now {}\n"},
 	{name: "a list of calls between markers", plan: calls("pythonic"), text: "<|python_start|>[now()]<|python_end|>", want: "call now {}\n"},
@@ -377,6 +415,12 @@ func TestArgumentsStream(t *testing.T) {
 		"glm45":       `<tool_call>get_weather<arg_key>city</arg_key><arg_value>` + long,
 		"qwen3_coder": "<tool_call><function=get_weather><parameter=city>\n" + long,
 		"gpt-oss":     `<|channel|>commentary to=functions.get_weather<|message|>{"city": "` + long,
+		"deepseekv32": `<｜DSML｜invoke name="get_weather"><｜DSML｜parameter name="city" string="true">` + long,
+		"kimi_k3":     `<|open|>call tool="get_weather"<|sep|><|open|>argument key="city" type="string"<|sep|>` + long,
+		"minimax-m3":  `]<]minimax[>[<invoke name="get_weather">]<]minimax[>[<city>` + long,
+		"cohere":      `<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "get_weather", "parameters": {"city": "` + long,
+		"gigachat3":   `<|function_call|>{"name": "get_weather", "arguments": {"city": "` + long,
+		"gemma4":      `<|tool_call>call:get_weather{city:<|"|>` + long,
 	} {
 		s := NewSplitter(calls(name))
 		s.Feed(text)

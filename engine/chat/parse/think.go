@@ -1,6 +1,9 @@
 package parse
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // thinker splits thinking from the rest by markers.
 type thinker struct {
@@ -22,7 +25,7 @@ func newThinker(f *family, p *Plan, out *output, rest stage) *thinker {
 	t := &thinker{f: f, out: out, rest: rest, inline: p.KeepMarkers, held: p.held != heldNothing}
 	t.tail.emit = t.think
 	t.step = t.opening
-	t.live = newMarkers(f.start)
+	t.live = newMarkers(f.starts()...)
 	switch {
 	case f.prepend != "":
 		if !p.KeepMarkers && p.Continued == nil {
@@ -43,8 +46,8 @@ func newThinker(f *family, p *Plan, out *output, rest stage) *thinker {
 // behind it.
 func (t *thinker) resume(f *family, p *Plan) {
 	text := p.Continued.Content
-	if f.start != "" {
-		if at := strings.LastIndex(text, f.start); at >= 0 && !strings.Contains(text[at:], f.end) {
+	for i, start := range f.starts() {
+		if at := strings.LastIndex(text, start); start != "" && at >= 0 && !strings.Contains(text[at:], f.ends()[i]) {
 			t.enter()
 			t.step = t.thoughts
 			return
@@ -130,7 +133,7 @@ func (t *thinker) before(eof bool) bool {
 
 func (t *thinker) enter() {
 	t.inside, t.ever = true, true
-	t.live = newMarkers(append([]string{t.f.start, t.f.end}, t.f.interrupts...)...)
+	t.live = newMarkers(append(append(t.f.starts(), t.f.ends()...), t.f.interrupts...)...)
 	t.step = t.firstThought
 }
 
@@ -142,7 +145,7 @@ func (t *thinker) firstThought(eof bool) bool {
 	switch {
 	case t.in == "" && !eof || partial && !eof:
 		return false
-	case found != "" && found == t.f.start:
+	case found != "" && slices.Contains(t.f.starts(), found):
 		t.take(len(found))
 		return true
 	}
@@ -155,17 +158,17 @@ func (t *thinker) thoughts(eof bool) bool {
 	t.raw(text)
 	t.tail.write(text)
 	t.in = rest
-	switch marker {
-	case "":
+	switch {
+	case marker == "":
 		if eof {
 			t.tail.flush()
 			t.rest.end()
 		}
 		return false
-	case t.f.start:
+	case slices.Contains(t.f.starts(), marker):
 		t.raw(marker)
 		return true
-	case t.f.end:
+	case slices.Contains(t.f.ends(), marker):
 		t.raw(marker)
 		t.leave()
 		t.step = t.after

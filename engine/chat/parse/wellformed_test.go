@@ -101,12 +101,72 @@ var writers = map[string]func(calls []callOf) string{
 		return "<|tool_call_start|>[" + bracketCalls(calls) + "]<|tool_call_end|>"
 	},
 	"pythonic": func(calls []callOf) string { return "<|python_start|>[" + bracketCalls(calls) + "]<|python_end|>" },
+	"trinity": each("<tool_call>\n", "\n</tool_call>", "\n", func(c callOf, _ int) string {
+		return `{"name": "` + c.name + `", "arguments": ` + c.json() + `}`
+	}),
+	"deepseekv32": dsml("function_calls"),
+	"deepseekv4":  dsml("tool_calls"),
+	"kimi_k3": func(calls []callOf) string {
+		return "<|open|>tools<|sep|>" + each("", "<|close|>call<|sep|>", "", func(c callOf, i int) string {
+			s := fmt.Sprintf(`<|open|>call tool="%s" index="%d"<|sep|>`, c.name, i+1)
+			for _, k := range c.keys {
+				s += fmt.Sprintf(`<|open|>argument key="%s" type="%s"<|sep|>%v<|close|>argument<|sep|>`, k, map[bool]string{true: "string", false: "number"}[isText(c.args[k])], c.args[k])
+			}
+			return s
+		})(calls) + "<|close|>tools<|sep|><|close|>message<|sep|>"
+	},
+	"minimax-m3": func(calls []callOf) string {
+		const ns = "]<]minimax[>["
+		return ns + "<tool_call>\n" + each("", ns+"</invoke>\n", "", func(c callOf, _ int) string {
+			s := ns + `<invoke name="` + c.name + `">`
+			for _, k := range c.keys {
+				s += fmt.Sprintf(ns+"<%s>%v"+ns+"</%[1]s>", k, c.args[k])
+			}
+			return s
+		})(calls) + ns + "</tool_call>"
+	},
+	"cohere": func(calls []callOf) string {
+		return "<|START_ACTION|>[\n" + each("    ", "", ",\n", func(c callOf, i int) string {
+			return fmt.Sprintf(`{"tool_call_id": "%d", "tool_name": "%s", "parameters": %s}`, i, c.name, c.json())
+		})(calls) + "\n]<|END_ACTION|>"
+	},
+	"gigachat3": each("<|message_sep|>function call<|role_sep|>\n", "", "", func(c callOf, _ int) string {
+		return `{"name": "` + c.name + `", "arguments": ` + c.json() + `}`
+	}),
+	"gemma4": each("<|tool_call>", "<tool_call|>", "", func(c callOf, _ int) string {
+		var parts []string
+		for _, k := range c.keys {
+			if isText(c.args[k]) {
+				parts = append(parts, fmt.Sprintf(`%s:<|"|>%v<|"|>`, k, c.args[k]))
+			} else {
+				parts = append(parts, fmt.Sprintf(`%s:%v`, k, c.args[k]))
+			}
+		}
+		return "call:" + c.name + "{" + strings.Join(parts, ",") + "}"
+	}),
 	"gpt-oss": each("", "<|call|>", "<|start|>assistant", func(c callOf, i int) string {
 		if i%2 == 0 {
 			return "<|channel|>commentary to=functions." + c.name + " <|constrain|>json<|message|>" + c.json()
 		}
 		return " to=functions." + c.name + "<|channel|>commentary json<|message|>" + c.json()
 	}),
+}
+
+func isText(v any) bool { _, ok := v.(string); return ok }
+
+func dsml(section string) func([]callOf) string {
+	return func(calls []callOf) string {
+		return "<｜DSML｜" + section + ">\n" + each("", "</｜DSML｜invoke>\n", "", func(c callOf, i int) string {
+			if i%3 == 2 {
+				return `<｜DSML｜invoke name="` + c.name + "\">\n" + c.json() + "\n"
+			}
+			s := `<｜DSML｜invoke name="` + c.name + "\">\n"
+			for _, k := range c.keys {
+				s += fmt.Sprintf("<｜DSML｜parameter name=%q string=\"%v\">%v</｜DSML｜parameter>\n", k, isText(c.args[k]), c.args[k])
+			}
+			return s
+		})(calls) + "</｜DSML｜" + section + ">"
+	}
 }
 
 var bracketCalls = each("", ")", ", ", func(c callOf, _ int) string {
@@ -180,6 +240,9 @@ func TestWellFormedAnswers(t *testing.T) {
 				if rng.IntN(3) == 0 || format == "llama3" || format == "pythonic" {
 					say = ""
 				}
+				if (f.name == "minimax-m3" || f.name == "kimi_k3") && say != "" && rng.IntN(2) == 0 {
+					say = "]" + say // looks like a marker's beginning
+				}
 				text := answerText(f, think, say, write(calls))
 				var at []int
 				for range rng.IntN(20) {
@@ -211,7 +274,15 @@ func answerText(f family, think, say, calls string) string {
 	if think != "" || f.on(&Plan{}) {
 		s = f.start + "\n" + think + "\n" + f.end + "\n\n"
 	}
-	if say != "" {
+	switch {
+	case say == "":
+	case f.name == "kimi_k3":
+		s += "<|open|>response<|sep|>" + say + "<|close|>response<|sep|>"
+	case f.name == "cohere_command4":
+		s += "<|START_TEXT|>" + say + "<|END_TEXT|>"
+	case f.name == "inkling":
+		s += "<|message_model|><|content_text|>" + say + "<|end_message|>"
+	default:
 		s += say + "\n"
 	}
 	return s + calls
