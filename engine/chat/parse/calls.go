@@ -492,6 +492,14 @@ func functionName(s string) bool {
 	return s != "" && !strings.ContainsAny(s, blanks+`<>{}"`)
 }
 
+// space is what stands in front of every name.
+func (f *format) space() string {
+	if f.ids {
+		return "functions."
+	}
+	return ""
+}
+
 const maxHead = 512 // bytes of a function's name and what may stand around it
 
 // header reads up to the separator; the name of the call is in it.
@@ -510,7 +518,7 @@ func (r *reader) header(eof bool) bool {
 	case marker != "" && marker == r.f.mark && !r.hasID && short:
 		r.hasID = true
 		return true
-	case !short || marker == "" || r.f.nameAfter && strings.Trim(string(r.head), blanks) != "function" || marker != r.f.sep || !r.f.nameAfter && !functionName(string(r.head)) || r.hasID && !functionName(string(r.id)):
+	case !short || marker == "" || r.f.nameAfter && strings.Trim(string(r.head), blanks) != "function" || marker != r.f.sep || !r.f.nameAfter && !functionName(strings.TrimPrefix(strings.Trim(string(r.head), blanks), r.f.space())) || r.hasID && !functionName(string(r.id)):
 		r.in = marker + rest
 		r.noCall(string(r.head) + string(r.id))
 		return true

@@ -36,14 +36,21 @@ func upTo(end string, others ...string) []*engine.Constraint {
 
 // Constrain makes a constraint of the answer one of everything that the model writes:
 // the constraint begins where the thinking ends. Thinking is free but for its markers,
-// and it must end. The plan then reads what follows as the answer, whatever is in it.
+// and it must end. The plan then reads what follows as the answer, whatever is in it. Where
+// tools are on offer and their calls have a form that can be described, the model may call
+// them instead of answering.
 func (p *Plan) Constrain(answer *engine.Constraint) *engine.Constraint {
-	p.held = heldAnswer
-	return p.behindThinking(answer)
+	return p.answerOrCalls(answer)
 }
 
+// Headers of harmony behind the thinking.
+const (
+	finalMessage = tagChannel + "final" + tagMessage
+	callMessage  = tagChannel + "commentary to=functions."
+)
+
 func (p *Plan) behindThinking(answer *engine.Constraint) *engine.Constraint {
-	return constrainAnswer(p, answer, "<|channel|>final"+tagMessage)
+	return constrainAnswer(p, answer, finalMessage)
 }
 
 // constrainAnswer puts thinking in front; channel is the harmony header of the answer.
@@ -86,10 +93,10 @@ func (p *Plan) thinksAtOnce(f *family) bool {
 const bareCalls = "llama3"
 
 // ForceCalls makes the plan's answers nothing but calls of the named tools (all, when
-// names is empty), one or more; with OneCall one. What each tool's parameters allow is
+// names is empty), one or more; with OneCall, and of a single name, one. What each tool's parameters allow is
 // enforced. It sets ToolCalls to the form that the calls are written in.
 func (p *Plan) ForceCalls(names ...string) *engine.Constraint {
-	p.held = heldCalls
+	p.held, p.OneCall = heldCalls, p.OneCall || len(names) == 1
 	f := findFormat(p.ToolCalls)
 	if f == nil || !f.constrains() && f.shape != messages {
 		p.ToolCalls = bareCalls
@@ -101,7 +108,7 @@ func (p *Plan) ForceCalls(names ...string) *engine.Constraint {
 		for _, t := range tools {
 			list = append(list, sequence(fixed(t.Name+" "+tagConstrain+"json"+tagMessage), t.arguments()))
 		}
-		return constrainAnswer(p, either(list...), "<|channel|>commentary to=functions.")
+		return constrainAnswer(p, either(list...), callMessage)
 	}
 	return p.behindThinking(f.calls(tools, p.OneCall))
 }

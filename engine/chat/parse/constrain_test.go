@@ -252,7 +252,7 @@ func TestAConstrainedAnswerMayHaveMarkersInIt(t *testing.T) {
 			}
 			for _, args := range []map[string]any{nil, {f.variable: true}, {f.variable: false}} {
 				p := Plan{Reasoning: f.name, ToolCalls: strings.TrimPrefix(calls, Auto), Tools: tools, Args: args}
-				answer := `{"name": "f", "parameters": {"x": "<think>` + strings.Join(p.Markers(), " ") + `[f(a=1)]</think>"}}`
+				answer := `{"nom": "f", "parameters": {"x": "<think>` + strings.Join(p.Markers(), " ") + `[f(a=1)]</think>"}}`
 				p.Constrain(&engine.Constraint{Kind: engine.ConstrainSchema, Text: `{}`})
 				for _, text := range heldTexts(&f, &p, answer) {
 					s := NewSplitter(p)
@@ -348,4 +348,54 @@ func written(k *engine.Constraint, arguments string) string {
 		return written(k.Parts[0], arguments)
 	}
 	return ""
+}
+
+// TestAConstrainedAnswerMayBeCallsWhereToolsAreOnOffer draws from the constraint and reads
+// back: what comes is the answer or calls that keep to their tools.
+func TestAConstrainedAnswerMayBeCallsWhereToolsAreOnOffer(t *testing.T) {
+	tools := []engine.Tool{
+		{Name: "get_weather", JSON: []byte(`{"function":{"name":"get_weather","strict":true,"parameters":{"type":"object","additionalProperties":false,"required":["city"],
+			"properties":{"city":{"type":"string","maxLength":3},"days":{"type":"integer","minimum":0,"maximum":9}}}}}`)},
+		{Name: "not callable in every form", JSON: []byte(`{"function":{"name":"not callable in every form"}}`)},
+	}
+	answer := &engine.Constraint{Kind: engine.ConstrainRegex, Text: `\{"is": "(<|>|tool|call|name|_|\|){1,3}"\}`}
+	is := regexp.MustCompile("^" + answer.Text + "$")
+	for _, f := range formats {
+		for _, think := range []string{"", "deepseek-r1", "kimi"} {
+			p := Plan{ToolCalls: f.name, Tools: tools, Reasoning: think}
+			if f.name == "gpt-oss" {
+				p.Reasoning = f.name
+			}
+			v := vocabulary()
+			gr, err := grammar.Compile(v, formOf(p.Constrain(answer)), grammar.Options{Limits: grammar.Limits{Time: time.Minute}})
+			if err != nil {
+				t.Errorf("%s: %v", f.name, err)
+				continue
+			}
+			called, answered := 0, 0
+			rng := rand.New(rand.NewPCG(7, 8))
+			for range 12 {
+				text, ok := draw(t, v, gr, rng, nil)
+				if !ok {
+					continue
+				}
+				ev := whole(p, text)
+				calls := arguments2(ev)
+				switch {
+				case len(calls) > 0 && strings.Trim(ev.Text, blanks) == "":
+					called++
+					for _, c := range calls {
+						checkArguments(t, f.name, text, c)
+					}
+				case len(calls) == 0 && is.MatchString(ev.Text):
+					answered++
+				default:
+					t.Errorf("%s %s: %q left %d calls and the content %q", f.name, think, text, len(calls), ev.Text)
+				}
+			}
+			if answered == 0 || called == 0 && (f.constrains() || f.shape == messages) && !f.bare {
+				t.Errorf("%s %s: %d times calls, %d times an answer", f.name, think, called, answered)
+			}
+		}
+	}
 }

@@ -65,6 +65,7 @@ const (
 	heldNothing held = iota
 	heldAnswer       // the answer, to the end
 	heldCalls        // calls
+	heldEither       // one of the two, as the first letters show
 )
 
 // Active reports whether the plan changes anything.
@@ -125,8 +126,11 @@ func (p *Plan) stages(o *output) stage {
 	if format != nil {
 		rest = format.reader(o, p.Tools)
 	}
-	if p.held != heldAnswer {
+	switch {
+	case p.held == heldNothing:
 		rest = without(rest, family, format)
+	case p.held == heldEither && format != nil:
+		rest = &chooser{openings: p.openings(format), calls: rest, answer: (*plain)(o)}
 	}
 	if family == nil {
 		return rest

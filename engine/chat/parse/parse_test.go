@@ -193,6 +193,7 @@ var parseCases = []parseCase{
 	{name: "DeepSeek-V3", plan: calls("deepseekv3"), text: "I look.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>get_weather\n```json\n{\"city\": \"Paris\"}\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>", want: weather + "call now {}\nsay \"I look.\"\n"},
 	{name: "DeepSeek-V3.1", plan: calls("deepseekv31"), text: "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>{\"city\": \"Paris\"}<｜tool▁call▁end｜><｜tool▁call▁begin｜>now<｜tool▁sep｜><｜tool▁call▁end｜><｜tool▁calls▁end｜>", want: weather + "call now {}\n"},
 	{name: "Kimi K2", plan: calls("kimi_k2"), text: "<|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>{\"city\": \"Paris\"}<|tool_call_end|><|tool_call_begin|>now<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>", want: "call functions.get_weather:0 get_weather {\"city\": \"Paris\"}\ncall functions.now:1 now {}\n"},
+	{name: "Kimi K2 without a name", plan: calls("kimi_k2"), text: "<|tool_call_begin|>functions.<|tool_call_argument_begin|>{}", want: "say \"functions.{}\"\n"},
 	{name: "a header without arguments is content", plan: calls("deepseekv31"), text: "<｜tool▁call▁begin｜>hello<｜tool▁call▁end｜>", want: "say \"hello\"\n"},
 	{name: "arguments that are no object stay as written", plan: calls("deepseekv31"), text: "<｜tool▁call▁begin｜>now<｜tool▁sep｜>none at all<｜tool▁call▁end｜>", want: "call now none at all\n"},
 
