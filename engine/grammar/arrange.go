@@ -1,5 +1,7 @@
 package grammar
 
+import "fmt"
+
 // Arrange writes a JSON value without white space, the members of its objects in an
 // order in which the grammar takes them; ok tells whether there is one. The given order
 // is tried first. The search is cut off where it does not end soon.
@@ -8,9 +10,9 @@ func (gr *Grammar) Arrange(instance []byte) (text []byte, ok bool) {
 	if err != nil {
 		return nil, false
 	}
-	a := &arranger{left: 100_000}
+	a := &arranger{left: 100_000, failed: map[string]bool{}}
 	m := gr.NewMatcher()
-	ok = a.write(m, v, func(end *Matcher) bool {
+	ok = a.write(m, v, "", func(end *Matcher) bool {
 		return end.Done()
 	})
 	return a.text, ok
@@ -21,6 +23,9 @@ func (gr *Grammar) Arrange(instance []byte) (text []byte, ok bool) {
 type arranger struct {
 	text []byte
 	left int // steps
+	// failed are the places where nothing helped: the open values, which of their members
+	// are written, and the ways to read that.
+	failed map[string]bool
 }
 
 // accept goes on with more text, and takes it back if what follows fails.
@@ -41,32 +46,48 @@ func (a *arranger) accept(m *Matcher, more []byte, then func(*Matcher) bool) boo
 	return false
 }
 
-func (a *arranger) write(m *Matcher, v *value, then func(*Matcher) bool) bool {
+// write puts a value down. at says where it is, and what of the values round it has been
+// written: what follows depends on nothing else.
+func (a *arranger) write(m *Matcher, v *value, at string, then func(*Matcher) bool) bool {
 	switch v.kind {
 	case kArray:
-		return a.accept(m, []byte("["), func(m *Matcher) bool { return a.elements(m, v.elem, 0, then) })
+		return a.accept(m, []byte("["), func(m *Matcher) bool { return a.elements(m, v.elem, 0, at, then) })
 	case kObject:
-		return a.accept(m, []byte("{"), func(m *Matcher) bool { return a.members(m, v, make([]bool, len(v.keys)), 0, then) })
+		return a.accept(m, []byte("{"), func(m *Matcher) bool { return a.members(m, v, make([]bool, len(v.keys)), 0, at, then) })
 	}
 	return a.accept(m, v.compact(nil), then)
 }
 
-func (a *arranger) elements(m *Matcher, elem []*value, at int, then func(*Matcher) bool) bool {
-	if at == len(elem) {
+func (a *arranger) elements(m *Matcher, elem []*value, i int, at string, then func(*Matcher) bool) bool {
+	if i == len(elem) {
 		return a.accept(m, []byte("]"), then)
 	}
 	next := func(m *Matcher) bool {
-		return a.write(m, elem[at], func(m *Matcher) bool { return a.elements(m, elem, at+1, then) })
+		return a.write(m, elem[i], fmt.Sprint(at, "[", i), func(m *Matcher) bool { return a.elements(m, elem, i+1, at, then) })
 	}
-	if at == 0 {
+	if i == 0 {
 		return next(m)
 	}
 	return a.accept(m, []byte(","), next)
 }
 
-func (a *arranger) members(m *Matcher, v *value, used []bool, count int, then func(*Matcher) bool) bool {
+func (a *arranger) members(m *Matcher, v *value, used []bool, count int, at string, then func(*Matcher) bool) bool {
 	if count == len(used) {
 		return a.accept(m, []byte("}"), then)
+	}
+	bits := make([]byte, len(used))
+	for i, u := range used {
+		if bits[i] = '-'; u {
+			bits[i] = '+'
+		}
+	}
+	here := at + "{" + string(bits)
+	key := ""
+	if m.reading.in == nil && len(m.others) == 0 {
+		key = fmt.Sprint(here, m.threads)
+	}
+	if key != "" && a.failed[key] {
+		return false
 	}
 	for i, name := range v.keys {
 		if used[i] {
@@ -75,12 +96,13 @@ func (a *arranger) members(m *Matcher, v *value, used []bool, count int, then fu
 		used[i] = true
 		head := append(quoteJSONBytes(count > 0, name), ':')
 		if a.accept(m, head, func(m *Matcher) bool {
-			return a.write(m, v.elem[i], func(m *Matcher) bool { return a.members(m, v, used, count+1, then) })
+			return a.write(m, v.elem[i], fmt.Sprint(here, ":", i), func(m *Matcher) bool { return a.members(m, v, used, count+1, at, then) })
 		}) {
 			return true
 		}
 		used[i] = false
 	}
+	a.failed[key] = key != ""
 	return false
 }
 

@@ -100,11 +100,7 @@ func (k *counter) differing(start expr) (expr, error) {
 		}
 		few = e
 	}
-	u := c.uniqueRule(c.g.seq(c.space, start, c.g.byte(']')), few)
-	if info := c.g.unique[len(c.g.rules)-1]; info.few != nil && s.minItem > info.all {
-		return never, nil
-	}
-	return c.g.concat(c.g.byte('['), u), nil
+	return c.differing(c.g.seq(c.space, start, c.g.byte(']')), few, s.minItem), nil
 }
 
 // rule is the call of a state.

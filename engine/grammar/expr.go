@@ -89,11 +89,11 @@ type builder struct {
 	root     expr             // the whole language once the rules are straight
 	special  map[string]bool  // the texts of special tokens
 	trans    map[expr]*[256]expr
-	unique   map[int]*uniqueArray // marked arrays, by rule
-	sums     map[expr]sum         // where known
-	alive    map[expr]bool        // of conjunctions
-	patterns map[string]expr      // compiled, by kind and source
-	ends     map[expr]bool        // of finite
+	unique   map[int]*distinct // marked values, by rule
+	sums     map[expr]sum      // where known
+	alive    map[expr]bool     // of conjunctions
+	patterns map[string]expr   // compiled, by kind and source
+	ends     map[expr]bool     // of finite
 	extents  map[expr]extent
 	hints    map[expr]int
 	spans    map[expr]span   // of compiled patterns, where known

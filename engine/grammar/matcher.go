@@ -8,7 +8,8 @@ type Matcher struct {
 	m       *machine
 	threads []thread
 	ended   bool
-	reading reading // of arrays whose elements must differ
+	reading reading // of values whose elements must differ
+	others  []head  // more ways to read the text, where they differ in that
 }
 
 // NewMatcher starts an empty text.
@@ -35,11 +36,12 @@ func (x *Matcher) Mask(dst []uint64) (err error) {
 	}
 	x.m.mu.Lock()
 	defer x.m.mu.Unlock()
-	x.m.mask(x.threads, dst)
 	if len(x.m.g.unique) > 0 {
-		x.unrepeated(dst)
+		x.maskApart(dst)
+	} else {
+		x.m.mask(x.threads, dst)
 	}
-	if x.m.complete(x.threads) {
+	if x.complete() {
 		for _, id := range x.m.vocab.eos {
 			dst[id>>6] |= 1 << (id & 63)
 		}
@@ -74,25 +76,40 @@ func (x *Matcher) AcceptBytes(text []byte) (err error) {
 
 func (x *Matcher) read(text []byte) error {
 	x.m.g.steps = 0
-	now, reading := x.threads, x.reading
+	if len(x.m.g.unique) > 0 {
+		return x.readApart(text)
+	}
+	now := x.threads
 	for i, b := range text {
 		now = x.m.step(now, b, make([]thread, 0, 4))
 		if len(now) == 0 {
 			return &Error{Msg: "the grammar does not allow " + quoteShort(string(text[i:])) + " here"}
 		}
-		if len(x.m.g.unique) == 0 {
-			continue
-		}
-		var u *uniqueArray
-		if b == '[' && !reading.quoted {
-			u = x.m.opens(now)
-		}
-		if !reading.follow(b, u) {
-			return &Error{Msg: "the elements of the array must differ"}
+	}
+	x.threads = now
+	return nil
+}
+
+// readApart reads where elements must differ.
+func (x *Matcher) readApart(text []byte) error {
+	heads := x.heads()
+	for i, b := range text {
+		if heads = x.m.read(heads, b); len(heads) == 0 {
+			return &Error{Msg: "the grammar does not allow " + quoteShort(string(text[i:])) + " here, or it is there already and must differ"}
 		}
 	}
-	x.threads, x.reading = now, reading
+	x.threads, x.reading, x.others = heads[0].threads, heads[0].reading, heads[1:]
 	return nil
+}
+
+// complete reports whether the text may end here.
+func (x *Matcher) complete() bool {
+	return x.m.complete(x.threads) || slices.ContainsFunc(x.others, func(h head) bool { return x.m.complete(h.threads) })
+}
+
+// goesOn reports whether some byte may follow.
+func (x *Matcher) goesOn() bool {
+	return x.m.goesOn(x.threads) || slices.ContainsFunc(x.others, func(h head) bool { return x.m.goesOn(h.threads) })
 }
 
 // Done reports whether the text may end here.
@@ -105,7 +122,7 @@ func (x *Matcher) Done() (done bool) {
 	x.m.mu.Lock()
 	defer x.m.mu.Unlock()
 	x.m.g.steps = 0
-	return x.ended || x.m.complete(x.threads)
+	return x.ended || x.complete()
 }
 
 // Forced is the text that must come next: every continuation begins with it.
@@ -140,7 +157,7 @@ func (x *Matcher) Final() (final bool) {
 	x.m.mu.Lock()
 	defer x.m.mu.Unlock()
 	x.m.g.steps = 0
-	return x.ended || x.m.complete(x.threads) && !x.m.goesOn(x.threads)
+	return x.ended || x.complete() && !x.goesOn()
 }
 
 // EndsAfter reports whether text, which must be what Forced gave, brings the matcher

@@ -1,6 +1,7 @@
 package grammar
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -80,11 +81,7 @@ func (c *schemaCompiler) array(s *shape) (expr, error) {
 	if prefix == 0 {
 		few = rest
 	}
-	u := c.uniqueRule(g.seq(c.space, e, g.byte(']')), few)
-	if info := g.unique[len(g.rules)-1]; info.few != nil && s.minItem > info.all {
-		return never, nil
-	}
-	return g.concat(g.byte('['), u), nil
+	return c.differing(g.seq(c.space, e, g.byte(']')), few, s.minItem), nil
 }
 
 // tuple are the schemas by position, in either draft's spelling.
@@ -131,8 +128,9 @@ func (c *schemaCompiler) itemSites(s *shape, i int) (sites []*site) {
 type member struct {
 	name   string
 	needed bool
-	pair   expr // name, colon, value, white space
-	wanted expr // the same with a value that someMember asks for
+	pair   expr           // name, colon, value, white space
+	kinds  uint8          // of what is asked for, those that the name fits
+	wanted map[uint8]expr // pair with a value of all the kinds in a set
 }
 
 // maxRegions bounds the kinds of undeclared names.
@@ -146,47 +144,95 @@ type someMember struct {
 	value *value // the schema of the member's value
 }
 
+// maxAsked bounds the kinds of members that one object is asked for.
+const maxAsked = 4
+
 func (c *schemaCompiler) object(s *shape) (expr, error) {
-	if len(s.some) > 1 {
-		return never, s.some[1].at.fail("not", "the object must have two kinds of members besides the declared ones, which is not supported")
+	if len(s.some) > maxAsked {
+		return never, s.some[maxAsked].at.fail("not", fmt.Sprintf("the object must have %d kinds of members besides the declared ones, which is not supported", len(s.some)))
 	}
 	members, dead, err := c.members(s)
 	if err != nil || dead {
 		return never, err
 	}
-	others, wanted, err := c.others(s)
-	if err != nil {
+	o := objectChain{c: c, s: s, members: members, low: s.minProp, high: s.maxProp, memo: map[chainState]expr{}, wantedOf: map[uint8]expr{}}
+	if o.others, err = c.others(s, 0); err != nil {
 		return never, err
 	}
 	if s.maxProp >= 0 && s.minProp > s.maxProp {
 		return never, nil
 	}
 	needed := 0
-	there := map[string]bool{}
 	for _, m := range members {
-		there[m.name] = true
 		if m.needed {
 			needed++
 		}
 	}
-	f := s.present
-	for _, n := range c.forms.support(f) {
-		if !there[n] {
-			f = c.forms.given(f, n, false)
-		}
-	}
-	o := objectChain{c: c, members: members, others: others, wanted: wanted, low: s.minProp, high: s.maxProp}
 	if o.low <= needed {
 		o.low = 0
 	}
-	if o.low > 1 && others != never {
-		return never, s.keywordSite("minProperties").fail("minProperties", "more than 1 is not supported where undeclared members may be repeated")
+	// Names must differ where the members are counted, or asked for one by one.
+	differ := o.others != never && (o.low > 1 || len(s.some) > 1)
+	if differ {
+		few, err := c.fewMembers(s)
+		if err != nil {
+			return never, err
+		}
+		if few != nil {
+			o.members, o.others, differ = append(o.members, few...), never, false
+		}
 	}
-	if (o.low > 1 || o.high >= 0) && len(members) > 200 {
+	if (o.low > 1 || o.high >= 0) && len(o.members) > 200 {
 		return never, s.keywordSite("properties").fail("properties", "more than 200 together with a bound on their number are not supported")
 	}
-	o.memo = map[chainState]expr{}
-	return c.bracket('{', o.first(chainState{f: f, asks: len(s.some) > 0}), '}'), nil
+	if most := max(o.low, o.high); differ && most > 200 {
+		return never, s.keywordSite("minProperties").fail("minProperties", "more than 200 members are not supported")
+	}
+	inside, err := o.whole()
+	if err != nil {
+		return never, err
+	}
+	if differ {
+		return c.marked('{', c.g.seq(c.space, inside, c.g.byte('}')), &distinct{names: true}), nil
+	}
+	return c.bracket('{', inside, '}'), nil
+}
+
+// maxFewMembers bounds the undeclared names that are written out.
+const maxFewMembers = 64
+
+// fewMembers are the undeclared members where their names are few; nil where they are
+// not.
+func (c *schemaCompiler) fewMembers(s *shape) (out []member, err error) {
+	regions, err := c.regions(s)
+	if err != nil {
+		return nil, err
+	}
+	g := c.g
+	bare := g.star(g.bytes(byteSet{}.with(`\"`).not().and(byteRange(' ', 0xFF))))
+	for _, r := range regions {
+		key := g.and(r.key, bare)
+		if key == never {
+			continue
+		}
+		texts := g.list(key)
+		if texts == nil || len(out)+len(texts) > maxFewMembers {
+			return nil, nil
+		}
+		all := []expr{r.key}
+		for _, t := range texts {
+			m, err := c.member(s, string(t), false)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, g.not(c.characters(string(t))))
+			out = append(out, m)
+		}
+		if g.and(all...) != never { // names that need escapes
+			return nil, nil
+		}
+	}
+	return slices.DeleteFunc(out, func(m member) bool { return m.pair == never }), nil
 }
 
 // members lists the declared properties in their order, then required ones that are
@@ -239,7 +285,7 @@ func (c *schemaCompiler) members(s *shape) (out []member, dead bool, err error) 
 
 func (c *schemaCompiler) member(s *shape, name string, needed bool) (member, error) {
 	g := c.g
-	m := member{name: name, needed: needed, pair: never, wanted: never}
+	m := member{name: name, needed: needed, pair: never, wanted: map[uint8]expr{}}
 	q := quoteJSON(name)
 	for _, n := range s.names {
 		if !g.matches(n, q[1:len(q)-1]) {
@@ -257,14 +303,33 @@ func (c *schemaCompiler) member(s *shape, name string, needed bool) (member, err
 	if m.pair, err = pair(sites); err != nil {
 		return m, err
 	}
-	for _, x := range s.some {
+	if m.pair == never {
+		return m, nil
+	}
+	for i, x := range s.some {
 		if g.matches(x.names, q[1:len(q)-1]) {
-			if m.wanted, err = pair(append(sites, c.child(x.at, x.value, ""))); err != nil {
-				return m, err
-			}
+			m.kinds |= 1 << i
+		}
+	}
+	for set := uint8(1); set <= m.kinds; set++ {
+		if set&^m.kinds != 0 {
+			continue
+		}
+		if m.wanted[set], err = pair(append(slices.Clone(sites), c.askedSites(s, set)...)); err != nil {
+			return m, err
 		}
 	}
 	return m, nil
+}
+
+// askedSites are what a set of kinds asks of a member's value.
+func (c *schemaCompiler) askedSites(s *shape, set uint8) (sites []*site) {
+	for i, x := range s.some {
+		if set>>i&1 != 0 {
+			sites = append(sites, c.child(x.at, x.value, ""))
+		}
+	}
+	return sites
 }
 
 // memberSites are the schemas for the value of a member by its name.
@@ -320,18 +385,18 @@ type region struct {
 	hit   map[*site]bool // whose patternProperties name them
 }
 
-// others is a member with a name that is not declared: never if there can be none.
-// wanted is the same of the kind that someMember asks for.
-func (c *schemaCompiler) others(s *shape) (others, wanted expr, err error) {
+// others is a member with a name that is not declared: never if there can be none. It
+// is of all the kinds in a set.
+func (c *schemaCompiler) others(s *shape, set uint8) (expr, error) {
 	if s.plainlyClosed() {
-		return never, never, nil
+		return never, nil
 	}
 	regions, err := c.regions(s)
 	if err != nil {
-		return never, never, err
+		return never, err
 	}
 	g := c.g
-	var alts, asked []expr
+	var alts []expr
 	for _, r := range regions {
 		sites, closed := slices.Clone(r.sites), false
 		for _, at := range s.sites {
@@ -350,28 +415,26 @@ func (c *schemaCompiler) others(s *shape) (others, wanted expr, err error) {
 		if closed {
 			continue
 		}
-		pair := func(key expr, sites []*site) (expr, error) {
-			if key == never {
-				return never, nil
+		key := r.key
+		if set != 0 {
+			names := slices.Clone(r.names)
+			for i, x := range s.some {
+				if set>>i&1 != 0 {
+					names = append(names, x.names)
+				}
 			}
-			v, err := c.compile(sites)
-			quoted := c.called(g.seq(g.byte('"'), key, g.byte('"')))
-			return g.seq(quoted, c.space, g.byte(':'), c.space, c.item(v)), err
+			if key = g.and(names...); key == never {
+				continue
+			}
 		}
-		e, err := pair(r.key, sites)
+		v, err := c.compile(append(sites, c.askedSites(s, set)...))
 		if err != nil {
-			return never, never, err
+			return never, err
 		}
-		alts = append(alts, e)
-		for _, x := range s.some {
-			e, err := pair(g.and(append(slices.Clone(r.names), x.names)...), append(slices.Clone(sites), c.child(x.at, x.value, "")))
-			if err != nil {
-				return never, never, err
-			}
-			asked = append(asked, e)
-		}
+		quoted := c.called(g.seq(g.byte('"'), key, g.byte('"')))
+		alts = append(alts, g.seq(quoted, c.space, g.byte(':'), c.space, c.item(v)))
 	}
-	return g.or(alts...), g.or(asked...), nil
+	return g.or(alts...), nil
 }
 
 // plainlyClosed reports whether an object has no members but the declared ones.
@@ -459,11 +522,13 @@ func (c *schemaCompiler) parting(list []region, e expr, at, in *site) (out []reg
 // objectChain writes members in order.
 type objectChain struct {
 	c         *schemaCompiler
+	s         *shape
 	members   []member
 	others    expr
-	wanted    expr // one of others of the kind that is asked for
-	low, high int  // high < 0: any
+	wantedOf  map[uint8]expr // others of all kinds in a set
+	low, high int            // high < 0: any
 	memo      map[chainState]expr
+	err       error
 }
 
 // chainState is how far an object is written.
@@ -471,7 +536,39 @@ type chainState struct {
 	at   int     // the next member
 	n    int     // members so far, as far as the bounds care
 	f    formula // left of the conditions
-	asks bool    // a member of the kind that is asked for must still come
+	asks uint8   // kinds of which a member must still come
+}
+
+// whole is everything between the braces.
+func (o *objectChain) whole() (expr, error) {
+	f := o.s.present
+	there := map[string]bool{}
+	for _, m := range o.members {
+		there[m.name] = true
+	}
+	for _, n := range o.c.forms.support(f) {
+		if !there[n] {
+			f = o.c.forms.given(f, n, false)
+		}
+	}
+	e := o.first(chainState{f: f, asks: 1<<len(o.s.some) - 1})
+	return e, o.err
+}
+
+// wanted is an undeclared member of all kinds in a set.
+func (o *objectChain) wanted(set uint8) expr {
+	if o.others == never {
+		return never
+	}
+	e, ok := o.wantedOf[set]
+	if !ok {
+		var err error
+		if e, err = o.c.others(o.s, set); err != nil && o.err == nil {
+			o.err = err
+		}
+		o.wantedOf[set] = e
+	}
+	return e
 }
 
 // take is member at and what follows it.
@@ -481,12 +578,14 @@ func (o *objectChain) take(k chainState) expr {
 	if next.f == falsum {
 		return never
 	}
-	e := g.concat(m.pair, o.rest(next))
-	if k.asks && m.wanted != never {
-		next.asks = false
-		e = g.or(e, g.concat(m.wanted, o.rest(next)))
+	alts := []expr{g.concat(m.pair, o.rest(next))}
+	for set := uint8(1); set <= m.kinds&k.asks; set++ {
+		if w, ok := m.wanted[set]; ok && set&^k.asks == 0 && w != never {
+			next.asks = k.asks &^ set
+			alts = append(alts, g.concat(w, o.rest(next)))
+		}
 	}
-	return e
+	return g.or(alts...)
 }
 
 // skip is the state after member at was left out.
@@ -512,13 +611,13 @@ func (o *objectChain) first(k chainState) expr {
 		return g.or(alts...)
 	}
 	if o.high != 0 {
-		if k.asks {
+		if k.asks != 0 {
 			alts = append(alts, o.asked(empty, k))
 		} else if o.others != never {
 			alts = append(alts, g.concat(o.others, o.tail(1)))
 		}
 	}
-	if o.low == 0 && !k.asks {
+	if o.low == 0 && k.asks == 0 {
 		alts = append(alts, empty)
 	}
 	return g.or(alts...)
@@ -541,7 +640,7 @@ func (o *objectChain) rest(k chainState) expr {
 		e = o.member(k)
 	case k.f != verum:
 		e = never
-	case k.asks:
+	case k.asks != 0:
 		e = o.asked(o.c.comma(), k)
 	default:
 		e = o.tail(k.n)
@@ -554,7 +653,7 @@ func (o *objectChain) rest(k chainState) expr {
 func (o *objectChain) member(k chainState) expr {
 	g, m := o.c.g, o.members[k.at]
 	left := o.skip(k)
-	free := o.high < 0 && o.low <= 1 && !m.needed && !(k.asks && m.wanted != never) && o.c.forms.given(k.f, m.name, true) == left.f
+	free := o.high < 0 && o.low <= 1 && !m.needed && k.asks&m.kinds == 0 && o.c.forms.given(k.f, m.name, true) == left.f
 	if free { // what follows does not depend on it
 		return g.concat(g.optional(g.concat(o.c.comma(), m.pair)), o.rest(left))
 	}
@@ -581,19 +680,67 @@ func (o *objectChain) tail(n int) expr {
 	return g.repeat(g.concat(o.c.comma(), o.others), max(o.low-n, 0), most)
 }
 
-// asked is undeclared members of which the last is of the kind that is asked for: one
-// of the same name after it would count in its place.
+// asked is undeclared members of which one is of each kind that is asked for. Where
+// names may be repeated there is one kind, and its member is the last: one of the same
+// name after it would count in its place.
 func (o *objectChain) asked(comma expr, k chainState) expr {
 	g := o.c.g
+	if len(o.s.some) > 1 || o.low > 1 {
+		return g.concat(comma, o.askedInTurn(k))
+	}
 	most := -1
 	if o.high >= 0 {
 		if most = o.high - k.n - 1; most < 0 {
 			return never
 		}
 	}
-	if o.wanted == never {
+	w := o.wanted(k.asks)
+	if w == never {
 		return never
 	}
 	more := g.repeat(g.concat(o.others, o.c.comma()), max(o.low-k.n-1, 0), most)
-	return g.seq(comma, more, o.wanted)
+	return g.seq(comma, more, w)
+}
+
+// askedInTurn is undeclared members, whose names differ, from one on that is not
+// behind a comma.
+func (o *objectChain) askedInTurn(k chainState) expr {
+	g := o.c.g
+	if o.others == never || o.high >= 0 && k.n >= o.high {
+		return never
+	}
+	if o.high < 0 {
+		k.n = min(k.n, max(o.low, 1))
+	}
+	key := k
+	key.at = -1
+	if e, ok := o.memo[key]; ok {
+		return e
+	}
+	var alts []expr
+	next := k
+	next.n++
+	for set := uint8(1); set <= k.asks; set++ {
+		if set&^k.asks != 0 {
+			continue
+		}
+		w := o.wanted(set)
+		if w == never {
+			continue
+		}
+		if next.asks = k.asks &^ set; next.asks == 0 {
+			alts = append(alts, g.concat(w, o.tail(next.n)))
+		} else {
+			alts = append(alts, g.seq(w, o.c.comma(), o.askedInTurn(next)))
+		}
+	}
+	next.asks = k.asks
+	e := g.or(alts...)
+	if o.high < 0 && k.n >= max(o.low, 1) { // any number of others first
+		e = g.concat(g.star(g.concat(o.others, o.c.comma())), e)
+	} else {
+		e = g.or(e, g.seq(o.others, o.c.comma(), o.askedInTurn(next)))
+	}
+	o.memo[key] = e
+	return e
 }

@@ -70,7 +70,9 @@ var propertySchemas = []string{
 	`{"type":"array","prefixItems":[{"type":"integer"},{"type":"string"}],"items":{"type":"integer"},"minItems":1,"maxItems":4}`,
 	`{"anyOf":[{"type":"integer"},{"type":"array","items":{"type":"integer"},"minItems":2}]}`,
 	`{"type":"object","patternProperties":{"^a":{"type":"integer"}},"additionalProperties":{"type":"string"},"maxProperties":2}`,
-	`{"type":"object","minProperties":1,"propertyNames":{"maxLength":2}}`,
+	`{"type":"object","minProperties":1,"propertyNames":{"maxLength":2}}`, `{"type":"object","minProperties":2}`,
+	`{"anyOf":[{"type":"array","uniqueItems":true},{"type":"array","items":{"type":"integer"}}]}`,
+	`{"type":"object","not":{"propertyNames":{"maxLength":1}},"allOf":[{"not":{"additionalProperties":{"type":"string"}}}]}`,
 }
 
 func TestEveryMaskSaysOfEveryTokenWhatAcceptSays(t *testing.T) {
@@ -211,7 +213,7 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 		`{"type":"string","format":"idn-email"}`:               "/format",
 		`{"not":{"uniqueItems":true}}`:                         "/not/uniqueItems",
 		`{"anyOf":[{"$ref":"#"},{"type":"null"}]}`:             "",
-		`{"type":"object","minProperties":3}`:                  "/minProperties",
+		`{"type":"object","minProperties":300}`:                "/minProperties",
 		`{"type":"string","minLength":-1}`:                     "/minLength",
 		`{"properties":{"a":{"type":"number","minimum":"1"}}}`: "/properties/a/minimum",
 	} {

@@ -6,36 +6,49 @@ import (
 	"slices"
 )
 
-// Items of an array that differ are no context-free matter. The array's rule is marked;
-// a matcher that enters it reads the JSON along, remembers the elements, and takes out
-// the tokens that would complete one for the second time. Where there are few possible
-// elements, it also sees that one of the others can still be written.
+// Items of an array that differ are no context-free matter, nor are names of an object.
+// The rule of such a value's inside is marked; a matcher that enters it reads the JSON
+// along, remembers the elements, and takes out the tokens that would complete one for
+// the second time. Where there are few possible elements, it also sees that one of the
+// others can still be written. Ways to read the text that are in a marked value and
+// ways that are not are followed apart, each as a head.
 
-// uniqueArray is what is known of a marked array's elements.
-type uniqueArray struct {
-	few [][]byte // every text of an element, when they are few; nil: many
-	all int      // different values among few
+// distinct is what is known of a marked value's elements, or names.
+type distinct struct {
+	names bool     // of an object
+	few   [][]byte // every text of an element, when they are few; nil: many
+	all   int      // different values among few
 }
 
 // fewTexts bounds the elements that are listed.
 const fewTexts = 400
 
-// uniqueRule makes the rule of what follows the opening bracket of such an array.
-func (c *schemaCompiler) uniqueRule(inside, item expr) expr {
-	g := c.g
-	u := &uniqueArray{few: g.list(item)}
+// differing makes an array of the inside, behind its bracket, of which no two elements
+// are equal; item is any of them, never: not known. least is how many there must be.
+func (c *schemaCompiler) differing(inside, item expr, least int) expr {
+	u := &distinct{few: c.g.list(item)}
 	keys := map[string]bool{}
 	for _, t := range u.few {
 		keys[keyOfText(t)] = true
 	}
-	u.all = len(keys)
+	if u.all = len(keys); u.few != nil && least > u.all {
+		return never
+	}
+	return c.marked('[', inside, u)
+}
+
+// marked makes two rules: one is the bracket and a call of the other, so that after the
+// bracket a thread that is in the marked one is by itself.
+func (c *schemaCompiler) marked(open byte, inside expr, u *distinct) expr {
+	g := c.g
 	r := len(g.rules)
-	g.rules = append(g.rules, inside)
+	g.rules = append(g.rules, inside, never)
 	if g.unique == nil {
-		g.unique = map[int]*uniqueArray{}
+		g.unique = map[int]*distinct{}
 	}
 	g.unique[r] = u
-	return g.call(r)
+	g.rules[r+1] = g.concat(g.byte(open), g.call(r))
+	return g.call(r + 1)
 }
 
 // list is every text of an expression, nil when there are many or it calls on.
@@ -96,15 +109,16 @@ type element struct {
 // nest is an open array or object, innermost first. A nest is never changed.
 type nest struct {
 	up     *nest
-	unique *uniqueArray // nil: elements may repeat
+	unique *distinct // nil: elements may repeat
 	array  bool
+	named  bool // behind a colon
 	used   *element
 	count  int
 	start  int  // of the element at hand in the text, -1: none
 	scalar bool // the element at hand is a number or a word, which only what follows ends
 }
 
-// reading is where a matcher is inside the outermost marked array. The zero value is
+// reading is where a head is inside the outermost marked value. The zero value is
 // outside of all.
 type reading struct {
 	in     *nest
@@ -115,7 +129,7 @@ type reading struct {
 
 // follow reads a byte; u is the marked array that it opens. It reports whether the byte
 // may stand.
-func (r *reading) follow(b byte, u *uniqueArray) bool {
+func (r *reading) follow(b byte, u *distinct) bool {
 	if r.in == nil && u == nil {
 		return true
 	}
@@ -139,10 +153,14 @@ func (r *reading) follow(b byte, u *uniqueArray) bool {
 			return false
 		}
 		n := *r.in
-		n.start = -1
+		n.start, n.named = -1, false
 		r.in = &n
 		return n.unique == nil || n.unique.few == nil || n.count < n.unique.all
 	case b == ':':
+		if n := *r.in; n.names() {
+			n.start, n.named = -1, true
+			r.in = &n
+		}
 		return true
 	case b == '[' || b == '{':
 		if r.in != nil {
@@ -171,9 +189,12 @@ func (r *reading) follow(b byte, u *uniqueArray) bool {
 	return r.partly()
 }
 
+// names reports whether the elements are the names of an object.
+func (n *nest) names() bool { return n.unique != nil && n.unique.names }
+
 // begin notes that an element begins with the last byte, if none is at hand.
 func (r *reading) begin(scalar bool) {
-	if r.in.start < 0 {
+	if r.in.start < 0 && !(r.in.names() && r.in.named) {
 		n := *r.in
 		n.start, n.scalar = len(r.text)-1, scalar
 		r.in = &n
@@ -243,21 +264,119 @@ func (n *nest) has(text []byte) bool {
 	return false
 }
 
-// opens is the marked array that a thread has just opened.
-func (m *machine) opens(list []thread) *uniqueArray {
-	var edges [8]edge
-	for _, t := range list {
-		for _, e := range m.g.edges(t.state, empty, edges[:0]) {
-			if u := m.g.unique[e.rule]; u != nil {
-				return u
+// head is some of the ways to read a text, and where they are in marked values.
+type head struct {
+	threads []thread
+	reading reading
+}
+
+// maxHeads bounds them.
+const maxHeads = 64
+
+// read follows a byte in all heads; none is left where it may not stand.
+func (m *machine) read(heads []head, b byte) []head {
+	out := make([]head, 0, len(heads)+1)
+	outside := -1
+	add := func(h head) {
+		if h.reading.in != nil {
+			out = append(out, h)
+			return
+		}
+		if outside < 0 {
+			outside = len(out)
+			out = append(out, h)
+			return
+		}
+		for _, t := range h.threads {
+			if !slices.Contains(out[outside].threads, t) {
+				out[outside].threads = append(out[outside].threads, t)
 			}
+		}
+	}
+	for _, h := range heads {
+		now := m.step(h.threads, b, make([]thread, 0, 4))
+		if len(now) == 0 {
+			continue
+		}
+		opening := (b == '[' || b == '{') && !h.reading.quoted
+		for _, part := range m.parted(now, opening) {
+			r := h.reading
+			if len(heads) > 1 || opening {
+				r.text = r.text[:len(r.text):len(r.text)]
+			}
+			if r.follow(b, part.mark) {
+				add(head{part.threads, r})
+			}
+		}
+	}
+	if len(out) > maxHeads {
+		panic(errAmbiguous)
+	}
+	return out
+}
+
+// part is threads behind a bracket that are in the same marked value, or in none.
+type part struct {
+	mark    *distinct
+	threads []thread
+}
+
+func (m *machine) parted(list []thread, opening bool) (out []part) {
+	if !opening {
+		return []part{{nil, list}}
+	}
+	for _, t := range list {
+		u := m.opens(t)
+		i := slices.IndexFunc(out, func(p part) bool { return p.mark == u })
+		if i < 0 {
+			i = len(out)
+			out = append(out, part{mark: u})
+		}
+		out[i].threads = append(out[i].threads, t)
+	}
+	return out
+}
+
+// opens is the marked value that a thread has just opened.
+func (m *machine) opens(t thread) *distinct {
+	var edges [8]edge
+	for _, e := range m.g.edges(t.state, empty, edges[:0]) {
+		if u := m.g.unique[e.rule]; u != nil {
+			return u
 		}
 	}
 	return nil
 }
 
-// unrepeated takes the tokens out of a mask that would repeat an element. Outside of
-// marked arrays only a token that opens one can.
+// heads are all ways to read the text so far.
+func (x *Matcher) heads() []head {
+	return append([]head{{x.threads, x.reading}}, x.others...)
+}
+
+// alone is a matcher of one head.
+func (x *Matcher) alone(h head) *Matcher {
+	return &Matcher{m: x.m, threads: h.threads, reading: h.reading}
+}
+
+// maskApart sets the tokens of every head that repeat nothing.
+func (x *Matcher) maskApart(dst []uint64) {
+	if len(x.others) == 0 {
+		x.m.mask(x.threads, dst)
+		x.unrepeated(dst)
+		return
+	}
+	one := make([]uint64, len(dst))
+	for _, h := range x.heads() {
+		x.m.mask(h.threads, one)
+		x.alone(h).unrepeated(one)
+		for i, w := range one {
+			dst[i] |= w
+		}
+	}
+}
+
+// unrepeated takes the tokens out of the mask of a single head that would repeat an
+// element. Outside of marked values only a token that opens one can.
 func (x *Matcher) unrepeated(dst []uint64) {
 	v := x.m.vocab
 	buffer := append(make([]byte, 0, len(x.reading.text)+512), x.reading.text...)
@@ -283,7 +402,7 @@ func (x *Matcher) unrepeated(dst []uint64) {
 // buffer holds the text so far, with room behind it.
 func (x *Matcher) repeats(t, buffer []byte) bool {
 	if opensTwo(t) {
-		c := x.Clone()
+		c := x.alone(head{x.threads, x.reading}).Clone()
 		return c.read(t) != nil
 	}
 	r := x.reading
@@ -299,9 +418,9 @@ func (x *Matcher) repeats(t, buffer []byte) bool {
 	return false
 }
 
-// opensTwo reports whether a token may open an array and write two of its elements: then
-// it matters whether that array is a marked one.
+// opensTwo reports whether a token may open an array or object and write two of its
+// elements: then it matters whether that is a marked one.
 func opensTwo(t []byte) bool {
-	at := bytes.IndexByte(t, '[')
+	at := bytes.IndexAny(t, "[{")
 	return at >= 0 && bytes.IndexByte(t[at:], ',') >= 0
 }
