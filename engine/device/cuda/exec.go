@@ -20,7 +20,8 @@ type exec struct {
 	o      device.Options
 	code   *code
 	stream driver.Stream
-	opened bool // stream and events exist
+	beside driver.Stream // copies of what draws must know, while the step works
+	opened bool          // streams and events exist
 
 	allocs map[pointer]int64
 	hosts  []driver.Host
@@ -48,9 +49,10 @@ type exec struct {
 	output outputs
 	graphs graphs
 
-	batchFrom   int // more rows than this, and
-	batchRows   int // no more than this, take the kernels for batches
-	overlapRows int // most rows whose kernels overlap
+	batchFrom   int  // more rows than this, and
+	batchRows   int  // no more than this, take the kernels for batches
+	overlapRows int  // most rows whose kernels overlap
+	apart       bool // no kernel may begin before what the other stream copies is there
 	slots       [2]slot
 	at          int // the slot of the step launched last
 	closed      bool
@@ -60,8 +62,11 @@ type exec struct {
 // under way: one runs, the next one waits for it in the stream.
 type slot struct {
 	first, last driver.Event // around the step's work
+	ready, draw driver.Event // around the time between its parts, if there are two
+	copied      driver.Event // in the stream beside: what the draws must know is there
 	staging     driver.Host
-	stage       []byte // of staging
+	samples     driver.Host // what the outputs of a second part ask for
+	stage       []byte      // of staging
 	lists       driver.Host
 	listCap     int
 	rows        driver.Host // rows of logits for the host
@@ -133,7 +138,7 @@ const overlapRows = 256
 
 // start runs a kernel with a grid of x · y · z blocks.
 func (e *exec) start(l *driver.Launch, x, y, z, threads, shared int) error {
-	l.Overlap(e.code.overlap && e.step.rows <= e.overlapRows)
+	l.Overlap(e.code.overlap && e.step.rows <= e.overlapRows && !e.apart)
 	return l.Run(e.stream, [3]uint32{uint32(x), uint32(y), uint32(z)}, [3]uint32{uint32(threads), 1, 1}, shared)
 }
 
@@ -156,6 +161,9 @@ func (e *exec) compile(ctx context.Context, w device.Weights, keepBF16 bool) err
 		return err
 	}
 	e.opened = true
+	if e.beside, err = e.dev.ctx.NewStream(); err != nil {
+		return err
+	}
 	if err := e.openSlots(); err != nil {
 		return err
 	}
@@ -387,6 +395,9 @@ func (e *exec) release() error {
 	if e.opened {
 		errs = append(errs, e.stream.Wait())
 	}
+	if e.beside != (driver.Stream{}) {
+		errs = append(errs, e.beside.Wait(), e.beside.Close())
+	}
 	errs = append(errs, e.graphs.close())
 	for p := range e.allocs {
 		errs = append(errs, e.dev.ctx.Free(p))
@@ -407,7 +418,7 @@ func (e *exec) release() error {
 // openSlots makes the events; allocateStep makes the buffers.
 func (e *exec) openSlots() error {
 	for i := range e.slots {
-		for _, ev := range []*driver.Event{&e.slots[i].first, &e.slots[i].last} {
+		for _, ev := range e.slots[i].events() {
 			var err error
 			if *ev, err = e.dev.ctx.NewEvent(true); err != nil {
 				return err
@@ -417,11 +428,15 @@ func (e *exec) openSlots() error {
 	return nil
 }
 
+func (s *slot) events() [5]*driver.Event {
+	return [...]*driver.Event{&s.first, &s.last, &s.ready, &s.draw, &s.copied}
+}
+
 func (e *exec) closeSlots() error {
 	var errs []error
 	for i := range e.slots {
-		for _, ev := range []driver.Event{e.slots[i].first, e.slots[i].last} {
-			if ev != (driver.Event{}) {
+		for _, ev := range e.slots[i].events() {
+			if *ev != (driver.Event{}) {
 				errs = append(errs, ev.Close())
 			}
 		}
@@ -467,6 +482,9 @@ func (e *exec) allocateStep(l *loader) error {
 		if s.staging, err = e.allocHost(bytes + 16); err != nil {
 			return err
 		}
+		if s.samples, err = e.allocHost(int64(e.o.MaxOutputs) * int64(unsafe.Sizeof(sampleRow{}))); err != nil {
+			return err
+		}
 		s.stage, s.base = s.staging.Bytes(), i*e.o.MaxOutputs
 		s.rowOf = make([]int, e.o.MaxOutputs)
 		s.pending = pending{e: e, s: s, outs: make([]device.Output, e.o.MaxOutputs)}
@@ -500,10 +518,17 @@ func (s *slot) ints(at, n int) []int32 {
 	return unsafe.Slice((*int32)(unsafe.Pointer(&s.stage[at:][:4*n+1][0])), n)
 }
 
-var errLaunchClosed = errors.New("cuda: launch on a closed exec")
+var (
+	errLaunchClosed = errors.New("cuda: launch on a closed exec")
+	errNotDrawn     = errors.New("cuda: the draws of the step have not begun")
+	errNoDraws      = errors.New("cuda: the step has no draws that begin later, or they have begun")
+)
 
 // Feeds says that a step may continue the one before it.
 func (e *exec) Feeds() bool { return true }
+
+// Splits says that a step's draws may begin later.
+func (e *exec) Splits() bool { return true }
 
 // Launch puts the step into the stream, behind the one before it. The step before that
 // one is waited for, if nobody has; its results end.
@@ -513,6 +538,9 @@ func (e *exec) Launch(b *device.Batch) (device.Pending, error) {
 	}
 	if b == nil {
 		return nil, errors.New("cuda: launch without a batch")
+	}
+	if e.slots[e.at].pending.undrawn {
+		return nil, errNotDrawn
 	}
 	if err := b.CheckFed(e.p, &e.o, e.output.before); err != nil {
 		return nil, fmt.Errorf("cuda: %w", err)
@@ -526,7 +554,7 @@ func (e *exec) Launch(b *device.Batch) (device.Pending, error) {
 		return nil, fmt.Errorf("cuda: %w", err)
 	}
 	e.at, e.output.before = at, len(b.Outputs)
-	s.pending.b, s.pending.running, s.pending.err = b, true, nil
+	s.pending.b, s.pending.running, s.pending.late, s.pending.undrawn, s.pending.err = b, true, b.Late, b.Late, nil
 	return &s.pending, nil
 }
 
@@ -565,6 +593,59 @@ func (e *exec) put(s *slot, b *device.Batch) error {
 	} else {
 		err = e.run(s, b)
 	}
+	switch {
+	case err != nil:
+		return err
+	case b.Late:
+		return s.ready.Record(e.stream)
+	}
+	return s.last.Record(e.stream)
+}
+
+// Draw starts the draws of the step. What they must know is copied beside the step's first
+// part, from the moment on when the step before is done with it.
+func (q *pending) Draw() error {
+	e := q.e
+	if e.closed || !q.undrawn {
+		return errNoDraws
+	}
+	if err := q.b.CheckOutputs(e.p); err != nil {
+		return fmt.Errorf("cuda: %w", err)
+	}
+	unlock, err := e.lock()
+	if err != nil {
+		return fmt.Errorf("cuda: %w", err)
+	}
+	defer unlock()
+	if err := e.putDraws(q.s, q.b); err != nil {
+		return fmt.Errorf("cuda: %w", err)
+	}
+	q.undrawn = false
+	return nil
+}
+
+func (e *exec) putDraws(s *slot, b *device.Batch) error {
+	if outs := e.step.outs; outs > 0 {
+		rows := unsafe.Slice((*sampleRow)(unsafe.Pointer(&s.samples.Bytes()[0])), outs)
+		if err := e.beside.Behind(s.first); err != nil {
+			return err
+		}
+		if err := e.output.fill(e, s, b, rows, e.beside); err != nil {
+			return err
+		}
+		if err := e.beside.UploadAsync(e.meta+pointer(e.step.lay.samples), s.samples, outs*int(unsafe.Sizeof(sampleRow{}))); err != nil {
+			return err
+		}
+		if err := errors.Join(s.copied.Record(e.beside), e.stream.Behind(s.copied)); err != nil {
+			return err
+		}
+	}
+	if err := s.draw.Record(e.stream); err != nil {
+		return err
+	}
+	e.apart = true
+	err := e.output.sample(e)
+	e.apart = false
 	if err != nil {
 		return err
 	}
@@ -592,8 +673,14 @@ func (e *exec) fill(s *slot, b *device.Batch, f form) (int, error) {
 	for i := range b.Outputs {
 		outRows[i] = int32(b.Outputs[i].Row)
 	}
-	if err := e.output.fill(e, s, b, f.outs); err != nil {
-		return 0, err
+	e.output.place(s, b)
+	if f.outs > 0 {
+		rows := unsafe.Slice((*sampleRow)(unsafe.Pointer(&s.stage[l.samples])), f.outs)
+		if b.Late {
+			e.output.rates(b, rows)
+		} else if err := e.output.fill(e, s, b, rows, e.stream); err != nil {
+			return 0, err
+		}
 	}
 	return l.tables + 4*stride*f.seqs, nil
 }
@@ -650,12 +737,13 @@ func (e *exec) fillSeqs(s *slot, b *device.Batch, f form, stride int) {
 	}
 }
 
-// run starts every node, copies the logits that are wanted and samples.
+// run starts every node, copies the logits that are wanted and samples, unless that comes
+// later.
 func (e *exec) run(s *slot, b *device.Batch) error {
 	if err := e.runNodes(); err != nil {
 		return err
 	}
-	if err := e.output.copyLogits(e, s, b); err != nil {
+	if err := e.output.copyLogits(e, s, b); err != nil || b.Late {
 		return err
 	}
 	return e.output.sample(e)

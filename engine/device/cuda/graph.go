@@ -18,6 +18,7 @@ type form struct {
 	decode           int  // work items of decode attention
 	prefill          int  // tiles of prefill attention
 	single           bool // row i is the only row of sequence i and has output i
+	late             bool // without the draws
 }
 
 // graphs are the recorded forms.
@@ -86,7 +87,7 @@ func (e *exec) tiles(rows int) int { return (rows*e.group + 127) / 128 }
 
 // form is the form in which b runs, and whether as a graph.
 func (e *exec) form(b *device.Batch) (f form, recorded bool) {
-	f = form{rows: len(b.Tokens), seqs: len(b.Seqs), outs: len(b.Outputs)}
+	f = form{rows: len(b.Tokens), seqs: len(b.Seqs), outs: len(b.Outputs), late: b.Late}
 	for i := range b.Seqs {
 		if n := b.Seqs[i].Rows; n*e.group <= decodeQueries {
 			f.decode++
@@ -106,7 +107,9 @@ func (e *exec) form(b *device.Batch) (f form, recorded bool) {
 		single = single && o.Row == i
 	}
 	if single && f.rows <= e.graphs.single[len(e.graphs.single)-1] {
-		return e.singleForm(f.rows), true
+		f = e.singleForm(f.rows)
+		f.late = b.Late
+		return f, true
 	}
 	wide, ok := e.mixedForm(f)
 	if !ok || !e.worth(wide) {
@@ -130,7 +133,7 @@ func (e *exec) singleForm(n int) form {
 
 // mixedForm is the smallest form of the usual sizes that holds f, if there is one.
 func (e *exec) mixedForm(f form) (form, bool) {
-	w := form{rows: atLeast(mixedSizes, f.rows, e.o.MaxRows)}
+	w := form{rows: atLeast(mixedSizes, f.rows, e.o.MaxRows), late: f.late}
 	w.seqs = min(powerOf2(f.seqs), w.rows, e.o.MaxSeqs)
 	if f.outs > 0 {
 		w.outs = min(w.seqs, e.o.MaxOutputs)
@@ -178,7 +181,7 @@ func (e *exec) runGraph(f form) error {
 // record captures a step of form f, which shape has prepared.
 func (e *exec) record(f form) (driver.Graph, error) {
 	g, err := e.stream.Capture(func() error {
-		if err := e.runNodes(); err != nil {
+		if err := e.runNodes(); err != nil || f.late {
 			return err
 		}
 		return e.output.sample(e)

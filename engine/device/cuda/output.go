@@ -32,7 +32,9 @@ type outputs struct {
 	drawn    pointer // tokens of both slots, for the step that follows
 	before   int     // outputs of the step launched last
 
-	lists    []int32 // what rows list: counts, bans, biases, masks
+	lists    []int32 // what rows list: counts, bans, biases
+	masks    [][]uint64
+	places   []int32 // of masks, in the lists on the device
 	saved    int
 	listDev  pointer
 	savedDev pointer
@@ -61,7 +63,8 @@ func (o *outputs) allocate(e *exec) error {
 	if o.drawn, err = e.alloc(4 * int64(n)); err != nil {
 		return err
 	}
-	return o.growLists(e, 1<<12, 1<<10)
+	// Room for a mask of each output: constraints come while a step is under way.
+	return o.growLists(e, 1<<12+e.o.MaxOutputs*((o.logits.width+63)/64)*2, 1<<10)
 }
 
 // growLists makes room for lists on the device; graphs that know the old buffers are
@@ -104,51 +107,106 @@ func (e *exec) replaceHost(old driver.Host, bytes int64) (driver.Host, error) {
 	return e.allocHost(bytes)
 }
 
-// fill writes what the sampling kernel must know of each output.
-func (o *outputs) fill(e *exec, s *slot, b *device.Batch, outs int) error {
+// place decides which rows of logits come to the host, and where they lie there.
+func (o *outputs) place(s *slot, b *device.Batch) {
 	s.rowsAsked = 0
-	if outs == 0 {
-		return nil
-	}
-	rows := unsafe.Slice((*sampleRow)(unsafe.Pointer(&s.stage[e.step.lay.samples])), outs)
-	o.lists, o.saved = o.lists[:0], 0
 	for i := range b.Outputs {
-		r := &b.Outputs[i]
 		s.rowOf[i] = none
-		if r.Logits || r.Top > 0 {
+		if r := &b.Outputs[i]; r.Logits || r.Top > 0 {
 			s.rowOf[i] = s.rowsAsked
 			s.rowsAsked++
 		}
-		rows[i] = sampleRow{target: r.Target, repetition: 1, minX: 1, nMask: none, fed: none}
+	}
+}
+
+// unused is an output beyond those of a batch.
+var unused = sampleRow{target: none, repetition: 1, minX: 1, nMask: none, fed: none}
+
+// rates writes what the sums by tile must know of each output whose draw begins later.
+func (o *outputs) rates(b *device.Batch, rows []sampleRow) {
+	for i := range rows {
+		rows[i] = unused
+		if i < len(b.Outputs) && b.Outputs[i].Params != nil {
+			rows[i].temper(b.Outputs[i].Params)
+		}
+	}
+}
+
+// temper sets the draw's temperature.
+func (r *sampleRow) temper(p *sample.Params) {
+	if r.inverse = 1 / p.Temperature; p.Temperature < greedyMax {
+		r.greedy, r.inverse = 1, 0
+	}
+}
+
+// fill writes what the sampling kernel must know of each output, and copies their lists in
+// the order of a stream.
+func (o *outputs) fill(e *exec, s *slot, b *device.Batch, rows []sampleRow, stream driver.Stream) error {
+	o.lists, o.saved, o.masks = o.lists[:0], 0, o.masks[:0]
+	for i := range rows {
+		rows[i] = unused
+		if i >= len(b.Outputs) {
+			continue
+		}
+		r := &b.Outputs[i]
+		rows[i].target = r.Target
 		if r.Logprob || r.Top > 0 || r.Params == nil && r.Target >= 0 {
 			rows[i].logprob = 1
 		}
 		if r.Params != nil {
 			fed := int32(none)
-			if b.From != nil {
+			if b.From != nil && !b.Late {
 				fed = max(b.From[r.Row], none)
 			}
 			o.params(&rows[i], r.Params, fed)
 		}
 	}
-	for i := len(b.Outputs); i < outs; i++ {
-		rows[i] = sampleRow{target: none, repetition: 1, minX: 1, nMask: none, fed: none}
-	}
-	if len(o.lists) == 0 {
+	if len(o.lists)+len(o.masks) == 0 {
 		return nil
 	}
-	if err := o.growLists(e, len(o.lists), o.saved); err != nil {
+	return o.copyLists(e, s, rows, stream)
+}
+
+// copyLists brings what rows list to the device: the lists, and behind them the masks.
+func (o *outputs) copyLists(e *exec, s *slot, rows []sampleRow, stream driver.Stream) error {
+	words := 0
+	for _, m := range o.masks {
+		words += 2 * len(m)
+	}
+	n := len(o.lists) + words
+	if err := o.growLists(e, n, o.saved); err != nil {
 		return err
 	}
-	if s.listCap < len(o.lists) {
+	if s.listCap < n {
 		var err error
-		if s.lists, err = e.replaceHost(s.lists, 4*int64(o.listCap)); err != nil {
+		s.listCap = min(o.listCap, max(2*n, 1<<12))
+		if s.lists, err = e.replaceHost(s.lists, 4*int64(s.listCap)); err != nil {
+			s.listCap = 0
 			return err
 		}
-		s.listCap = o.listCap
 	}
-	copy(unsafe.Slice((*int32)(unsafe.Pointer(&s.lists.Bytes()[0])), s.listCap), o.lists)
-	return e.stream.UploadAsync(o.listDev, s.lists, 4*len(o.lists))
+	to := unsafe.Slice((*int32)(unsafe.Pointer(&s.lists.Bytes()[0])), s.listCap)
+	at := copy(to, o.lists)
+	o.places = o.places[:0]
+	for _, m := range o.masks {
+		o.places = append(o.places, int32(at))
+		at += copy(to[at:], unsafe.Slice((*int32)(unsafe.Pointer(&m[0])), 2*len(m)))
+	}
+	for i := range rows {
+		if r := &rows[i]; r.nMask >= 0 && len(o.masks) > 0 {
+			r.mask = o.places[r.mask]
+		}
+	}
+	return stream.UploadAsync(o.listDev, s.lists, 4*n)
+}
+
+// mask is the place of a mask among those of the step; rows with one and the same share it.
+func (o *outputs) mask(m []uint64) int32 {
+	if n := len(o.masks); n > 0 && &o.masks[n-1][0] == &m[0] && len(o.masks[n-1]) == len(m) {
+		return int32(n - 1)
+	}
+	o.masks = append(o.masks, m)
+	return int32(len(o.masks) - 1)
 }
 
 // params describes a draw; fed is the output of the step before that drew a token which
@@ -163,9 +221,7 @@ func (o *outputs) params(r *sampleRow, p *sample.Params, fed int32) {
 	if p.MinP > 0 {
 		r.minX = float32(min(0, math.Log(float64(p.MinP))))
 	}
-	if r.inverse = 1 / p.Temperature; p.Temperature < greedyMax {
-		r.greedy, r.inverse = 1, 0
-	}
+	r.temper(p)
 	if p.Repetition != 0 {
 		r.repetition = p.Repetition
 	}
@@ -187,11 +243,10 @@ func (o *outputs) params(r *sampleRow, p *sample.Params, fed int32) {
 	for _, x := range p.Bias {
 		o.lists = append(o.lists, x.ID, int32(math.Float32bits(x.Value)))
 	}
-	if p.Mask != nil {
-		r.mask, r.nMask = int32(len(o.lists)), int32(2*len(p.Mask))
-		for _, w := range p.Mask {
-			o.lists = append(o.lists, int32(uint32(w)), int32(uint32(w>>32)))
-		}
+	if len(p.Mask) > 0 {
+		r.mask, r.nMask = o.mask(p.Mask), int32(2*len(p.Mask))
+	} else if p.Mask != nil {
+		r.nMask = 0 // nothing is allowed
 	}
 	r.saved = int32(o.saved)
 	o.saved += int(r.nCounts+r.nBias) + 1
@@ -246,11 +301,14 @@ type pending struct {
 	s       *slot
 	b       *device.Batch
 	running bool
+	late    bool // it has two parts
+	undrawn bool // and the second one has not begun
 	outs    []device.Output
 	err     error
 	n       int
 	ms      float32 // between the slot's events
 	worked  time.Duration
+	waited  time.Duration // between the parts
 }
 
 // Wait returns the results when the step is done.
@@ -264,8 +322,16 @@ func (q *pending) Wait() ([]device.Output, error) {
 // Worked is the time that the GPU took.
 func (q *pending) Worked() time.Duration { return q.worked }
 
+// Waited is the time that the GPU had nothing to do between the step's parts.
+func (q *pending) Waited() time.Duration { return q.waited }
+
 func (q *pending) finish() {
 	q.running, q.n = false, 0
+	if q.undrawn {
+		q.undrawn, q.b = false, nil
+		q.err = errors.Join(errNotDrawn, q.e.settle())
+		return
+	}
 	if q.err = q.sleep(); q.err != nil {
 		q.err = fmt.Errorf("cuda: step of %d rows: %w", len(q.b.Tokens), q.err)
 		return
@@ -308,9 +374,30 @@ func (q *pending) sleep() error {
 	if err := q.s.last.Wait(); err != nil {
 		return err
 	}
-	err = q.s.last.Since(q.s.first, &q.ms)
-	q.worked = time.Duration(float64(q.ms) * float64(time.Millisecond))
+	if err := q.s.last.Since(q.s.first, &q.ms); err != nil {
+		return err
+	}
+	q.worked, q.waited = milliseconds(q.ms), 0
+	if q.late {
+		err = q.s.draw.Since(q.s.ready, &q.ms)
+		q.waited = milliseconds(q.ms)
+		q.worked -= q.waited
+	}
 	return err
+}
+
+func milliseconds(ms float32) time.Duration {
+	return time.Duration(float64(ms) * float64(time.Millisecond))
+}
+
+// settle waits for everything that was started.
+func (e *exec) settle() error {
+	unlock, err := e.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return errors.Join(e.beside.Wait(), e.stream.Wait())
 }
 
 // lock binds the goroutine to a thread with the device's context.

@@ -1,6 +1,7 @@
 package cuda
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -26,22 +27,34 @@ type standIn struct {
 	names     map[uintptr]string // of functions
 	globals   map[uintptr]uint32
 	hosts     map[uintptr][]byte
-	live      map[uintptr]int // device memory
-	total     int             // bytes of it
-	queue     []func()
-	events    map[uintptr]int // place in the queue
+	live      map[uintptr]int      // device memory
+	total     int                  // bytes of it
+	queues    map[uintptr][]func() // by stream
+	events    map[uintptr]place
 	capturing bool
-	launches  int // kernels that were not captured
-	graphs    int // graph launches
+	draws     bool             // what is captured draws
+	drawing   map[uintptr]bool // graphs that draw
+	launches  int              // kernels that were not captured
+	graphs    int              // graph launches
 	recorded  int
 	meta      []byte // device memory of the step's metadata
+	lists     []byte // and of what rows list
 	drawn     []int32
+	masked    int     // draws with a mask
+	eager     bool    // the second stream works as soon, not as late, as it may
 	counted   []int32 // tokens that fed rows count, in order of execution
+}
+
+// place is a point in a stream: behind its first n entries.
+type place struct {
+	stream uintptr
+	n      int
 }
 
 func standInDevice(t testing.TB, o Options) (*Device, *standIn) {
 	t.Helper()
-	s := &standIn{next: 1 << 40, names: map[uintptr]string{}, globals: map[uintptr]uint32{}, hosts: map[uintptr][]byte{}, live: map[uintptr]int{}, total: 80 << 30, events: map[uintptr]int{}}
+	s := &standIn{next: 1 << 40, names: map[uintptr]string{}, globals: map[uintptr]uint32{}, hosts: map[uintptr][]byte{}, live: map[uintptr]int{}, total: 80 << 30,
+		queues: map[uintptr][]func(){}, events: map[uintptr]place{}, drawing: map[uintptr]bool{}}
 	lib, err := driver.StandIn(s.answer)
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +139,9 @@ func (s *standIn) answer(call string, a []uintptr) int {
 		if s.live[a[0]] == 0 {
 			return 1
 		}
-		s.run(len(s.queue)) // freeing waits
+		for stream := range s.queues { // freeing waits
+			s.run(place{stream, len(s.queues[stream])})
+		}
 		delete(s.live, a[0])
 	case "cuMemHostAlloc":
 		b := make([]byte, a[1])
@@ -155,13 +170,14 @@ func (s *standIn) answer(call string, a []uintptr) int {
 	case "cuMemcpyDtoH_v2":
 		*at[uint32](a[0]) = s.globals[a[1]]
 	case "cuStreamBeginCapture_v2":
-		s.capturing = true
+		s.capturing, s.draws = true, false
 	case "cuStreamEndCapture":
 		s.capturing = false
 		*at[uintptr](a[1]) = s.handle()
 		s.recorded++
 	case "cuGraphInstantiateWithFlags":
 		*at[uintptr](a[0]) = s.handle()
+		s.drawing[*at[uintptr](a[0])] = s.draws
 	case "cuFuncGetAttribute":
 		*at[int32](a[0]) = 64
 	default:
@@ -170,43 +186,74 @@ func (s *standIn) answer(call string, a []uintptr) int {
 	return 0
 }
 
-// ordered are the calls that put something into the stream or wait for it.
+// ordered are the calls that put something into a stream or wait for it.
 func (s *standIn) ordered(call string, a []uintptr) int {
 	switch call {
 	case "cuMemcpyHtoDAsync_v2":
-		if s.e != nil && pointer(a[0]) == s.e.meta {
-			from, n := unsafe.Slice(at[byte](a[1]), a[2]), int(a[2])
-			s.queue = append(s.queue, func() { s.meta = append(s.meta[:0], from[:n]...) })
-		}
+		s.copy(pointer(a[0]), unsafe.Slice(at[byte](a[1]), a[2]), a[3])
 	case "cuLaunchKernelEx":
+		draws := strings.HasPrefix(s.names[a[1]], "sample")
+		s.draws = s.draws || draws
 		if s.capturing {
 			break
 		}
 		s.launches++
-		if strings.HasPrefix(s.names[a[1]], "sample") {
+		if draws {
 			s.draw()
 		}
 	case "cuGraphLaunch":
 		s.graphs++
-		s.draw()
+		if s.drawing[a[0]] {
+			s.draw()
+		}
 	case "cuEventRecord":
-		s.events[a[0]] = len(s.queue)
+		s.events[a[0]] = place{a[1], len(s.queues[a[1]])}
+	case "cuStreamWaitEvent":
+		until := s.events[a[1]]
+		s.put(a[0], func() { s.run(until) })
 	case "cuEventSynchronize":
 		s.run(s.events[a[0]])
 	case "cuStreamSynchronize":
-		s.run(len(s.queue))
+		s.run(place{a[0], len(s.queues[a[0]])})
 	case "cuEventElapsedTime":
 		*at[float32](a[0]) = 1.5
 	}
 	return 0
 }
 
-// run executes the first n entries of the queue, of those that are left.
-func (s *standIn) run(n int) {
-	for i := range n {
-		if s.queue[i] != nil {
-			s.queue[i]()
-			s.queue[i] = nil
+func (s *standIn) put(stream uintptr, f func()) {
+	s.queues[stream] = append(s.queues[stream], f)
+	if s.eager && stream == streamHandle(s.e.beside) {
+		s.run(place{stream, len(s.queues[stream])})
+	}
+}
+
+// copy queues a copy to the device of what a draw looks at.
+func (s *standIn) copy(to pointer, from []byte, stream uintptr) {
+	if s.e == nil {
+		return
+	}
+	for _, block := range []struct {
+		at pointer
+		to *[]byte
+	}{{s.e.meta, &s.meta}, {s.e.output.listDev, &s.lists}} {
+		if size := s.live[uintptr(block.at)]; to >= block.at && to < block.at+pointer(size) {
+			s.put(stream, func() {
+				if len(*block.to) < size {
+					*block.to = make([]byte, size)
+				}
+				copy((*block.to)[to-block.at:], from)
+			})
+		}
+	}
+}
+
+// run executes a stream up to a point, of what is left of it.
+func (s *standIn) run(until place) {
+	for i := range until.n {
+		if f := s.queues[until.stream][i]; f != nil {
+			s.queues[until.stream][i] = nil
+			f()
 		}
 	}
 }
@@ -214,7 +261,7 @@ func (s *standIn) run(n int) {
 // draw queues what the last kernel of a step does.
 func (s *standIn) draw() {
 	e, lay, outs, rows := s.e, s.e.step.lay, s.e.step.outs, s.e.step.rows
-	s.queue = append(s.queue, func() {
+	s.put(streamHandle(e.stream), func() {
 		ints := func(at, n int) []int32 { return unsafe.Slice((*int32)(unsafe.Pointer(&s.meta[at])), n) }
 		header := ints(0, 4)
 		tokens, positions, outRows := ints(lay.tokens, rows), ints(lay.positions, rows), ints(lay.outRows, max(1, outs))[:outs]
@@ -228,13 +275,34 @@ func (s *standIn) draw() {
 				s.counted = append(s.counted, s.drawn[header[2]+f])
 			}
 			drawn := standInDraw(token, positions[r], samples[i].position, s.vocab)
-			if positions[r] < 0 {
+			if positions[r] < 0 || samples[i].draw == 0 {
 				drawn = -1
+			}
+			if drawn >= 0 && samples[i].nMask >= 0 {
+				drawn = s.allowed(drawn, &samples[i])
 			}
 			s.drawn[int(header[1])+i] = drawn
 			e.output.tokens[int(header[1])+i] = drawn
 		}
 	})
+}
+
+// streamHandle is the driver's number of a stream.
+func streamHandle(s driver.Stream) uintptr {
+	return uintptr(reflect.ValueOf(s).FieldByName("handle").Uint())
+}
+
+// allowed is the first token from one on that a row's mask allows.
+func (s *standIn) allowed(token int32, r *sampleRow) int32 {
+	s.masked++
+	for k := range s.vocab {
+		id := (token + k) % s.vocab
+		word := r.mask + id/32
+		if id/32 < r.nMask && *(*uint32)(unsafe.Pointer(&s.lists[4*word]))>>(id%32)&1 != 0 {
+			return id
+		}
+	}
+	return -1
 }
 
 func standInDraw(token, position int32, count uint32, vocab int32) int32 {
@@ -288,87 +356,181 @@ func (g *game) batch(b *device.Batch, order []int, of map[int]int) {
 	}
 }
 
-// TestAStepThatContinuesTheOneBeforeDrawsTheSame plays steps of changing company, once
-// with each step's tokens fetched before the next one is made, once a step ahead.
+// A way to play.
+const (
+	waiting = iota // each step's tokens are fetched before the next one is made
+	ahead          // the next step is launched before
+	inParts        // and draws when they are there
+)
+
+// TestAStepThatContinuesTheOneBeforeDrawsTheSame plays steps of changing company.
 func TestAStepThatContinuesTheOneBeforeDrawsTheSame(t *testing.T) {
-	var results [2][][]int32
-	for ahead := range 2 {
-		d, s := standInDevice(t, Options{})
-		e := s.compile(t, d, device.Options{Pages: 400, PageTokens: 16, MaxRows: 300, MaxSeqs: 24, MaxOutputs: 24})
-		g := &game{t: t, e: e}
-		rng := rand.New(rand.NewPCG(1, 2))
-		var batches [2]device.Batch
-		var flying device.Pending
-		var order, before []int
-		land := func() {
-			if flying == nil {
-				return
-			}
-			outs, err := flying.Wait()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for k, i := range before {
-				g.texts[i] = append(g.texts[i], outs[k].Token)
-			}
-			flying = nil
+	want, _ := play(t, waiting, false, false)
+	for _, way := range []int{ahead, inParts} {
+		texts, s := play(t, way, false, way == inParts)
+		if !reflect.DeepEqual(texts, want) {
+			t.Errorf("way %d: texts differ:\n%v\n%v", way, texts, want)
 		}
-		for n := range 120 {
-			if n%9 == 0 && len(g.texts) < 20 {
-				prompt := make([]int32, 1+rng.IntN(60))
-				for i := range prompt {
-					prompt[i] = int32(rng.IntN(1000))
-				}
-				g.add(prompt)
-			}
-			order = order[:0]
-			for i := range g.texts {
-				if rng.IntN(6) > 0 {
-					order = append(order, i)
-				}
-			}
-			rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
-			of := map[int]int{}
-			if ahead == 1 && flying != nil {
-				for k, i := range before {
-					of[i] = k
-				}
-			} else {
-				land()
-			}
-			if len(order) == 0 {
-				land()
-				continue
-			}
-			b := &batches[n%2]
-			g.batch(b, order, of)
-			p, err := e.Launch(b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			land()
-			flying, before = p, slices.Clone(order)
-		}
-		land()
-		results[ahead] = g.texts
-		if w, ok := flying.(device.Clock); ok && w.Worked() == 0 {
-			t.Error("a step took no time")
-		}
-		if s.graphs == 0 || s.launches == 0 {
-			t.Errorf("%d graphs and %d kernels ran: both should", s.graphs, s.launches)
-		}
-		if ahead == 1 && len(s.counted) == 0 {
+		if way == ahead && len(s.counted) == 0 {
 			t.Error("no penalty counted a token of the step before")
 		}
-		if err := e.Close(); err != nil {
-			t.Fatal(err)
+	}
+}
+
+// TestMasksThatFollowFromTheTokenBeforeReachDrawsThatBeginLater lets half of the texts
+// draw under masks that depend on their last token.
+func TestMasksThatFollowFromTheTokenBeforeReachDrawsThatBeginLater(t *testing.T) {
+	want, _ := play(t, waiting, true, false)
+	for _, eager := range []bool{false, true} {
+		texts, s := play(t, inParts, true, eager)
+		if !reflect.DeepEqual(texts, want) {
+			t.Errorf("eager %v: texts differ:\n%v\n%v", eager, texts, want)
 		}
-		if len(s.live)+len(s.hosts) > 0 {
-			t.Errorf("%d device and %d host allocations are left", len(s.live), len(s.hosts))
+		if s.masked < 200 {
+			t.Errorf("%d draws had a mask", s.masked)
 		}
 	}
-	if !reflect.DeepEqual(results[0], results[1]) {
-		t.Errorf("texts differ:\n%v\n%v", results[0], results[1])
+}
+
+// follows is the mask behind a token: three of a hundred ids.
+func follows(token int32) []uint64 {
+	m := make([]uint64, 16)
+	for id := token % 33; id < 1000; id += 33 {
+		m[id/64] |= 1 << (id % 64)
+	}
+	return m
+}
+
+// play makes steps of changing company in some way and returns what the texts became.
+func play(t *testing.T, way int, masks, eager bool) ([][]int32, *standIn) {
+	d, s := standInDevice(t, Options{})
+	e := s.compile(t, d, device.Options{Pages: 400, PageTokens: 16, MaxRows: 300, MaxSeqs: 24, MaxOutputs: 24})
+	s.eager = eager
+	g := &game{t: t, e: e}
+	rng := rand.New(rand.NewPCG(1, 2))
+	var batches [2]device.Batch
+	var flying device.Pending
+	var order, before []int
+	land := func() {
+		if flying == nil {
+			return
+		}
+		outs, err := flying.Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w, ok := flying.(device.Clock); !ok || w.Worked() == 0 && way != inParts {
+			t.Error("a step took no time")
+		}
+		for k, i := range before {
+			g.texts[i] = append(g.texts[i], outs[k].Token)
+		}
+		flying = nil
+	}
+	mask := func(b *device.Batch) {
+		for k, i := range order {
+			if masks && i%2 == 0 {
+				b.Outputs[k].Params.Mask = follows(g.texts[i][len(g.texts[i])-1])
+			}
+		}
+	}
+	for n := range 120 {
+		if n%9 == 0 && len(g.texts) < 20 {
+			prompt := make([]int32, 1+rng.IntN(60))
+			for i := range prompt {
+				prompt[i] = int32(rng.IntN(1000))
+			}
+			g.add(prompt)
+		}
+		order = order[:0]
+		for i := range g.texts {
+			if rng.IntN(6) > 0 {
+				order = append(order, i)
+			}
+		}
+		rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		of := map[int]int{}
+		if way != waiting && flying != nil {
+			for k, i := range before {
+				of[i] = k
+			}
+		} else {
+			land()
+		}
+		if len(order) == 0 {
+			land()
+			continue
+		}
+		b := &batches[n%2]
+		g.batch(b, order, of)
+		if b.Late = way == inParts && (masks || n%5 > 0); !b.Late {
+			mask(b)
+		}
+		p, err := e.Launch(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		land()
+		if b.Late {
+			if _, err := e.Launch(b); !errors.Is(err, errNotDrawn) {
+				t.Fatalf("a launch before the draws of the step before: %v", err)
+			}
+			mask(b)
+			if err := p.(device.Drawer).Draw(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.(device.Drawer).Draw(); !errors.Is(err, errNoDraws) {
+			t.Fatalf("draws without a second part: %v", err)
+		}
+		flying, before = p, slices.Clone(order)
+	}
+	land()
+	if s.graphs == 0 || s.launches == 0 {
+		t.Errorf("%d graphs and %d kernels ran: both should", s.graphs, s.launches)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.live)+len(s.hosts) > 0 {
+		t.Errorf("%d device and %d host allocations are left", len(s.live), len(s.hosts))
+	}
+	return g.texts, s
+}
+
+// TestAStepWhoseDrawsNeverBeginIsAnError waits for one and goes on.
+func TestAStepWhoseDrawsNeverBeginIsAnError(t *testing.T) {
+	d, s := standInDevice(t, Options{})
+	e := s.compile(t, d, device.Options{Pages: 400, PageTokens: 16, MaxRows: 300, MaxSeqs: 24, MaxOutputs: 24})
+	g := &game{t: t, e: e}
+	g.add([]int32{1, 2, 3})
+	var b device.Batch
+	g.batch(&b, []int{0}, nil)
+	b.Late = true
+	p, err := e.Launch(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Wait(); !errors.Is(err, errNotDrawn) {
+		t.Errorf("waiting: %v", err)
+	}
+	if err := p.(device.Drawer).Draw(); !errors.Is(err, errNoDraws) {
+		t.Errorf("drawing then: %v", err)
+	}
+	b.Late = false
+	if p, err = e.Launch(&b); err != nil {
+		t.Fatal(err)
+	}
+	if outs, err := p.Wait(); err != nil || len(outs) != 1 || outs[0].Token < 0 {
+		t.Errorf("afterwards %v, %v", outs, err)
+	}
+	b.Late = true
+	if p, err = e.Launch(&b); err != nil {
+		t.Fatal(err)
+	}
+	b.Outputs[0].Params, b.Outputs[0].Target = nil, 5000
+	if err := p.(device.Drawer).Draw(); err == nil {
+		t.Error("a target beyond the vocabulary is taken")
 	}
 }
 
@@ -460,7 +622,10 @@ func BenchmarkHostOf256(b *testing.B) {
 		if _, err := p.Wait(); err != nil {
 			b.Fatal(err)
 		}
-		s.queue, p = s.queue[:0], q
+		for stream := range s.queues {
+			s.queues[stream] = s.queues[stream][:0]
+		}
+		p = q
 		clear(s.events)
 	}
 }

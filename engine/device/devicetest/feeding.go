@@ -25,19 +25,23 @@ func runFeeding(t *testing.T, dev device.Device) {
 		}
 		t.Skip("the device cannot continue a step")
 	}
-	t.Run("tokens", func(t *testing.T) {
-		var runs [2][][]device.Output
-		for ahead := range runs {
-			m := start(t, dev, p, w, o)
-			runs[ahead] = m.grow(ahead == 1, 30)
-		}
-		for n := range runs[0] {
-			for i, want := range runs[0][n] {
-				if got := runs[1][n][i]; got.Token != want.Token || got.Logprob != want.Logprob || !slices.Equal(got.Top, want.Top) {
+	same := func(t *testing.T, way way, masks bool) {
+		want := start(t, dev, p, w, o).grow(waiting, masks, 30)
+		for n, outs := range start(t, dev, p, w, o).grow(way, masks, 30) {
+			for i, got := range outs {
+				if want := want[n][i]; got.Token != want.Token || got.Logprob != want.Logprob || !slices.Equal(got.Top, want.Top) {
 					t.Fatalf("step %d, output %d: %+v, and told its tokens %+v", n, i, got, want)
 				}
 			}
 		}
+	}
+	t.Run("tokens", func(t *testing.T) { same(t, ahead, false) })
+	t.Run("draws that begin later", func(t *testing.T) {
+		if s, ok := m.exec.(device.Splitter); !ok || !s.Splits() {
+			t.Skip("the device takes steps in one part")
+		}
+		same(t, inParts, false)
+		same(t, inParts, true)
 	})
 	t.Run("refusals", func(t *testing.T) {
 		m := start(t, dev, p, w, o)
@@ -51,9 +55,23 @@ func runFeeding(t *testing.T, dev device.Device) {
 	})
 }
 
+// way is how steps follow each other.
+type way int
+
+const (
+	waiting way = iota // each is waited for before the next one is launched
+	ahead              // or after
+	inParts            // and the draws of the next one begin when it was waited for
+)
+
+// follows is a mask behind a token: every eighth id.
+func follows(token int32) []uint64 {
+	return slices.Repeat([]uint64{0x0101010101010101 << (token % 8)}, 4)
+}
+
 // grow continues texts of all kinds of parameters for some steps, in an order that
-// changes, each step launched before or after the one before it was waited for.
-func (m *machine) grow(ahead bool, steps int) [][]device.Output {
+// changes. With masks, some may draw only what their last token lets them.
+func (m *machine) grow(way way, masks bool, steps int) [][]device.Output {
 	const texts = 7
 	var seqs [texts]sequence
 	var tokens [texts][]int32
@@ -88,6 +106,17 @@ func (m *machine) grow(ahead bool, steps int) [][]device.Output {
 		}
 		all, flying = append(all, kept), nil
 	}
+	know := func(p *sample.Params, i int) {
+		p.Counts, p.Mask = nil, nil
+		for id := range int32(203) {
+			if c := counts[i][id]; c > 0 {
+				p.Counts = append(p.Counts, sample.Count{ID: id, Output: c})
+			}
+		}
+		if masks && i%3 < 2 {
+			p.Mask = follows(tokens[i][len(tokens[i])-1])
+		}
+	}
 	for n := range steps {
 		order := []int{0, 1, 2, 3, 4, 5, 6}
 		for k := range order {
@@ -97,7 +126,7 @@ func (m *machine) grow(ahead bool, steps int) [][]device.Output {
 		if n%5 == 4 {
 			order = order[:4]
 		}
-		if !ahead {
+		if way == waiting {
 			land()
 		}
 		b := &batches[n%2]
@@ -117,12 +146,8 @@ func (m *machine) grow(ahead bool, steps int) [][]device.Output {
 			}
 			s.past += len(row)
 			p := params[i]
-			p.Position, p.Counts = uint32(s.past-3), nil
-			for id := range int32(203) {
-				if c := counts[i][id]; c > 0 {
-					p.Counts = append(p.Counts, sample.Count{ID: id, Output: c})
-				}
-			}
+			p.Position = uint32(s.past - 3)
+			know(&p, i)
 			if fed {
 				b.From[len(b.From)-1] = int32(slices.Index(before, i))
 			}
@@ -131,11 +156,20 @@ func (m *machine) grow(ahead bool, steps int) [][]device.Output {
 		if flying == nil {
 			b.From = nil
 		}
+		b.Late = way == inParts
 		p, err := m.exec.Launch(b)
 		if err != nil {
 			m.t.Fatal(fmt.Errorf("step %d: %w", n, err))
 		}
 		land()
+		if b.Late {
+			for k, i := range order {
+				know(b.Outputs[k].Params, i)
+			}
+			if err := p.(device.Drawer).Draw(); err != nil {
+				m.t.Fatal(fmt.Errorf("draws of step %d: %w", n, err))
+			}
+		}
 		flying, before = p, order
 	}
 	land()

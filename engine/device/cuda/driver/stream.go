@@ -22,6 +22,10 @@ func (c *Context) NewStream() (Stream, error) {
 // Wait returns when all work of the stream is done, with the first error of any.
 func (s Stream) Wait() error { return s.c.l.hot(cuStreamSynchronize, s.handle, 0, 0, 0) }
 
+// Behind makes what is put into the stream from now on wait for the event's point, which
+// may lie in another stream.
+func (s Stream) Behind(e Event) error { return s.c.l.hot(cuStreamWaitEvent, s.handle, e.handle, 0, 0) }
+
 // Close destroys the stream.
 func (s Stream) Close() error { return s.c.l.call(cuStreamDestroy, s.handle) }
 

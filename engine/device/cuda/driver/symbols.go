@@ -28,6 +28,7 @@ const (
 	cuStreamCreate
 	cuStreamDestroy
 	cuStreamSynchronize
+	cuStreamWaitEvent
 	cuStreamBeginCapture
 	cuStreamEndCapture
 	cuEventCreate
@@ -62,7 +63,7 @@ var exports = [symbolCount]string{
 	cuMemHostAlloc: "cuMemHostAlloc", cuMemFreeHost: "cuMemFreeHost", cuMemcpyDtoH: "cuMemcpyDtoH_v2",
 	cuMemcpyHtoDAsync: "cuMemcpyHtoDAsync_v2", cuMemcpyDtoHAsync: "cuMemcpyDtoHAsync_v2", cuMemcpyDtoDAsync: "cuMemcpyDtoDAsync_v2",
 	cuMemcpy2DAsync: "cuMemcpy2DAsync_v2", cuMemsetD8Async: "cuMemsetD8Async", cuStreamCreate: "cuStreamCreate",
-	cuStreamDestroy: "cuStreamDestroy_v2", cuStreamSynchronize: "cuStreamSynchronize", cuStreamBeginCapture: "cuStreamBeginCapture_v2",
+	cuStreamDestroy: "cuStreamDestroy_v2", cuStreamSynchronize: "cuStreamSynchronize", cuStreamWaitEvent: "cuStreamWaitEvent", cuStreamBeginCapture: "cuStreamBeginCapture_v2",
 	cuStreamEndCapture: "cuStreamEndCapture", cuEventCreate: "cuEventCreate", cuEventDestroy: "cuEventDestroy_v2",
 	cuEventRecord: "cuEventRecord", cuEventSynchronize: "cuEventSynchronize", cuEventElapsedTime: "cuEventElapsedTime",
 	cuModuleLoadData: "cuModuleLoadData", cuModuleUnload: "cuModuleUnload", cuModuleGetFunction: "cuModuleGetFunction",
