@@ -19,14 +19,15 @@ type CacheFlusher interface {
 type AdapterSpec struct {
 	Name   string // as requests name it; "" is Path as written
 	Path   string // a folder as PEFT writes it
+	Local  bool   // Path may lie anywhere: who asks owns the process
 	Pinned bool   // never makes room for another
 }
 
 // Adapters loads and unloads adapters while the engine runs. Errors wrap
 // ErrInvalidRequest, or ErrUnsupported where adapters are off.
 type Adapters interface {
-	// LoadAdapter reads an adapter; requests can name it when it returns nil. The path is
-	// resolved inside the folder that the engine was given for this.
+	// LoadAdapter reads an adapter; requests can name it when it returns nil. Unless it is
+	// Local the path is resolved inside the folder that the engine was given for this.
 	LoadAdapter(ctx context.Context, a AdapterSpec) error
 	// UnloadAdapter refuses new requests for an adapter at once and waits for those under
 	// way until ctx ends; then it is unloaded all the same when they end.

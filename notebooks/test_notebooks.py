@@ -189,6 +189,13 @@ def test_two_adapters_answer_in_one_cell(tutorial):
 
 
 @needs_kernel
+def test_an_adapter_comes_and_goes(tutorial):
+    loaded, said, left = tutorial.text("LoadAdapter(").splitlines()
+    assert loaded == "[json upper capitals]" and left == "[json upper]" or loaded == "[upper json capitals]" and left == "[upper json]"
+    assert "ATHENS" in said and said == said.upper()
+
+
+@needs_kernel
 def test_several_answers_differ(tutorial):
     lines = tutorial.text("several.All").splitlines()
     assert len(lines) == 3 and len({line.split(":", 1)[1] for line in lines}) > 1, lines

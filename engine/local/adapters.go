@@ -112,8 +112,8 @@ func (e *Engine) unpack(ctx context.Context, name string) (string, error) {
 	return hub.Resolve(ctx, name, hub.Options{Offline: true})
 }
 
-// LoadAdapter reads an adapter from inside Options.LoRADir, or one that is inside the
-// program.
+// LoadAdapter reads an adapter from inside Options.LoRADir, one that is inside the
+// program, or a local one.
 func (e *Engine) LoadAdapter(ctx context.Context, a engine.AdapterSpec) error {
 	if e.lora == nil {
 		return loraOff("lora_name")
@@ -128,7 +128,12 @@ func (e *Engine) LoadAdapter(ctx context.Context, a engine.AdapterSpec) error {
 		}
 		return e.lora.load(ctx, a, folder)
 	}
-	folder, err := e.inside(a.Path)
+	folder, err := a.Path, error(nil)
+	if !a.Local {
+		folder, err = e.inside(a.Path)
+	} else if folder == "" {
+		err = engine.Invalid("lora_path", "lora_path is empty.")
+	}
 	if err != nil {
 		return err
 	}
@@ -234,6 +239,9 @@ func (s *adapters) checkName(name string) error {
 // read loads the files and checks the rank. Errors show the folder as it was named: the
 // server's own paths are nothing for clients.
 func (s *adapters) read(folder, named string) (*lora.Adapter, error) {
+	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+		return nil, engine.Invalid("lora_path", "There is no folder %s: an adapter is a folder with adapter_config.json and adapter_model.safetensors.", named)
+	}
 	data, err := lora.Load(folder, s.e.program)
 	if err != nil {
 		return nil, &engine.RequestError{Param: "lora_path", Err: engine.ErrInvalidRequest, Message: strings.ReplaceAll(err.Error(), folder, named)}

@@ -166,18 +166,16 @@ func (e *Env) begin(o *GenerateOptions) job {
 // adapter is the name by which requests ask for an adapter, or for a served model's
 // "base:adapter".
 func (p *Process) adapter(name string) string {
-	models := p.Engine().Models()
-	var have []string
-	for _, m := range models[1:] {
-		if m.Parent == "" {
-			continue
-		}
-		if strings.EqualFold(m.ID, name) || strings.HasSuffix(strings.ToLower(name), ":"+strings.ToLower(m.ID)) {
+	have := p.adapters()
+	for _, id := range have {
+		if strings.EqualFold(id, name) || strings.HasSuffix(strings.ToLower(name), ":"+strings.ToLower(id)) {
 			return name // the engine looks at what stands before the colon
 		}
-		have = append(have, m.ID)
 	}
-	if len(have) == 0 {
+	switch {
+	case len(have) == 0 && p.Engine().Models()[0].LoRA:
+		failf("adapter %q: the server at %s has no adapters: LoadAdapter(%q, FOLDER) loads one", name, p.URL, name)
+	case len(have) == 0:
 		failf("adapter %q: the server at %s has no adapters: launch it with ServerOptions{Adapters: map[string]string{%q: FOLDER}}", name, p.URL, name)
 	}
 	failf("adapter %q: the server at %s has %s", name, p.URL, strings.Join(have, ", "))

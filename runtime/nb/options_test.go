@@ -148,3 +148,39 @@ func TestEachOptionDoesWhatItSays(t *testing.T) {
 	mustFail(t, func() { n.Regex("x", "a", GenerateOptions{EBNF: "b"}) }, "EBNF", "this helper")
 	mustFail(t, func() { n.Generate("x", GenerateOptions{StopTokens: []int{-1}}) }, "StopTokens", "-1")
 }
+
+// TestAdaptersComeAndGo loads and unloads adapters of a running server, from anywhere on
+// this machine, and asks for them in the same way as for those of the launch.
+func TestAdaptersComeAndGo(t *testing.T) {
+	n := newNotebook(t)
+	dir := t.TempDir()
+	p := n.LaunchServer(ServerOptions{Model: modeltest.TinyModel(t, "llama"), ServedName: "tiny", Threads: 1, Args: []string{"--enable-lora", "--max-total-tokens", "2048"}})
+	n.WaitForServer(p, 60)
+	mustFail(t, func() { n.Chat("hello", Adapter("a")) }, `LoadAdapter("a", FOLDER)`)
+	if got := n.LoadAdapter("a", modeltest.TinyAdapter(t, dir, "a", 4, 1)); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("loaded: %v", got)
+	}
+	o := GenerateOptions{MaxTokens: 8, IgnoreEOS: true, Server: p}
+	base, a := n.Chat("hello", o), n.Chat("hello", o, Adapter("a"))
+	if base.Text == a.Text {
+		t.Errorf("the adapter changes nothing: %q", a.Text)
+	}
+	over := n.OpenAI(p.URL + "/v1").Chat.Completions.Create(Params{"model": "tiny:a", "temperature": 0, "max_tokens": 8,
+		"messages": Messages{{Role: "user", Content: "hello"}}, "extra_body": Params{"ignore_eos": true}})
+	if over.Choices[0].Message.Content != a.Text {
+		t.Errorf("over HTTP it says %q, here %q", over.Choices[0].Message.Content, a.Text)
+	}
+	if got := n.LoadAdapter("b", modeltest.TinyAdapter(t, dir, "b", 4, 2), p); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("loaded: %v", got)
+	}
+	mustFail(t, func() { n.LoadAdapter("a", dir) }, `load adapter "a"`, "has a, b")
+	mustFail(t, func() { n.LoadAdapter("c", dir) }, `load adapter "c"`, "adapter_config.json")
+	mustFail(t, func() { n.LoadAdapter("", "") }, "lora_path is empty")
+	if got := n.UnloadAdapter("a"); !slices.Equal(got, []string{"b"}) {
+		t.Errorf("left: %v", got)
+	}
+	mustFail(t, func() { n.Chat("hello", Adapter("a")) }, "has b")
+	mustFail(t, func() { n.UnloadAdapter("a") }, "not loaded", "has b")
+	n.launchTiny(t)
+	mustFail(t, func() { n.LoadAdapter("a", dir) }, "LoRA is not enabled", `Args: []string{"--enable-lora"}`)
+}

@@ -18,7 +18,7 @@ func (e *Env) Symbols() map[string]map[string]reflect.Value {
 		"TerminateProcess": e.TerminateProcess, "ExecuteShellCommand": e.ExecuteShellCommand, "Servers": e.Servers,
 		"Generate": e.Generate, "GenerateAll": e.GenerateAll, "GenerateStream": e.GenerateStream,
 		"GenerateInto": e.GenerateInto, "Choose": e.Choose, "Regex": e.Regex, "Grammar": e.Grammar, "SchemaOf": SchemaOf,
-		"Adapter": Adapter, "Think": Think, "Stop": Stop, "Bias": Bias, "Tokenize": e.Tokenize, "Detokenize": e.Detokenize,
+		"LoadAdapter": e.LoadAdapter, "UnloadAdapter": e.UnloadAdapter, "Adapter": Adapter, "Think": Think, "Stop": Stop, "Bias": Bias, "Tokenize": e.Tokenize, "Detokenize": e.Detokenize,
 		"Chat": e.Chat, "ChatStream": e.ChatStream, "RunBatch": e.RunBatch, "OpenAI": e.OpenAI,
 		"Display": e.Display, "DisplayAs": e.DisplayAs, "UpdateDisplay": e.UpdateDisplay,
 		"DisplayHTML": e.DisplayHTML, "DisplayMarkdown": e.DisplayMarkdown, "DisplaySVG": e.DisplaySVG,
@@ -31,6 +31,7 @@ func (e *Env) Symbols() map[string]map[string]reflect.Value {
 		"terminate_process": e.TerminateProcess, "execute_shell_command": e.ExecuteShellCommand,
 		"print_highlight": e.PrintHighlight, "generate": e.Generate, "generate_all": e.GenerateAll,
 		"generate_stream": e.GenerateStream, "run_batch": e.RunBatch,
+		"load_lora_adapter": e.LoadAdapter, "unload_lora_adapter": e.UnloadAdapter,
 	}
 	table := map[string]reflect.Value{}
 	for name, f := range fn {
