@@ -1,7 +1,9 @@
 package openai
 
 import (
+	"errors"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 
@@ -279,17 +281,9 @@ func schema(v jsontext.Value, path string) error {
 		at := path + "." + key
 		switch key {
 		case "type":
-			if k := e.Kind(); k != '"' && k != '[' {
-				return invalid(at, "%s must be a string or a list of strings", at)
-			}
+			return typeNames(e, at)
 		case "pattern":
-			s, err := stringOf(e, at)
-			if err != nil {
-				return err
-			}
-			if _, err := regexp.Compile(s); err != nil {
-				return invalid(at, "%s is not a regular expression that godwit reads (RE2): %s", at, clip(err.Error(), 200))
-			}
+			return patternText(e, at)
 		case "items", "additionalProperties":
 			if e.Kind() == '{' {
 				return schema(e, at)
@@ -299,6 +293,42 @@ func schema(v jsontext.Value, path string) error {
 		}
 		return nil
 	})
+}
+
+// patternText refuses a pattern that no dialect of regular expressions reads. Whether a
+// look-ahead and the like can be enforced is found out where a call is constrained.
+func patternText(v jsontext.Value, path string) error {
+	s, err := stringOf(v, path)
+	if err != nil {
+		return err
+	}
+	_, err = syntax.Parse(s, syntax.Perl)
+	if e, ok := errors.AsType[*syntax.Error](err); ok {
+		switch e.Code {
+		case syntax.ErrMissingParen, syntax.ErrUnexpectedParen, syntax.ErrMissingBracket, syntax.ErrMissingRepeatArgument, syntax.ErrTrailingBackslash:
+			return invalid(path, "%s is no regular expression: %s", path, clip(err.Error(), 200))
+		}
+	}
+	return nil
+}
+
+// typeNames checks a type of JSON Schema, or a list of them.
+func typeNames(v jsontext.Value, path string) error {
+	if k := v.Kind(); k != '"' && k != '[' {
+		return invalid(path, "%s must be a string or a list of strings", path)
+	}
+	names, err := stringsOf(v, path)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		switch n {
+		case "string", "number", "integer", "boolean", "object", "array", "null":
+		default:
+			return invalid(path, "%s: JSON Schema has no type %q", path, clip(n, 40))
+		}
+	}
+	return nil
 }
 
 // readToolChoice accepts what needs no constraint. Choices that force a call are

@@ -42,9 +42,9 @@ func readResponseFormat(r *request, name string, v jsontext.Value) error {
 	}
 	switch kind {
 	case "text":
-		return nil
+		return onlyType(v, name)
 	case "json_object":
-		return r.constrain(&engine.Constraint{Kind: engine.ConstrainSchema, Text: jsonObject}, name)
+		return r.objectFormat(v, name)
 	case "json_schema":
 		return r.schemaFormat(v, name)
 	case "structural_tag":
@@ -53,6 +53,37 @@ func readResponseFormat(r *request, name string, v jsontext.Value) error {
 		return r.textFormat(kind, v, name)
 	}
 	return invalid(name+".type", "%s.type must be text, json_object, json_schema or structural_tag", name)
+}
+
+// onlyType refuses what would say more than the type.
+func onlyType(v jsontext.Value, name string) error {
+	return object(v, name, func(key string, _ jsontext.Value) error {
+		if key != "type" {
+			return unknownField(name + "." + key)
+		}
+		return nil
+	})
+}
+
+// objectFormat reads {type: json_object}, and with a schema as llama.cpp has it.
+func (r *request) objectFormat(v jsontext.Value, name string) error {
+	c := &engine.Constraint{Kind: engine.ConstrainSchema, Text: jsonObject}
+	at := name
+	err := object(v, name, func(key string, e jsontext.Value) (err error) {
+		switch key {
+		case "type":
+		case "schema":
+			at = name + ".schema"
+			c.Text, err = schemaOf(e, at)
+		default:
+			err = unknownField(name + "." + key)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return r.constrain(c, at)
 }
 
 // schemaFormat reads {type: json_schema, json_schema: {name, schema, strict}} and the
@@ -589,12 +620,12 @@ func (r *request) constrainAnswer(plan *parse.Plan) error {
 	}
 	strict, ok := plan.StrictCalls()
 	switch {
-	case !ok:
+	case !ok && r.constraint == nil:
 		return newError(CodeUnsupported, "tools", "strict tools need a tool-call parser whose calls are JSON (--tool-call-parser); use tool_choice required or leave strict out")
+	case r.constraint != nil: // calls may come instead, if they have a form that can be described
+		r.constraint = plan.Constrain(r.constraint)
 	case strict != nil:
 		r.constraint = strict
-	case r.constraint != nil:
-		r.constraint = plan.Constrain(r.constraint)
 	}
 	return nil
 }

@@ -49,6 +49,7 @@ func TestEveryFormOfConstraintIsRead(t *testing.T) {
 	for _, c := range []struct{ fields, want, param string }{
 		{`"response_format":{"type":"text"}`, "none", ""},
 		{`"response_format":{"type":"json_object"}`, `{"type":"object"}`, "response_format"},
+		{`"response_format":{"type":"json_object","schema":{"type":"null"}}`, `{"type":"null"}`, "response_format.schema"},
 		{`"response_format":{"type":"json_schema","json_schema":{"name":"x","strict":false,"schema":{"type":"integer"}}}`, `{"type":"integer"}`, "response_format.json_schema.schema"},
 		{`"response_format":{"type":"json_schema","schema":{"type":"null"}}`, `{"type":"null"}`, "response_format.schema"},
 		{`"response_format":{"type":"structural_tag","structures":[{"begin":"<f>","schema":{"type":"null"},"end":"</f>"}],"triggers":["<f"]}`,
@@ -94,7 +95,8 @@ func TestConstraintsThatMakeNoSenseAreRefused(t *testing.T) {
 		{`"response_format":{"type":"json_schema","json_schema":{"name":"x"}}`, "response_format.json_schema.schema"},
 		{`"response_format":{"type":"json_schema","json_schema":{"schema":5}}`, "response_format.json_schema.schema"},
 		{`"response_format":{"type":"json_schema","json_schema":{"shema":{}}}`, "response_format.json_schema.shema"},
-		{`"response_format":{"type":"structural_tag"}`, "response_format.format"},
+		{`"response_format":{"type":"structural_tag"}`, "response_format.format"}, {`"response_format":{"type":"text","schema":{}}`, "response_format.schema"},
+		{`"response_format":{"type":"json_object","shema":{}}`, "response_format.shema"}, {`"response_format":{"type":"json_object","schema":7}`, "response_format.schema"},
 		{`"response_format":{"type":"structural_tag","format":{"type":"tag","begin":"a","end":"b"}}`, "response_format.format.content"},
 		{`"response_format":{"type":"structural_tag","format":{"type":"dispatch"}}`, "response_format.format.type"},
 		{`"response_format":{"type":"structural_tag","format":{"type":"const_string","value":"a","more":1}}`, "response_format.format.more"},
@@ -121,7 +123,13 @@ func TestThinkingAndToolsComeBeforeTheAnswer(t *testing.T) {
 		{"qwen3", "", `"regex":"a","chat_template_kwargs":{"enable_thinking":false}`, `/a/`},
 		{"qwen3", "", `"regex":"a"`, `(any["<tool_call>"] "</think>" /[ \t\r\n]{0,8}/ /a/)`},
 		{"", "qwen25", tools + `,"tool_choice":{"type":"function","function":{"name":"g"}},"response_format":{"type":"json_object"}`,
-			`(("<tool_call>\n{\"name\": \"g\", \"arguments\": " {"type":"object","maxProperties":0} "}\n</tool_call>") ("\n" "<tool_call>\n{\"name\": \"g\", \"arguments\": " {"type":"object","maxProperties":0} "}\n</tool_call>"){0,-1})`},
+			`(("<tool_call>\n{\"name\": \"g\", \"arguments\": " {"type":"object","maxProperties":0} "}\n</tool_call>"))`},
+		{"", "qwen25", tools + `,"tool_choice":"required"`, `((("<tool_call>\n{\"name\": \"f\", \"arguments\": " {"type":"object"} "}\n</tool_call>")|` +
+			`("<tool_call>\n{\"name\": \"g\", \"arguments\": " {"type":"object","maxProperties":0} "}\n</tool_call>")) (("\n" "<tool_call>\n{\"name\": \"f\", \"arguments\": " {"type":"object"} "}\n</tool_call>")|` +
+			`("\n" "<tool_call>\n{\"name\": \"g\", \"arguments\": " {"type":"object","maxProperties":0} "}\n</tool_call>")){0,-1})`},
+		{"", "qwen25", `"tools":[{"type":"function","function":{"name":"g","parameters":{"type":"object","required":["x"]}}}],"parallel_tool_calls":false,"regex":"a"`,
+			`(/a/|(("<tool_call>\n{\"name\": \"g\", \"arguments\": " {"type":"object"} "}\n</tool_call>")))`},
+		{"", "qwen25", tools + `,"tool_choice":"none","regex":"a"`, `/a/`}, {"", "pythonic", tools + `,"regex":"a"`, `/a/`}, {"", "", tools + `,"regex":"a"`, `/a/`},
 		{"", "", tools + `,"tool_choice":{"type":"function","function":{"name":"f"}},"parallel_tool_calls":false`, `(("{\"name\": \"f\", \"parameters\": " {"type":"object"} "}"))`},
 		{"", "deepseekv31", tools, `tags["<｜tool▁calls▁begin｜>"][("<｜tool▁calls▁begin｜>" (("<｜tool▁call▁begin｜>f<｜tool▁sep｜>" {"type":"object"} "<｜tool▁call▁end｜>")|("<｜tool▁call▁begin｜>g<｜tool▁sep｜>" {"type":"object"} "<｜tool▁call▁end｜>")) (("" "<｜tool▁call▁begin｜>f<｜tool▁sep｜>" {"type":"object"} "<｜tool▁call▁end｜>")|("" "<｜tool▁call▁begin｜>g<｜tool▁sep｜>" {"type":"object"} "<｜tool▁call▁end｜>")){0,-1} "<｜tool▁calls▁end｜>")]falsefalse`},
 		{"", "qwen25", `"tools":[{"type":"function","function":{"name":"g"}}]`, "none"},
@@ -137,5 +145,16 @@ func TestThinkingAndToolsComeBeforeTheAnswer(t *testing.T) {
 		if s := show(call.Requests[0].Constraint); s != c.want {
 			t.Errorf("%s %s %s: got\n%s\nwant\n%s", c.reasoning, c.calls, c.fields, s, c.want)
 		}
+	}
+}
+
+func TestPatternsOfToolsAreOnlyReadWhereACallIsConstrained(t *testing.T) {
+	tools := `{` + hi + `,"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"a":{"pattern":"^(?!x)(a|b)\\1$"}}}}}]`
+	call, err := DecodeChat([]byte(tools+`}`), testOptions())
+	if err != nil || call.Requests[0].Constraint != nil {
+		t.Errorf("a pattern with a look-ahead and a backreference: %v", err)
+	}
+	if call, err = DecodeChat([]byte(tools+`,"tool_choice":"required"}`), testOptions()); err != nil || call.Requests[0].Constraint == nil {
+		t.Errorf("where it must be called: %v", err) // the engine refuses it, with its place
 	}
 }

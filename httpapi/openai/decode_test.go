@@ -199,6 +199,8 @@ func TestRefusedFields(t *testing.T) {
 		{`"tools":[{"type":"function","function":{"name":"f","strict":true}}]`, "tools"},
 		{`"tools":[{"type":"function","function":{"name":"f","parameters":{"type":5}}}]`, "tools[0].function.parameters.type"},
 		{`"tools":[{"type":"function","function":{"name":"f","parameters":{"properties":{"a":{"pattern":"("}}}}}]`, "tools[0].function.parameters.properties.a.pattern"},
+		{`"tools":[{"type":"function","function":{"name":"f","parameters":{"properties":{"a":{"type":"strin"}}}}}]`, "tools[0].function.parameters.properties.a.type"},
+		{`"tools":[{"type":"function","function":{"name":"f","parameters":{"properties":{"a":{"type":["null","nil"]}}}}}]`, "tools[0].function.parameters.properties.a.type"},
 		{`"tools":[{"type":"function"}]`, "tools[0].function"}, {`"tools":{}`, "tools"}, {`"temprature":1`, "temprature"},
 	} {
 		_, err := DecodeChat([]byte(`{`+hi+`,`+c.fields+`}`), testOptions())

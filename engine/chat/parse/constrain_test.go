@@ -350,51 +350,49 @@ func written(k *engine.Constraint, arguments string) string {
 	return ""
 }
 
-// TestAConstrainedAnswerMayBeCallsWhereToolsAreOnOffer draws from the constraint and reads
-// back: what comes is the answer or calls that keep to their tools.
 func TestAConstrainedAnswerMayBeCallsWhereToolsAreOnOffer(t *testing.T) {
 	tools := []engine.Tool{
-		{Name: "get_weather", JSON: []byte(`{"function":{"name":"get_weather","strict":true,"parameters":{"type":"object","additionalProperties":false,"required":["city"],
-			"properties":{"city":{"type":"string","maxLength":3},"days":{"type":"integer","minimum":0,"maximum":9}}}}}`)},
+		{Name: "f", JSON: []byte(`{"function":{"name":"f","strict":true,"parameters":{"type":"object","additionalProperties":false,"required":["x"],"properties":{"x":{"type":"string"}}}}}`)},
 		{Name: "not callable in every form", JSON: []byte(`{"function":{"name":"not callable in every form"}}`)},
 	}
-	answer := &engine.Constraint{Kind: engine.ConstrainRegex, Text: `\{"is": "(<|>|tool|call|name|_|\|){1,3}"\}`}
-	is := regexp.MustCompile("^" + answer.Text + "$")
+	const answer, arguments = `{"is": "<tool_call> {\"name\": \"f\""}`, `{"x": "</tool_call>"}`
 	for _, f := range formats {
 		for _, think := range []string{"", "deepseek-r1", "kimi"} {
 			p := Plan{ToolCalls: f.name, Tools: tools, Reasoning: think}
-			if f.name == "gpt-oss" {
-				p.Reasoning = f.name
+			front := map[string]string{"deepseek-r1": "hm</think>\n"}[think]
+			if f.shape == messages {
+				p.Reasoning, front = f.name, ""
 			}
-			v := vocabulary()
-			gr, err := grammar.Compile(v, formOf(p.Constrain(answer)), grammar.Options{Limits: grammar.Limits{Time: time.Minute}})
+			k := p.Constrain(&engine.Constraint{Kind: engine.ConstrainSchema, Text: `{"type":"object","required":["is"],"properties":{"is":{"type":"string"}},"additionalProperties":false}`})
+			gr, err := grammar.Compile(vocabulary(), formOf(k), grammar.Options{Limits: grammar.Limits{Time: time.Minute}})
 			if err != nil {
 				t.Errorf("%s: %v", f.name, err)
 				continue
 			}
-			called, answered := 0, 0
-			rng := rand.New(rand.NewPCG(7, 8))
-			for range 12 {
-				text, ok := draw(t, v, gr, rng, nil)
-				if !ok {
-					continue
-				}
-				ev := whole(p, text)
-				calls := arguments2(ev)
-				switch {
-				case len(calls) > 0 && strings.Trim(ev.Text, blanks) == "":
-					called++
-					for _, c := range calls {
-						checkArguments(t, f.name, text, c)
-					}
-				case len(calls) == 0 && is.MatchString(ev.Text):
-					answered++
-				default:
-					t.Errorf("%s %s: %q left %d calls and the content %q", f.name, think, text, len(calls), ev.Text)
+			said, call := answer, func(arguments string) string { return written(f.calls(p.callable(), true), arguments) }
+			if f.shape == messages {
+				said = finalMessage + answer
+				call = func(arguments string) string {
+					return callMessage + "f " + tagConstrain + "json" + tagMessage + arguments
 				}
 			}
-			if answered == 0 || called == 0 && (f.constrains() || f.shape == messages) && !f.bare {
-				t.Errorf("%s %s: %d times calls, %d times an answer", f.name, think, called, answered)
+			accepts := func(text string) bool {
+				m := gr.NewMatcher()
+				return m.AcceptBytes([]byte(front+text)) == nil && m.Done()
+			}
+			if ev := whole(p, front+said); !accepts(said) || ev.Text != answer || len(ev.ToolCalls) > 0 {
+				t.Errorf("%s %s: accepted %t: the answer came as %q and %d calls", f.name, think, accepts(said), ev.Text, len(ev.ToolCalls))
+			}
+			if len(p.callable()) == 0 {
+				continue
+			}
+			text := call(arguments)
+			ev := whole(p, front+text)
+			if got := arguments2(ev); !accepts(text) || len(got) != 1 || got[0].Name != "f" || got[0].Arguments != arguments || ev.Text != "" {
+				t.Errorf("%s %s: accepted %t: %q came as %+v and %q", f.name, think, accepts(text), text, got, ev.Text)
+			}
+			if accepts(call(`{"y": 1}`)) || accepts("text") {
+				t.Errorf("%s %s: a call without its arguments, or text, is accepted", f.name, think)
 			}
 		}
 	}
