@@ -34,16 +34,55 @@ func (e *evaluated) add(o *evaluated) {
 	}
 }
 
-// fits reports whether v is valid by all the sites.
-func (c *schemaCompiler) fits(sites []*site, v *value) (bool, error) {
+// fits reports whether v fits the sites of a shape by themselves: what they refer to and
+// the alternatives that were taken are sites of their own.
+func (c *schemaCompiler) fits(s *shape, v *value) (bool, error) {
 	f := &fitting{c: c}
-	for _, s := range sites {
-		ok, _ := f.site(s, v)
-		if f.err != nil || !ok {
-			return false, f.err
+	ok := true
+	for _, at := range s.sites {
+		for i, k := range at.v.keys {
+			if !f.leadsOn(at, k, at.v.elem[i]) {
+				ok = f.keyword(at, k, at.v.elem[i], v, newEvaluated()) && ok
+			}
 		}
 	}
-	return true, nil
+	for _, u := range s.closings {
+		ok = f.closed(u, v) && ok
+	}
+	return ok && f.err == nil, f.err
+}
+
+// leadsOn reports whether a keyword asks for sites of the same value, or is looked at by
+// itself.
+func (f *fitting) leadsOn(at *site, k string, w *value) bool {
+	switch k {
+	case "unevaluatedProperties", "unevaluatedItems":
+		return true
+	case "$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf", "not", "if", "dependentRequired", "dependentSchemas", "dependencies":
+		_, ok := f.c.conditionOf(at, k, w)
+		return !ok
+	}
+	return false
+}
+
+// closed reports whether what the covers of a closing leave fits it.
+func (f *fitting) closed(u *closing, v *value) bool {
+	ok := true
+	for i, e := range v.elem {
+		left := u.items && v.kind == kArray && i >= u.tuple
+		if !u.items && v.kind == kObject {
+			open, err := f.c.leaves(u, v.keys[i])
+			if err != nil {
+				return f.fail(err)
+			}
+			left = open
+		}
+		if left {
+			fits, _ := f.site(u.left, e)
+			ok = fits && ok
+		}
+	}
+	return ok
 }
 
 func (f *fitting) fail(err error) bool {

@@ -82,9 +82,7 @@ func (g *builder) schema(schema []byte, o Options) (expr, error) {
 	if err != nil {
 		return never, &Error{Msg: "the schema is not JSON: " + err.Error()}
 	}
-	c := &schemaCompiler{g: g, o: o, sites: map[*value]*site{}, anchors: map[string]*site{}, byKey: map[string]int{},
-		inline: map[int]expr{}, nots: map[*value]*value{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[*value]presence{}, written: map[impliedKey]implication{},
-		eithers: map[string]*value{}, dynamic: map[string][]*site{}}
+	c := newSchemaCompiler(g, o)
 	switch {
 	case o.Compact:
 	case o.Tidy:
@@ -96,6 +94,12 @@ func (g *builder) schema(schema []byte, o Options) (expr, error) {
 	c.index(doc, "", &url.URL{})
 	c.root = c.sites[doc]
 	return c.compile([]*site{c.root})
+}
+
+func newSchemaCompiler(g *builder, o Options) *schemaCompiler {
+	return &schemaCompiler{g: g, o: o, sites: map[*value]*site{}, anchors: map[string]*site{}, byKey: map[string]int{},
+		inline: map[int]expr{}, nots: map[*value]*value{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[*value]presence{}, written: map[impliedKey]implication{},
+		eithers: map[string]*value{}, dynamic: map[string][]*site{}}
 }
 
 // newID numbers sites in the order in which they are met.

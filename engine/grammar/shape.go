@@ -648,7 +648,7 @@ func (c *schemaCompiler) filter(s *shape) error {
 			ok = c.g.matches(text, q[1:len(q)-1])
 		case v.kind == kArray || v.kind == kObject:
 			var err error
-			if ok, err = c.fits(s.sites, v); err != nil {
+			if ok, err = c.fits(s, v); err != nil {
 				return err
 			}
 		}

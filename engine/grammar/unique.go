@@ -4,6 +4,7 @@ import (
 	"bytes"
 	bits64 "math/bits"
 	"slices"
+	"sync"
 )
 
 // Items of an array that differ are no context-free matter, nor are names of an object.
@@ -375,25 +376,54 @@ func (x *Matcher) maskApart(dst []uint64) {
 	}
 }
 
+// telling are tokens that matter in marked values, found when first needed.
+type telling struct {
+	once    sync.Once
+	opening []int32 // that may open a value and write two of its elements
+	quoting []int32 // with a quote
+}
+
+func (v *Vocabulary) tell() *telling {
+	v.telling.once.Do(func() {
+		for id, t := range v.tokens {
+			if opensTwo(t) {
+				v.telling.opening = append(v.telling.opening, int32(id))
+			}
+			if bytes.IndexByte(t, '"') >= 0 {
+				v.telling.quoting = append(v.telling.quoting, int32(id))
+			}
+		}
+	})
+	return &v.telling
+}
+
 // unrepeated takes the tokens out of the mask of a single head that would repeat an
-// element. Outside of marked values only a token that opens one can.
+// element. Outside of marked values only a token that opens one can, and inside a string
+// only one that ends it.
 func (x *Matcher) unrepeated(dst []uint64) {
-	v := x.m.vocab
 	buffer := append(make([]byte, 0, len(x.reading.text)+512), x.reading.text...)
+	v, in := x.m.vocab, x.reading.in
+	some := func(list []int32) {
+		for _, id := range list {
+			if dst[id>>6]>>(id&63)&1 != 0 && x.repeats(v.tokens[id], buffer) {
+				dst[id>>6] &^= 1 << (id & 63)
+			}
+		}
+	}
+	switch {
+	case in == nil:
+		some(v.tell().opening)
+		return
+	case x.reading.quoted && (in.unique == nil || in.unique.few == nil):
+		some(v.tell().quoting)
+		return
+	}
 	for w, bits := range dst {
 		for ; bits != 0; bits &= bits - 1 {
 			id := w*64 + bits64.TrailingZeros64(bits)
-			t := v.tokens[id]
-			if x.reading.in == nil && !opensTwo(t) {
-				continue
+			if x.repeats(v.tokens[id], buffer) {
+				dst[w] &^= 1 << (id & 63)
 			}
-			if x.reading.quoted && bytes.IndexByte(t, '"') < 0 && (x.reading.in.unique == nil || x.reading.in.unique.few == nil) {
-				continue
-			}
-			if !x.repeats(t, buffer) {
-				continue
-			}
-			dst[w] &^= 1 << (id & 63)
 		}
 	}
 }

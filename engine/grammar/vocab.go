@@ -16,6 +16,7 @@ type Vocabulary struct {
 	short   tries           // tokens of up to shortBytes
 	long    tries           // the few others
 	shared  *sharedReaches  // of states without calls, for all grammars
+	telling telling         // tokens that matter where elements must differ
 }
 
 // tries arranges tokens of at most longest bytes.
