@@ -86,6 +86,7 @@ func Invalid(param, format string, args ...any) error {
 type ModelInfo struct {
 	ID          string // served name, as a client writes it
 	Path        string // where it was loaded from; also accepted as a name
+	Asked       string // what was asked for, such as a name of the hub, if that is not Path; accepted as well
 	Parent      string // base model of an adapter, else ""
 	LoRA        bool   // adapters can be used with this model
 	Truncates   bool   // what is too long for the context is cut, not refused

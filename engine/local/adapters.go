@@ -382,7 +382,7 @@ func (s *adapters) models(base engine.ModelInfo) []engine.ModelInfo {
 	var list []engine.ModelInfo
 	for _, a := range s.list {
 		m := base
-		m.ID, m.Path, m.Parent, m.Created = a.Name, a.Path, base.ID, a.created
+		m.ID, m.Path, m.Asked, m.Parent, m.Created = a.Name, a.Path, "", base.ID, a.created
 		list = append(list, m)
 	}
 	return list

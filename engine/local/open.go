@@ -355,7 +355,7 @@ func (e *Engine) describe(path string) {
 	}
 	created := time.Now().Unix()
 	for _, n := range names {
-		e.models = append(e.models, engine.ModelInfo{ID: n, Path: path, ContextLen: e.context, VocabSize: e.program.Vocab,
+		e.models = append(e.models, engine.ModelInfo{ID: n, Path: path, Asked: e.o.ModelPath, ContextLen: e.context, VocabSize: e.program.Vocab,
 			Arch: e.program.Arch, Created: created, Truncates: e.o.AutoTruncate, HasTemplate: e.template != nil, Defaults: e.defaults,
 			ReasoningParser: e.o.ReasoningParser, ToolCallParser: e.o.ToolCallParser})
 	}

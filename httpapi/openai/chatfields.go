@@ -220,6 +220,13 @@ func readTools(r *request, name string, v jsontext.Value) error {
 	})
 }
 
+func toolsOf(r *request, name string, v jsontext.Value) error {
+	if err := readTools(r, name, v); err != nil {
+		return err
+	}
+	return sharedDefinitions(r.tools)
+}
+
 func tool(v jsontext.Value, path string) (engine.Tool, error) {
 	t := engine.Tool{JSON: slices.Clone([]byte(v))}
 	kind := ""

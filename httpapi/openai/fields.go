@@ -145,7 +145,7 @@ var fields = map[string]field{
 	"extra_key":                     {inBoth, readName(func(r *request) *string { return &r.extraKey })},
 
 	// Chat.
-	"tools":                  {inChat, readTools},
+	"tools":                  {inChat, toolsOf},
 	"tool_choice":            {inChat, readToolChoice},
 	"parallel_tool_calls":    {inChat, readBool(func(r *request) *bool { return &r.parallelCalls })},
 	"chat_template_kwargs":   {inChat, readTemplateArgs},

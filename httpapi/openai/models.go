@@ -35,7 +35,7 @@ func ResolveModel(models []engine.ModelInfo, name string, anyModel bool) (engine
 
 func findModel(models []engine.ModelInfo, name string) (engine.ModelInfo, bool) {
 	for _, m := range models {
-		if strings.EqualFold(m.ID, name) || m.Path != "" && strings.EqualFold(m.Path, name) {
+		if strings.EqualFold(m.ID, name) || m.Path != "" && strings.EqualFold(m.Path, name) || m.Asked != "" && strings.EqualFold(m.Asked, name) {
 			return m, true
 		}
 	}
