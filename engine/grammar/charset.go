@@ -237,3 +237,13 @@ func (s runeSet) sorted() runeSet {
 	}
 	return out
 }
+
+// characters is s inside quotes in every form.
+func (g *builder) characters(s string) expr {
+	e := empty
+	runes := []rune(s)
+	for _, r := range slices.Backward(runes) {
+		e = g.concat(g.jsonChar(runeSet{r, r}), e)
+	}
+	return e
+}

@@ -29,9 +29,13 @@ const (
 	opOr
 	opAnd
 	opNot
-	opRepeat // a, between min and max times; max < 0 means no bound
-	opCall   // a rule
-	opMod    // decimal digits d with (b·10^len + d) mod a = 0; min 1: with dots anywhere
+	opRepeat  // a, between min and max times; max < 0 means no bound
+	opCall    // a rule
+	opMembers // an object's members from b on, of roster a; max 1: none came yet
+	opNames   // one of several names of roster a
+	opName    // the rest of name b of roster a from byte max on
+	opWords   // one of the words b to min of list a, from byte max on
+	opMod     // decimal digits d with (b·10^len + d) mod a = 0; min 1: with dots anywhere
 )
 
 type byteSet [4]uint64
@@ -79,36 +83,42 @@ type node struct {
 // builder owns the expressions of one grammar. Its methods panic with *Error when a
 // limit is reached; the package's entry points turn that into an error.
 type builder struct {
-	nodes    []node
-	table    []expr // of nodes, by hash; open addressing
-	sets     []byteSet
-	setIDs   map[byteSet]expr // by set: the expression of one of its bytes
-	single   [256]expr        // the same of one byte
-	lists    []expr           // the parts of unions and intersections
-	rules    []expr           // by number; rule 0 is the whole language
-	root     expr             // the whole language once the rules are straight
-	special  map[string]bool  // the texts of special tokens
-	trans    map[expr]*[256]expr
-	unique   map[int]*distinct // marked values, by rule
-	sums     map[expr]sum      // where known
-	alive    map[expr]bool     // of conjunctions
-	patterns map[string]expr   // compiled, by kind and source
-	ends     map[expr]bool     // of finite
-	extents  map[expr]extent
-	hints    map[expr]int
-	spans    map[expr]span   // of compiled patterns, where known
-	raw      bool            // build conjunctions without looking whether they are alive
-	textStar expr            // any content of a JSON string
-	chars    map[string]expr // of jsonChar, by set
-	limit    int
-	deadline time.Time
-	looked   time.Time // when the clock was last looked at
-	pause    func()
-	steps    int // since the deadline was looked at, or since the mask began
+	nodes     []node
+	table     []expr // of nodes, by hash; open addressing
+	sets      []byteSet
+	setIDs    map[byteSet]expr // by set: the expression of one of its bytes
+	single    [256]expr        // the same of one byte
+	lists     []expr           // the parts of unions and intersections
+	rules     []expr           // by number; rule 0 is the whole language
+	root      expr             // the whole language once the rules are straight
+	special   map[string]bool  // the texts of special tokens
+	trans     map[expr]*[256]expr
+	unique    map[int]*distinct // marked values, by rule
+	sums      map[expr]sum      // where known
+	alive     map[expr]bool     // of conjunctions
+	patterns  map[string]expr   // compiled, by kind and source
+	ends      map[expr]bool     // of finite
+	extents   map[expr]extent
+	hints     map[expr]int
+	spans     map[expr]span // of compiled patterns, where known
+	raw       bool          // build conjunctions without looking whether they are alive
+	rosters   []*roster
+	rosterIDs map[string]int
+	wordLists []wordList
+	wordIDs   map[string]int
+	callIDs   map[expr]int    // rules of called
+	textStar  expr            // any content of a JSON string
+	chars     map[string]expr // of jsonChar, by set
+	limit     int
+	deadline  time.Time
+	looked    time.Time // when the clock was last looked at
+	pause     func()
+	steps     int // since the deadline was looked at, or since the mask began
 }
 
 func newBuilder(limit int, deadline time.Time) *builder {
 	g := &builder{setIDs: map[byteSet]expr{}, trans: map[expr]*[256]expr{}, sums: map[expr]sum{}, alive: map[expr]bool{}, chars: map[string]expr{}, ends: map[expr]bool{},
+		rosterIDs: map[string]int{}, wordIDs: map[string]int{}, callIDs: map[expr]int{},
 		extents: map[expr]extent{}, hints: map[expr]int{}, spans: map[expr]span{}, patterns: map[string]expr{}, limit: limit, deadline: deadline, looked: time.Now()}
 	g.nodes = append(make([]node, 0, 1024), node{}, node{op: opNever}, node{op: opEmpty, nullable: true, inText: true})
 	g.table = make([]expr, 2048)
@@ -469,7 +479,11 @@ func (g *builder) not(a expr) expr {
 
 // and is the intersection of expressions without calls. The result is never exactly
 // when no text is in all of them.
-func (g *builder) and(es ...expr) expr {
+func (g *builder) and(es ...expr) expr { return g.meet(es, true) }
+
+// meet is and; whole says that the parts are languages as they were built, not states
+// somewhere in their texts.
+func (g *builder) meet(es []expr, whole bool) expr {
 	list := g.flatten(opAnd, es)
 	list = slices.DeleteFunc(list, func(e expr) bool { return g.nodes[e].op == opNot && g.nodes[e].a == never })
 	inText := false
@@ -496,7 +510,7 @@ func (g *builder) and(es ...expr) expr {
 		n.inText = n.inText || g.nodes[e].inText
 	}
 	e := g.internList(n, list)
-	if !g.raw && !g.plainlyAlive(list) && !g.isAlive(e) {
+	if !g.raw && !g.plainlyAlive(list) && !g.isAlive(e, whole && n.inText) {
 		return never
 	}
 	return e
@@ -581,14 +595,17 @@ func (g *builder) endless(e expr) bool {
 // isAlive looks for a text that a conjunction accepts, and remembers the states on the
 // way to it; when there is none, all that it came by are dead. States besides the way
 // are looked at when they come up, which is far cheaper than all of them at once.
-func (g *builder) isAlive(start expr) bool {
+//
+// From the beginning of string contents, chars, it goes by whole characters, each in
+// one of its forms only: the parts take all forms or none.
+func (g *builder) isAlive(start expr, chars bool) bool {
 	if v, ok := g.alive[start]; ok {
 		return v
 	}
 	g.raw = true
 	defer func() { g.raw = false }()
 	from := map[expr]expr{start: unknown}
-	queue := [][]expr{{start}} // by how much longer than far a text must at least be
+	queue := [][]expr{{start}} // by how much longer than it seemed a text must at least be
 	for level := 0; level < len(queue); level++ {
 		for len(queue[level]) > 0 {
 			last := len(queue[level]) - 1
@@ -609,29 +626,72 @@ func (g *builder) isAlive(start expr) bool {
 			if ok {
 				continue // dead
 			}
-			for left := (byteSet{}).not(); !left.isEmpty(); {
-				b := left.first()
-				left = left.and(g.class(e, b).not())
-				d := g.derive(e, b)
-				if d == never {
-					continue
-				}
-				if _, seen := from[d]; seen {
-					continue
+			far := g.hint(e)
+			add := func(d expr) {
+				if _, seen := from[d]; seen || d == never {
+					return
 				}
 				from[d] = e
-				at := min(level+max(0, 1+g.hint(d)-g.hint(e)), maxDetour)
+				at := min(level+max(0, 1+g.hint(d)-far), maxDetour)
 				for len(queue) <= at {
 					queue = append(queue, nil)
 				}
 				queue[at] = append(queue[at], d)
 			}
+			if chars {
+				g.eachChar(e, add)
+				continue
+			}
+			g.eachByte(e, (byteSet{}).not(), func(_ byte, d expr) { add(d) })
 		}
 	}
 	for e := range from {
 		g.alive[e] = false
 	}
 	return false
+}
+
+// eachByte calls do for a byte of each class of e within a set, and the state after it.
+func (g *builder) eachByte(e expr, within byteSet, do func(b byte, d expr)) {
+	for !within.isEmpty() {
+		b := within.first()
+		within = within.and(g.class(e, b).not())
+		if d := g.derive(e, b); d != never {
+			do(b, d)
+		}
+	}
+}
+
+var (
+	plainBytes = byteRange(' ', 0x7F).and((byteSet{}).with(`"\\`).not())
+	highBytes  = byteRange(0xC2, 0xF4)
+)
+
+// eachChar calls add for the states after one character of a JSON string, in the
+// shortest of its forms.
+func (g *builder) eachChar(e expr, add func(expr)) {
+	g.eachByte(e, plainBytes, func(_ byte, d expr) { add(d) })
+	g.eachByte(e, highBytes, func(b byte, d expr) { g.restOfChar(d, pendingChar{}.next(b), add) })
+	escape := g.derive(e, '\\')
+	if escape == never {
+		return
+	}
+	g.eachByte(escape, (byteSet{}).with(`"\bfnrt`), func(_ byte, d expr) { add(d) })
+	for _, b := range []byte("u00") {
+		escape = g.derive(escape, b)
+	}
+	g.eachByte(escape, (byteSet{}).with("01"), func(_ byte, d expr) {
+		g.eachByte(d, (byteSet{}).with("0123456789abcdef"), func(_ byte, d expr) { add(d) })
+	})
+}
+
+// restOfChar calls add for the states at the end of a character that is begun.
+func (g *builder) restOfChar(e expr, p pendingChar, add func(expr)) {
+	if p.need == 0 {
+		add(e)
+		return
+	}
+	g.eachByte(e, byteRange(p.lo, p.hi), func(b byte, d expr) { g.restOfChar(d, p.next(b), add) })
 }
 
 // Where the shortest text of a conjunction is longer than longWay, refuseWide looks at
@@ -691,6 +751,14 @@ func (g *builder) class(e expr, b byte) byteSet {
 		return s
 	case opNot, opRepeat:
 		return g.class(n.a, b)
+	case opMembers:
+		return alone((byteSet{}).with(`,"}`), b)
+	case opNames:
+		return alone(g.rosters[n.a].leads(n), b)
+	case opName:
+		return alone(byteRange(g.rosters[n.a].words[n.b][n.max], g.rosters[n.a].words[n.b][n.max]), b)
+	case opWords:
+		return alone(g.wordLeads(n), b)
 	case opMod:
 		if b >= '0' && b <= '9' {
 			return byteRange(b, b)
@@ -725,6 +793,8 @@ func (g *builder) next(e expr, b byte) expr {
 			}
 			return never
 		}
+	case opNames, opName, opWords:
+		return g.derive(e, b)
 	}
 	t := g.trans[e]
 	if t == nil {
@@ -788,9 +858,20 @@ func (g *builder) deriveInto(e expr, b byte, tail expr, list *[]expr) {
 		for _, x := range g.parts(&n) {
 			parts = append(parts, g.derive(x, b))
 		}
-		d = g.and(parts...)
+		d = g.meet(parts, false)
 	case opNot:
 		d = g.not(g.derive(n.a, b))
+	case opMembers:
+		d = g.nextMember(n, b)
+	case opNames:
+		lo, hi := g.rosters[n.a].within(&n, b)
+		d = g.names(n.a, int(n.min), lo, hi, int(n.max)+1)
+	case opName:
+		if g.rosters[n.a].words[n.b][n.max] == b {
+			d = g.name(n.a, int32(n.b), int(n.max)+1)
+		}
+	case opWords:
+		d = g.nextWord(n, b)
 	case opMod:
 		switch {
 		case b >= '0' && b <= '9':
@@ -842,6 +923,10 @@ func (g *builder) edges(e, tail expr, out []edge) []edge {
 		}
 	case opRepeat:
 		out = g.edges(n.a, g.concat(g.fewer(n), tail), out)
+	case opMembers:
+		if n.max == 1 {
+			out = g.edges(g.undeclared(n), tail, out)
+		}
 	}
 	return out
 }
@@ -872,9 +957,23 @@ func (g *builder) finite(e expr) bool {
 		}
 	case opRepeat:
 		v = n.max >= 0 && g.finite(n.a)
-	case opAnd, opNot, opMod, opCall:
+	case opAnd, opNot, opMod, opCall, opMembers, opNames, opName:
 		v = false
 	}
 	g.ends[e] = v
 	return v
+}
+
+// called makes a rule of e, so that its states are shared by all who use it.
+func (g *builder) called(e expr) expr {
+	if e == never {
+		return never
+	}
+	r, ok := g.callIDs[e]
+	if !ok {
+		r = len(g.rules)
+		g.rules = append(g.rules, e)
+		g.callIDs[e] = r
+	}
+	return g.call(r)
 }

@@ -154,7 +154,7 @@ func finish(g *builder, v *Vocabulary, root expr) (*Grammar, error) {
 		return nil, err
 	}
 	g.deadline = time.Time{}
-	return &Grammar{m: newMachine(g, v, g.rules), start: []thread{{g.root, 0}}, base: len(g.nodes)}, nil
+	return &Grammar{m: newMachine(g, v), start: []thread{{g.root, 0}}, base: len(g.nodes)}, nil
 }
 
 // CompileRegex makes the grammar of the texts that an RE2 pattern matches from end to
@@ -228,6 +228,11 @@ func (p *producer) produces(e expr) bool {
 		v = slices.ContainsFunc(p.g.parts(n), p.produces)
 	case opRepeat:
 		return n.min == 0 || p.produces(n.a)
+	case opMembers:
+		if p.dead[e] {
+			return false
+		}
+		v = p.g.rosters[n.a].produces(p.produces)
 	}
 	if !v {
 		p.dead[e] = true
@@ -259,6 +264,8 @@ func (g *builder) without(e expr, ok []bool, memo map[expr]expr) expr {
 		v = g.or(list...)
 	case opRepeat:
 		v = g.repeat(g.without(n.a, ok, memo), int(n.min), int(n.max))
+	case opMembers:
+		v = g.roster(g.rosters[n.a].with(func(e expr) expr { return g.without(e, ok, memo) }))
 	}
 	memo[e] = v
 	return v

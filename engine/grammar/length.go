@@ -141,7 +141,7 @@ func (g *builder) hint(e expr) int {
 		return noBound
 	case opEmpty, opNot:
 		return 0
-	case opBytes, opCall, opMod:
+	case opBytes, opCall, opMod, opMembers, opNames, opName, opWords:
 		return 1
 	}
 	if h, ok := g.hints[e]; ok {

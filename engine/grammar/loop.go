@@ -193,8 +193,10 @@ func (m *machine) lastBytes(e expr) (s byteSet) {
 		return *m.g.setOf(&n)
 	case opMod:
 		return byteRange('0', '9').or(byteRange('.', '.'))
-	case opNot:
+	case opNot, opMembers, opNames, opName:
 		return s.not()
+	case opWords:
+		return byteRange('"', '"')
 	}
 	if known, ok := m.lasts[e]; ok {
 		return known

@@ -14,7 +14,6 @@ type machine struct {
 	mu     sync.Mutex
 	g      *builder
 	vocab  *Vocabulary
-	rules  []expr
 	stacks []stackNode
 	pushed map[stackNode]stack
 	sets   []*set
@@ -62,8 +61,8 @@ type set struct {
 
 const dead = -1
 
-func newMachine(g *builder, v *Vocabulary, rules []expr) *machine {
-	m := &machine{g: g, vocab: v, rules: rules, pushed: map[stackNode]stack{}, rounds: map[expr]loop{}, lasts: map[expr]byteSet{}}
+func newMachine(g *builder, v *Vocabulary) *machine {
+	m := &machine{g: g, vocab: v, pushed: map[stackNode]stack{}, rounds: map[expr]loop{}, lasts: map[expr]byteSet{}}
 	m.stacks = []stackNode{{}}
 	m.forget()
 	return m
@@ -135,7 +134,7 @@ func (m *machine) visit(list []thread, do func(thread)) {
 		nullable := n.nullable
 		if n.calls {
 			for _, e := range m.g.edges(t.state, empty, edges[:0]) {
-				add(thread{m.rules[e.rule], m.push(e.cont, t.above)})
+				add(thread{m.g.rules[e.rule], m.push(e.cont, t.above)})
 			}
 		}
 		if nullable && t.above != 0 {

@@ -444,7 +444,7 @@ func (c *schemaCompiler) someKeyword(s *shape, at *site, v *value) error {
 	names := []expr{g.textStar}
 	if l := v.get(exceptNames); l != nil {
 		for _, n := range l.elem {
-			names = append(names, g.not(c.characters(n.text)))
+			names = append(names, g.not(c.g.characters(n.text)))
 		}
 		for _, p := range v.get(exceptPatterns).elem {
 			e, err := c.namePattern(at, p.text)
@@ -562,7 +562,7 @@ func (c *schemaCompiler) exclude(s *shape) error {
 			s.types &^= kindType(v.kind)
 		case kString:
 			if s.types&tString != 0 {
-				s.text = append(s.text, c.g.not(c.characters(v.text)), c.g.textStar)
+				s.text = append(s.text, c.g.not(c.g.characters(v.text)), c.g.textStar)
 			}
 		case kNumber:
 			r := v.rat()

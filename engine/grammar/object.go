@@ -128,9 +128,9 @@ func (c *schemaCompiler) itemSites(s *shape, i int) (sites []*site) {
 type member struct {
 	name   string
 	needed bool
-	pair   expr           // name, colon, value, white space
+	value  expr
 	kinds  uint8          // of what is asked for, those that the name fits
-	wanted map[uint8]expr // pair with a value of all the kinds in a set
+	wanted map[uint8]expr // the whole member with a value of all the kinds in a set
 }
 
 // maxRegions bounds the kinds of undeclared names.
@@ -154,6 +154,12 @@ func (c *schemaCompiler) object(s *shape) (expr, error) {
 	members, dead, err := c.members(s)
 	if err != nil || dead {
 		return never, err
+	}
+	if r, err := c.roster(s, members); r != nil || err != nil {
+		if err != nil {
+			return never, err
+		}
+		return c.g.seq(c.g.byte('{'), c.space, c.g.roster(r)), nil
 	}
 	o := objectChain{c: c, s: s, members: members, low: s.minProp, high: s.maxProp, memo: map[chainState]expr{}, wantedOf: map[uint8]expr{}}
 	if o.others, err = c.others(s, 0); err != nil {
@@ -225,14 +231,73 @@ func (c *schemaCompiler) fewMembers(s *shape) (out []member, err error) {
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, g.not(c.characters(string(t))))
+			all = append(all, g.not(c.g.characters(string(t))))
 			out = append(out, m)
 		}
 		if g.and(all...) != never { // names that need escapes
 			return nil, nil
 		}
 	}
-	return slices.DeleteFunc(out, func(m member) bool { return m.pair == never }), nil
+	return slices.DeleteFunc(out, func(m member) bool { return m.value == never }), nil
+}
+
+// roster is an object of which no more is said than its members, nil for others.
+func (c *schemaCompiler) roster(s *shape, members []member) (*roster, error) {
+	r := &roster{space: c.space, others: never, rest: never, some: s.minProp == 1}
+	if s.maxProp >= 0 || s.minProp > 1 || len(s.some) > 0 || len(members) >= 1<<16 {
+		return nil, nil
+	}
+	f := s.present
+	for _, m := range members {
+		if !plainName(m.name) {
+			return nil, nil
+		}
+		if m.needed {
+			f = c.forms.given(f, m.name, true)
+		}
+		r.words, r.values, r.needed = append(r.words, quoteJSON(m.name)), append(r.values, m.value), append(r.needed, m.needed)
+	}
+	if f != verum {
+		return nil, nil
+	}
+	if s.plainlyClosed() {
+		if r.some && len(r.words) == 0 {
+			return nil, nil
+		}
+		return r, nil
+	}
+	var err error
+	if len(s.names) > 0 || len(s.closings) > 0 || slices.ContainsFunc(s.sites, func(at *site) bool { return at.v.get("patternProperties") != nil }) {
+		if r.others, err = c.others(s, 0); r.some && len(r.words) == 0 && r.others == never {
+			return nil, err
+		}
+		return r, err
+	}
+	var sites []*site
+	for _, at := range s.sites {
+		if a := at.v.get("additionalProperties"); a != nil {
+			sites = append(sites, c.child(at, a, "/additionalProperties"))
+		}
+	}
+	r.rest, err = c.compile(sites)
+	if r.open = r.rest != never; r.open {
+		r.declared = c.declared(s)
+	} else if r.some && len(r.words) == 0 {
+		return nil, err
+	}
+	return r, err
+}
+
+// declared are the names that properties, required and conditions speak of, sorted.
+func (c *schemaCompiler) declared(s *shape) []string {
+	list := slices.Concat(s.needs, c.forms.support(s.present))
+	for _, at := range s.sites {
+		if p := at.v.get("properties"); p != nil {
+			list = append(list, p.keys...)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // members lists the declared properties in their order, then required ones that are
@@ -274,7 +339,7 @@ func (c *schemaCompiler) members(s *shape) (out []member, dead bool, err error) 
 		if err != nil {
 			return nil, false, err
 		}
-		if m.pair != never {
+		if m.value != never {
 			out = append(out, m)
 		} else if m.needed {
 			return nil, true, nil
@@ -285,8 +350,11 @@ func (c *schemaCompiler) members(s *shape) (out []member, dead bool, err error) 
 
 func (c *schemaCompiler) member(s *shape, name string, needed bool) (member, error) {
 	g := c.g
-	m := member{name: name, needed: needed, pair: never, wanted: map[uint8]expr{}}
-	q := quoteJSON(name)
+	m := member{name: name, needed: needed, value: never}
+	q := ""
+	if len(s.names)+len(s.some) > 0 {
+		q = quoteJSON(name)
+	}
 	for _, n := range s.names {
 		if !g.matches(n, q[1:len(q)-1]) {
 			return m, nil
@@ -296,14 +364,10 @@ func (c *schemaCompiler) member(s *shape, name string, needed bool) (member, err
 	if err != nil {
 		return m, err
 	}
-	pair := func(sites []*site) (expr, error) {
-		v, err := c.compile(sites)
-		return g.seq(g.jsonText(name, false), c.space, g.byte(':'), c.space, c.item(v)), err
-	}
-	if m.pair, err = pair(sites); err != nil {
+	if m.value, err = c.compile(sites); err != nil {
 		return m, err
 	}
-	if m.pair == never {
+	if m.value == never {
 		return m, nil
 	}
 	for i, x := range s.some {
@@ -315,9 +379,14 @@ func (c *schemaCompiler) member(s *shape, name string, needed bool) (member, err
 		if set&^m.kinds != 0 {
 			continue
 		}
-		if m.wanted[set], err = pair(append(slices.Clone(sites), c.askedSites(s, set)...)); err != nil {
+		v, err := c.compile(append(slices.Clone(sites), c.askedSites(s, set)...))
+		if err != nil {
 			return m, err
 		}
+		if m.wanted == nil {
+			m.wanted = map[uint8]expr{}
+		}
+		m.wanted[set] = c.pair(name, v)
 	}
 	return m, nil
 }
@@ -334,11 +403,15 @@ func (c *schemaCompiler) askedSites(s *shape, set uint8) (sites []*site) {
 
 // memberSites are the schemas for the value of a member by its name.
 func (c *schemaCompiler) memberSites(s *shape, name string) (sites []*site, err error) {
-	q := quoteJSON(name)
+	q := ""
 	for _, at := range s.sites {
 		hit := false
 		if v := at.v.get("properties").get(name); v != nil {
-			sites = append(sites, c.child(at, v, "/properties/"+escapePointer(name)))
+			in, ok := c.sites[v]
+			if !ok {
+				in = c.child(at, v, "/properties/"+escapePointer(name))
+			}
+			sites = append(sites, in)
 			hit = true
 		}
 		if p := at.v.get("patternProperties"); p != nil {
@@ -346,6 +419,9 @@ func (c *schemaCompiler) memberSites(s *shape, name string) (sites []*site, err 
 				e, err := c.namePattern(at, re)
 				if err != nil {
 					return nil, err
+				}
+				if q == "" {
+					q = quoteJSON(name)
 				}
 				if c.g.matches(e, q[1:len(q)-1]) {
 					sites = append(sites, c.child(at, p.elem[i], "/patternProperties/"+escapePointer(re)))
@@ -431,7 +507,7 @@ func (c *schemaCompiler) others(s *shape, set uint8) (expr, error) {
 		if err != nil {
 			return never, err
 		}
-		quoted := c.called(g.seq(g.byte('"'), key, g.byte('"')))
+		quoted := c.g.called(g.seq(g.byte('"'), key, g.byte('"')))
 		alts = append(alts, g.seq(quoted, c.space, g.byte(':'), c.space, c.item(v)))
 	}
 	return g.or(alts...), nil
@@ -454,24 +530,12 @@ func (s *shape) plainlyClosed() bool {
 // regions parts the undeclared names by the patterns that they match.
 func (c *schemaCompiler) regions(s *shape) ([]region, error) {
 	g := c.g
-	seen := map[string]bool{}
-	for _, n := range slices.Concat(s.needs, c.forms.support(s.present)) {
-		seen[n] = true
-	}
-	for _, at := range s.sites {
-		if p := at.v.get("properties"); p != nil {
-			for _, n := range p.keys {
-				seen[n] = true
-			}
-		}
-	}
 	names := append([]expr{g.textStar}, s.names...)
-	if len(seen) > 0 {
+	if seen := c.declared(s); len(seen) > 0 {
 		var declared []expr
-		for n := range seen {
-			declared = append(declared, c.characters(n))
+		for _, n := range seen {
+			declared = append(declared, g.characters(n))
 		}
-		slices.Sort(declared)
 		names = append(names, g.not(g.or(declared...)))
 	}
 	list := []region{{names: names, key: g.and(names...)}}
@@ -571,6 +635,11 @@ func (o *objectChain) wanted(set uint8) expr {
 	return e
 }
 
+// pair is a name, a colon, a value, and white space.
+func (c *schemaCompiler) pair(name string, value expr) expr {
+	return c.g.seq(c.g.jsonText(name, false), c.space, c.g.byte(':'), c.space, c.item(value))
+}
+
 // take is member at and what follows it.
 func (o *objectChain) take(k chainState) expr {
 	g, m := o.c.g, o.members[k.at]
@@ -578,7 +647,7 @@ func (o *objectChain) take(k chainState) expr {
 	if next.f == falsum {
 		return never
 	}
-	alts := []expr{g.concat(m.pair, o.rest(next))}
+	alts := []expr{g.concat(o.c.pair(m.name, m.value), o.rest(next))}
 	for set := uint8(1); set <= m.kinds&k.asks; set++ {
 		if w, ok := m.wanted[set]; ok && set&^k.asks == 0 && w != never {
 			next.asks = k.asks &^ set
@@ -655,7 +724,7 @@ func (o *objectChain) member(k chainState) expr {
 	left := o.skip(k)
 	free := o.high < 0 && o.low <= 1 && !m.needed && k.asks&m.kinds == 0 && o.c.forms.given(k.f, m.name, true) == left.f
 	if free { // what follows does not depend on it
-		return g.concat(g.optional(g.concat(o.c.comma(), m.pair)), o.rest(left))
+		return g.concat(g.optional(g.concat(o.c.comma(), o.c.pair(m.name, m.value))), o.rest(left))
 	}
 	take := never
 	if o.high < 0 || k.n < o.high {

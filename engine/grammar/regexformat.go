@@ -21,7 +21,7 @@ func (c *schemaCompiler) regexValue() expr {
 		}
 		return g.jsonChar(set.sorted())
 	}
-	text := func(s string) expr { return c.characters(s) }
+	text := func(s string) expr { return c.g.characters(s) }
 	special := runeSet{'$', '$', '(', ')', '*', '*', '+', '+', '.', '.', '?', '?', '[', '^', '{', '}'}
 	digits := g.repeat(g.jsonChar(runeSet{'0', '9'}), 1, 3)
 	plainChar := g.jsonChar(minus(minus(everyRune, special.sorted()), runeSet{'\n', '\n', '\r', '\r', '|', '|', 0x2028, 0x2029}))

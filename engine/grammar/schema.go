@@ -39,7 +39,9 @@ type schemaCompiler struct {
 	anchors map[string]*site // by absolute URI, fragments included
 	root    *site
 	byKey   map[string]int
-	inline  map[int]expr // finished rules that are better written out
+	clashes map[string]bool // of clash, by sites
+	same    map[expr]int    // rules by their finished expressions
+	inline  map[int]expr    // finished rules that are better written out
 	space   expr
 	any     int               // rule of any value, -1 until needed
 	nots    map[*value]*value // written negations
@@ -98,7 +100,7 @@ func (g *builder) schema(schema []byte, o Options) (expr, error) {
 
 func newSchemaCompiler(g *builder, o Options) *schemaCompiler {
 	return &schemaCompiler{g: g, o: o, sites: map[*value]*site{}, anchors: map[string]*site{}, byKey: map[string]int{},
-		inline: map[int]expr{}, nots: map[*value]*value{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[*value]presence{}, written: map[impliedKey]implication{},
+		inline: map[int]expr{}, same: map[expr]int{}, clashes: map[string]bool{}, nots: map[*value]*value{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[*value]presence{}, written: map[impliedKey]implication{},
 		eithers: map[string]*value{}, dynamic: map[string][]*site{}}
 }
 
@@ -372,11 +374,12 @@ func (c *schemaCompiler) compile(sites []*site) (expr, error) {
 		c.inline[r] = e
 		return e, nil
 	}
-	for other, x := range c.g.rules[:r] {
-		if x == e && other > 0 { // the same language again: share its masks
-			c.inline[r] = c.g.call(other)
-			return c.inline[r], nil
-		}
+	if other, ok := c.same[e]; ok { // the same language again: share its masks
+		c.inline[r] = c.g.call(other)
+		return c.inline[r], nil
+	}
+	if r > 0 {
+		c.same[e] = r
 	}
 	return c.g.call(r), nil
 }

@@ -1,6 +1,7 @@
 package grammar
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 )
@@ -117,9 +118,12 @@ type path struct {
 type reached struct {
 	sites []*site
 	steps []*path
+	clear int // sites that contradicts has looked at
 }
 
-func (r reached) clone() reached { return reached{slices.Clone(r.sites), slices.Clone(r.steps)} }
+func (r reached) clone() reached {
+	return reached{slices.Clone(r.sites), slices.Clone(r.steps), r.clear}
+}
 
 // choice is an anyOf or oneOf.
 type choice struct {
@@ -164,15 +168,19 @@ func (x *expansion) expand(todo []*path, done reached, choices []choice, out *[]
 		todo = append(slices.Clone(more), todo...)
 		choices = append(choices, ch...)
 	}
-	if len(choices) > 0 && !x.loose && x.contradicts(done.sites) {
-		return nil
+	if len(choices) > 0 && !x.loose {
+		if x.contradicts(done.sites, done.clear) {
+			return nil
+		}
+		done.clear = len(done.sites)
 	}
 	return x.choose(choices, done, out)
 }
 
 // contradicts reports whether plainly no value fits all the sites, so that their
 // alternatives need not be looked at: lists of conditions on one member come to that.
-func (x *expansion) contradicts(done []*site) bool {
+// The first clear sites do not contradict each other.
+func (x *expansion) contradicts(done []*site, clear int) bool {
 	c := x.c
 	s, err := c.merge(reached{sites: done}, true)
 	if err != nil {
@@ -182,15 +190,49 @@ func (x *expansion) contradicts(done []*site) bool {
 		return s == nil
 	}
 	for _, n := range s.needs {
-		sites, err := c.memberSites(s, n)
-		if err != nil || len(sites) < 2 {
+		if !slices.ContainsFunc(done[clear:], func(at *site) bool { return at.concerns(n) }) {
 			continue
 		}
-		if list, err := c.looseShapes(sites); err == nil && len(list) == 0 {
+		sites, err := c.memberSites(s, n)
+		if err == nil && len(sites) > 1 && c.clash(sites) {
 			return true
 		}
 	}
 	return false
+}
+
+// concerns reports whether a site says something of a member or its value.
+func (s *site) concerns(name string) bool {
+	for i, k := range s.v.keys {
+		switch k {
+		case "properties":
+			if s.v.elem[i].get(name) != nil {
+				return true
+			}
+		case "required":
+			if slices.ContainsFunc(s.v.elem[i].elem, func(e *value) bool { return e.text == name }) {
+				return true
+			}
+		case "patternProperties", "additionalProperties", "unevaluatedProperties", "dependentRequired", "dependencies":
+			return true
+		}
+	}
+	return false
+}
+
+// clash reports whether plainly nothing fits all the sites, remembered.
+func (c *schemaCompiler) clash(sites []*site) bool {
+	key := make([]byte, 0, 64)
+	for _, s := range sites {
+		key = binary.AppendUvarint(key, uint64(s.id))
+	}
+	v, ok := c.clashes[string(key)]
+	if !ok {
+		list, err := c.looseShapes(sites)
+		v = err == nil && len(list) == 0
+		c.clashes[string(key)] = v
+	}
+	return v
 }
 
 func (x *expansion) choose(choices []choice, done reached, out *[]*shape) error {
@@ -602,7 +644,7 @@ func (c *schemaCompiler) namesFitting(at *site, v *value) (expr, error) {
 		if n.enum != nil {
 			for _, w := range n.enum {
 				if w.kind == kString {
-					alts = append(alts, c.characters(w.text))
+					alts = append(alts, c.g.characters(w.text))
 				}
 			}
 			continue
@@ -612,16 +654,6 @@ func (c *schemaCompiler) namesFitting(at *site, v *value) (expr, error) {
 		}
 	}
 	return c.g.or(alts...), nil
-}
-
-// characters is s inside quotes in every form.
-func (c *schemaCompiler) characters(s string) expr {
-	e := empty
-	runes := []rune(s)
-	for _, r := range slices.Backward(runes) {
-		e = c.g.concat(c.g.jsonChar(runeSet{r, r}), e)
-	}
-	return e
 }
 
 // filter keeps the values of enum that the other constraints allow.
@@ -694,12 +726,20 @@ func (c *schemaCompiler) shape(s *shape) (expr, error) {
 	}
 	if s.enum != nil {
 		alts := make([]expr, 0, len(s.enum))
+		var words []string
 		for _, v := range s.enum {
+			if v.kind == kString && plainName(v.text) && len(s.enum) > 1 {
+				words = append(words, quoteJSON(v.text))
+				continue
+			}
 			e, err := c.constant(v)
 			if err != nil {
 				return never, err
 			}
 			alts = append(alts, e)
+		}
+		if len(words) > 0 {
+			alts = append(alts, g.words(words))
 		}
 		return g.or(alts...), nil
 	}
@@ -755,7 +795,7 @@ func (c *schemaCompiler) numberValue(s *shape) (expr, error) {
 		}
 		return never, s.keywordSite(k).fail(k, err.Error())
 	}
-	return c.called(e), nil
+	return c.g.called(e), nil
 }
 
 // keywordSite is the site that has keyword k.
@@ -774,24 +814,9 @@ func (c *schemaCompiler) stringValue(s *shape) (expr, error) {
 		if len(s.text) > 0 || s.minLen > 0 || s.maxLen >= 0 {
 			return never, s.regex.fail("format", `the format "regex" is not supported beside other keywords for strings`)
 		}
-		return c.called(c.g.seq(q, c.regexValue(), q)), nil
+		return c.g.called(c.g.seq(q, c.regexValue(), q)), nil
 	}
-	return c.called(c.g.seq(q, c.content(s), q)), nil
-}
-
-// called makes a rule of e, so that its states are shared by all who use it.
-func (c *schemaCompiler) called(e expr) expr {
-	if e == never {
-		return never
-	}
-	key := fmt.Sprintf("=%d", e)
-	r, ok := c.byKey[key]
-	if !ok {
-		r = len(c.g.rules)
-		c.g.rules = append(c.g.rules, e)
-		c.byKey[key] = r
-	}
-	return c.g.call(r)
+	return c.g.called(c.g.seq(q, c.content(s), q)), nil
 }
 
 // constant is one value, numbers in the forms that writers give them.

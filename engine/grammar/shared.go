@@ -32,6 +32,11 @@ func (g *builder) sumOf(e expr) sum {
 	case opMod:
 		b = binary.LittleEndian.AppendUint32(b, uint32(n.a))
 		b = binary.LittleEndian.AppendUint32(b, uint32(n.b))
+	case opWords:
+		b = b[:1]
+		for _, w := range g.wordsOf(n) {
+			b = append(binary.AppendUvarint(b, uint64(len(w)-int(n.max))), w[n.max:]...)
+		}
 	case opConcat:
 		b = g.sumOf(n.a).append(b)
 		b = g.sumOf(n.b).append(b)

@@ -59,13 +59,13 @@ func (g *builder) list(e expr) (texts [][]byte) {
 			e = g.rules[n.min]
 		}
 	}
-	if e == never || g.nodes[e].calls {
+	if e == never {
 		return nil
 	}
 	steps := 0
 	var visit func(e expr, text []byte) bool
 	visit = func(e expr, text []byte) bool {
-		if steps++; steps > 20*fewTexts || len(text) > 256 {
+		if steps++; steps > 20*fewTexts || len(text) > 256 || len(g.edges(e, empty, nil)) > 0 {
 			return false
 		}
 		if g.nodes[e].nullable {
