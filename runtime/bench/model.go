@@ -25,6 +25,7 @@ type Options struct {
 	Model      string // as local.Options.ModelPath; with dummy weights a name of model.BuiltInNames too
 	LoadFormat string // "dummy": random weights
 	DType      string // of dummy weights; default bf16
+	Tokenizer  string // as local.Options.TokenizerPath
 	Device     string // auto, cpu, cuda, cuda:1
 	Threads    int
 	Repeat     int // measurements of each row, of which the median counts; 0: 3
@@ -272,7 +273,7 @@ func (m *Model) describeDummy() (Cost, error) {
 
 func (m *Model) options(d device.Device, n Sizes) local.Options {
 	o := &m.o
-	lo := local.Options{ModelPath: o.Model, AllowDownload: true, LoadFormat: o.LoadFormat, DType: o.DType, Device: d.Name(), Threads: o.Threads,
+	lo := local.Options{ModelPath: o.Model, AllowDownload: true, LoadFormat: o.LoadFormat, DType: o.DType, TokenizerPath: o.Tokenizer, Device: d.Name(), Threads: o.Threads,
 		MaxRunningRequests: n.Running, MaxTotalTokens: n.Tokens, ChunkedPrefillSize: o.ChunkedPrefill, RandomSeed: o.Seed, Logger: o.Logger}
 	if n.Context > 0 && n.Context < m.Program.ContextLen {
 		lo.ContextLength = n.Context

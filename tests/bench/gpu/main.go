@@ -60,7 +60,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&s.path, "json", "", "file for the figures")
 	flag.StringVar(&s.o.Device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	flag.IntVar(&s.o.Repeat, "repeat", 3, "measurements of each row")
-	only := flag.String("only", "", "some of qwen2.5, start, qwen3, llama8b, storm, separated by commas; default: all")
+	only := flag.String("only", "", "some of qwen2.5, structured, start, qwen3, llama8b, storm, separated by commas; default: all")
 	quick := flag.Bool("quick", false, "the smallest model instead of the others: whether everything runs")
 	verbose := flag.Bool("v", false, "log what the engine does")
 	flag.Parse()
@@ -194,6 +194,19 @@ func (s *set) whole(ctx context.Context) {
 			},
 		})
 	})
+	s.part(ctx, "structured", func(ctx context.Context) error {
+		if err := s.structured(ctx, "Qwen2.5-0.5B", "qwen2.5-0.5b", bench.Structured{Temperature: 0.6}); err != nil {
+			return err
+		}
+		path := os.Getenv("GODWIT_TEST_MODEL")
+		if path == "" {
+			return nil // answers of a real model are an extra
+		}
+		dummy := s.o.LoadFormat
+		s.o.LoadFormat = ""
+		defer func() { s.o.LoadFormat = dummy }()
+		return s.structured(ctx, path, "smollm2", bench.Structured{Temperature: 0.6})
+	})
 	s.part(ctx, "start", func(ctx context.Context) error { return s.start(ctx, "Qwen2.5-0.5B", "qwen2.5-0.5b") })
 	s.part(ctx, "qwen3", func(ctx context.Context) error {
 		return s.model(ctx, "Qwen3-0.6B", "qwen3-0.6b", rows{decode: []bench.Decode{{Batches: []int{1, 64, 256}, Contexts: []int{128}}}, offline: &bench.Offline{Temperature: 0.6}})
@@ -214,8 +227,19 @@ func (s *set) quick(ctx context.Context) {
 			loads:   []bench.Load{{Arrivals: bench.Poisson(20, 20, 64, 16, true, 0)}},
 		})
 	})
+	s.part(ctx, "structured", func(ctx context.Context) error {
+		return s.structured(ctx, "tiny", "tiny", bench.Structured{Rows: 8, Steps: 16, Temperature: 0.6})
+	})
 	s.part(ctx, "start", func(ctx context.Context) error { return s.start(ctx, "tiny", "tiny") })
 	s.part(ctx, "storm", func(ctx context.Context) error { return s.storm(ctx, 50) })
+}
+
+// structured compares rows that are kept inside schemas with free ones.
+func (s *set) structured(ctx context.Context, model, short string, d bench.Structured) error {
+	o := s.o
+	o.Model = model
+	r, err := bench.StructuredBench(ctx, o, d)
+	return s.show(short+"-structured", r, err)
 }
 
 func (s *set) start(ctx context.Context, model, short string) error {

@@ -1,0 +1,59 @@
+package bench
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/godwit-ai/godwit/engine/tokenizer"
+)
+
+func TestStructuredRowsGoOnUntilTheyAreCounted(t *testing.T) {
+	r, err := StructuredBench(t.Context(), tiny(), Structured{Rows: 4, Steps: 10, Context: 20, Temperature: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Rows) != 3 {
+		t.Fatalf("rows %v", r.Rows)
+	}
+	for i, row := range r.Rows {
+		forced, drawn, tokens := row["forced"].(float64), row["drawn_per_second"].(float64), row["tokens_per_second"].(float64)
+		if row["constrained"] != 2*i || drawn <= 0 || (forced > 0) != (i > 0) || (tokens > drawn) != (i > 0) {
+			t.Errorf("row %d: %v", i, row)
+		}
+	}
+	for name, d := range map[string]Structured{"negative rows": {Rows: -1}, "too many steps": {Steps: maxTokens + 1}} {
+		if _, err := StructuredBench(t.Context(), tiny(), d); err == nil {
+			t.Errorf("%s are taken", name)
+		}
+	}
+}
+
+func TestTheVocabularyThatIsMadeUpIsATokenizer(t *testing.T) {
+	dir := t.TempDir()
+	const n = 20_000
+	if err := writeVocabulary(dir, n); err != nil {
+		t.Fatal(err)
+	}
+	src, err := os.ReadFile(filepath.Join(dir, "tokenizer.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, err := tokenizer.FromJSON(src, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tok.VocabSize() != n {
+		t.Errorf("%d tokens", tok.VocabSize())
+	}
+	const text = "[{\"name\":\"Zoë \x00\n \U0001F600\",\"n\":-1.5e3}] 你好"
+	ids := tok.Encode(text, false)
+	if got := tok.Decode(ids, false); got != text || len(ids) >= len(text) {
+		t.Errorf("%q comes back as %q from %d tokens", text, got, len(ids))
+	}
+	for id := range int32(n) {
+		if len(tok.TokenBytes(id)) == 0 {
+			t.Fatalf("token %d is empty", id)
+		}
+	}
+}
