@@ -186,7 +186,8 @@ func newWorkstation(log io.Writer) (*workstation, error) {
 	w := &workstation{comms: comm.NewHub()}
 	w.last.Store(&cellOutput{silent{}})
 	w.env = nb.New(nb.Options{Current: w.output, Context: w.context, Log: log, Methods: session.CallMethod,
-		Image: func(v any) (image.Image, bool) { return session.As[image.Image](w.session, v) }})
+		Image:    func(v any) (image.Image, bool) { return session.As[image.Image](w.session, v) },
+		Comments: func(t reflect.Type) (string, map[string]string) { return w.session.Comments(t) }})
 	s, err := session.New(session.Options{
 		Exports: []map[string]map[string]reflect.Value{w.env.Symbols(), w.comms.Symbols()},
 		Sources: map[string]fs.FS{nb.Path: nb.Source, comm.Path: comm.Source, "github.com/godwit-ai/godwit/viz": viz.Source,

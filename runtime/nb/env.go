@@ -49,6 +49,9 @@ type Options struct {
 	Methods display.Methods
 	// Image gives a value as an image, also one of a cell's type; nil as Methods.
 	Image func(v any) (image.Image, bool)
+	// Comments are what stands at the declaration of a cell's type and, by name, at its
+	// fields; nil when nobody knows.
+	Comments func(t reflect.Type) (doc string, fields map[string]string)
 }
 
 // Env holds the servers and settings of one session. Its methods may be called

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,15 +22,16 @@ import (
 //	minLength:"1"   maxLength:"20"   pattern:"^[a-z]+$"   format:"date"
 //	minItems:"1"   maxItems:"3"   minProperties:"1"   maxProperties:"3"
 //
-// Pointers may be null; fields with omitempty may be left out. Without MaxTokens the
-// answer may have 1024 tokens; one that is longer is a failure.
+// Comments at the fields of a type that a cell declares describe them as well. Pointers
+// may be null; fields with omitempty may be left out. Without MaxTokens the answer may have
+// 1024 tokens; one that is longer is a failure.
 func (e *Env) GenerateInto(target any, conversation any, opts ...GenerateOptions) *Answer {
 	target = plain(target)
 	v := reflect.ValueOf(target)
 	if v.Kind() != reflect.Pointer || v.IsNil() {
 		failf("GenerateInto stores the answer through a pointer, not a %T", target)
 	}
-	schema, err := SchemaOf(target)
+	schema, err := e.SchemaOf(target)
 	if err != nil {
 		fail(err)
 	}
@@ -114,7 +116,9 @@ func (o *GenerateOptions) unconstrained() {
 
 // SchemaOf is the JSON Schema of a value's type, or of what it points to, as
 // encoding/json reads it.
-func SchemaOf(v any) (string, error) {
+func (e *Env) SchemaOf(v any) (string, error) { return schemaOf(v, e.opt.Comments) }
+
+func schemaOf(v any, comments func(reflect.Type) (string, map[string]string)) (string, error) {
 	t := reflect.TypeOf(plain(v))
 	if t == nil {
 		return "", fmt.Errorf("nil has no type to make a schema of")
@@ -122,7 +126,7 @@ func SchemaOf(v any) (string, error) {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	s := &schemaMaker{names: map[reflect.Type]string{}, taken: map[string]bool{}}
+	s := &schemaMaker{names: map[reflect.Type]string{}, taken: map[string]bool{}, comments: comments}
 	root, err := s.of(t, "the type")
 	if err != nil {
 		return "", err
@@ -197,12 +201,17 @@ type schemaMaker struct {
 	taken map[string]bool
 	order []string
 	defs  []*members
+
+	comments func(reflect.Type) (string, map[string]string)
 }
 
 var (
 	timeType = reflect.TypeFor[time.Time]()
 	textType = reflect.TypeFor[encoding.TextUnmarshaler]()
 	jsonType = reflect.TypeFor[json.Unmarshaler]()
+
+	rawType    = reflect.TypeFor[json.RawMessage]()
+	numberType = reflect.TypeFor[json.Number]()
 )
 
 // timePattern are times that time.Time reads, on days that every month has.
@@ -213,8 +222,12 @@ func (s *schemaMaker) of(t reflect.Type, where string) (*members, error) {
 	switch {
 	case t == timeType:
 		return keywords("type", "string", "pattern", timePattern), nil
-	case t.Kind() == reflect.Interface:
+	case t == rawType, t.Kind() == reflect.Interface && t.NumMethod() == 0:
 		return keywords(), nil
+	case t == numberType:
+		return keywords("type", "number"), nil
+	case t.Kind() == reflect.Interface:
+		return nil, fmt.Errorf("%s: JSON does not say which type the interface %s holds", where, t)
 	case t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(jsonType):
 		return nil, fmt.Errorf("%s: %s reads JSON in its own way, which has no schema", where, t)
 	case t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(textType):
@@ -289,14 +302,79 @@ func (s *schemaMaker) named(t reflect.Type, where string) (*members, error) {
 
 func (s *schemaMaker) object(t reflect.Type, where string) (*members, error) {
 	properties, required := &members{}, []string{}
-	if err := s.fields(t, where, properties, &required); err != nil {
-		return nil, err
+	doc, _ := s.commentsOf(t)
+	for _, f := range fieldsOf(t) {
+		at := where + "." + f.Name
+		v, err := s.of(f.Type, at)
+		if err == nil && f.has("string") {
+			v, err = quoted(f.Type, at)
+		}
+		if err != nil {
+			return nil, err
+		}
+		_, comments := s.commentsOf(f.in)
+		if v, err = tagged(v, f.StructField, comments[f.Name], at); err != nil {
+			return nil, err
+		}
+		properties.set(f.name, v)
+		if !f.has("omitempty") && !f.has("omitzero") {
+			required = append(required, f.name)
+		}
 	}
-	return keywords("type", "object", "properties", properties, "required", required, "additionalProperties", false), nil
+	m := keywords("type", "object", "properties", properties, "required", required, "additionalProperties", false)
+	if doc != "" {
+		m.set("description", doc)
+	}
+	return m, nil
 }
 
-// fields adds the fields of a struct and of the structs that are embedded in it.
-func (s *schemaMaker) fields(t reflect.Type, where string, properties *members, required *[]string) error {
+// commentsOf are the comments at a type's declaration and, by name, at its fields.
+func (s *schemaMaker) commentsOf(t reflect.Type) (doc string, fields map[string]string) {
+	if s.comments == nil {
+		return "", nil
+	}
+	return s.comments(t)
+}
+
+// field is a struct's field as encoding/json sees it, also one of an embedded struct.
+type field struct {
+	reflect.StructField
+	name   string // in JSON
+	tagged bool   // the tag says the name
+	depth  int
+	in     reflect.Type // the struct that declares it
+}
+
+// has reports whether the json tag has an option.
+func (f *field) has(option string) bool {
+	_, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return strings.Contains(","+options+",", ","+option+",")
+}
+
+// fieldsOf are the fields that encoding/json reads, in order. Of several with one name
+// the least deep wins, then the one whose tag says the name; where that leaves two there
+// is none.
+func fieldsOf(t reflect.Type) []field {
+	all := appendFields(nil, t, 0, nil)
+	var list []field
+	for i, f := range all {
+		beaten := false
+		for j, g := range all {
+			beaten = beaten || i != j && g.name == f.name && (g.depth < f.depth || g.depth == f.depth && (g.tagged || !f.tagged))
+		}
+		if !beaten {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// appendFields adds a struct's fields; around are the structs that it is embedded in.
+func appendFields(list []field, t reflect.Type, depth int, around []reflect.Type) []field {
+	if slices.Contains(around, t) {
+		return list
+	}
+	around = append(slices.Clone(around), t)
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -307,38 +385,44 @@ func (s *schemaMaker) fields(t reflect.Type, where string, properties *members, 
 		if inside.Kind() == reflect.Pointer {
 			inside = inside.Elem()
 		}
-		if f.Anonymous && name == "" && inside.Kind() == reflect.Struct {
-			if err := s.fields(inside, where, properties, required); err != nil {
-				return err
+		switch {
+		case f.Anonymous && name == "" && inside.Kind() == reflect.Struct:
+			if f.IsExported() || f.Type.Kind() == reflect.Struct { // json cannot make an unexported one
+				list = appendFields(list, inside, depth+1, around)
 			}
-			continue
-		}
-		if !f.IsExported() {
-			continue
-		}
-		if name == "" {
-			name = f.Name
-		}
-		if properties.get(name) != nil {
-			continue // the outer one wins, as in encoding/json
-		}
-		v, err := s.of(f.Type, where+"."+f.Name)
-		if err != nil {
-			return err
-		}
-		if v, err = tagged(v, f, where+"."+f.Name); err != nil {
-			return err
-		}
-		properties.set(name, v)
-		if !strings.Contains(","+options+",", ",omitempty,") && !strings.Contains(","+options+",", ",omitzero,") {
-			*required = append(*required, name)
+		case !f.IsExported():
+		case name == "":
+			list = append(list, field{f, f.Name, false, depth, t})
+		default:
+			list = append(list, field{f, name, true, depth, t})
 		}
 	}
-	return nil
+	return list
 }
 
-// tagged adds what a field's tags say. A bound stands in allOf beside the type's own.
-func tagged(v *members, f reflect.StructField, where string) (*members, error) {
+// quoted is the schema of what the option string of a json tag puts into quotes.
+func quoted(t reflect.Type, where string) (*members, error) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return keywords("enum", []any{"true", "false"}), nil
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return keywords("type", "string", "pattern", fmt.Sprintf("^(0|-?[1-9][0-9]{0,%d})$", digits(t.Bits()-1)-2)), nil
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return keywords("type", "string", "pattern", fmt.Sprintf("^(0|[1-9][0-9]{0,%d})$", digits(t.Bits())-2)), nil
+	case reflect.Float32, reflect.Float64:
+		return keywords("type", "string", "pattern", `^-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?$`), nil
+	}
+	return nil, fmt.Errorf("%s: the option string of the json tag is for numbers and booleans", where)
+}
+
+// digits is how many decimal digits a number of so many bits may have.
+func digits(bits int) int { return len(strconv.FormatUint(^uint64(0)>>(64-bits), 10)) }
+
+// tagged adds what a field's tags and its comment say. A bound stands in allOf beside the type's own.
+func tagged(v *members, f reflect.StructField, comment, where string) (*members, error) {
 	own := &members{}
 	inside := f.Type
 	for inside.Kind() == reflect.Pointer {
@@ -374,7 +458,10 @@ func tagged(v *members, f reflect.StructField, where string) (*members, error) {
 		}
 	}
 	if d := f.Tag.Get("description"); d != "" {
-		own.set("description", d)
+		comment = d
+	}
+	if comment != "" {
+		own.set("description", comment)
 	}
 	if len(own.keys) == 0 {
 		return v, nil

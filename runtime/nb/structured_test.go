@@ -2,6 +2,8 @@ package nb
 
 import (
 	"encoding/json"
+	"math/big"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -83,7 +85,8 @@ func TestChooseAndRegexKeepToTheirTexts(t *testing.T) {
 }
 
 func TestSchemaOfSaysWhatJSONReads(t *testing.T) {
-	s, err := SchemaOf(&part{})
+	n := newNotebook(t)
+	s, err := n.SchemaOf(&part{})
 	const want = `{"$ref":"#/$defs/part","$defs":{"part":{"type":"object","properties":{"label":{"maxLength":4,"description":"a short label","allOf":[{"type":"string"}]},` +
 		`"parts":{"maxItems":1,"allOf":[{"type":"array","items":{"anyOf":[{"$ref":"#/$defs/part"},{"type":"null"}]}}]}},"required":["label","parts"],"additionalProperties":false}}}`
 	if err != nil || s != want {
@@ -91,9 +94,72 @@ func TestSchemaOfSaysWhatJSONReads(t *testing.T) {
 	}
 	for _, v := range []any{nil, struct{ F func() }{}, struct {
 		N int `minimum:"much"`
-	}{}, map[bool]int{}, struct{ R json.RawMessage }{}} {
-		if s, err := SchemaOf(v); err == nil {
+	}{}, map[bool]int{}, struct{ E error }{}, struct {
+		S string `json:",string"`
+	}{}, struct{ B big.Int }{}} {
+		if s, err := n.SchemaOf(v); err == nil {
 			t.Errorf("%T: %s", v, s)
+		}
+	}
+}
+
+type ring struct {
+	*ring
+	N int8 `json:"n,string"`
+}
+
+type inner struct{ A, B string }
+
+type other struct {
+	B, D string
+	E    json.RawMessage `json:",omitzero"`
+}
+
+type outer struct {
+	inner
+	*other // json cannot make one
+	Other
+	A int `enum:"1"`
+	C json.Number
+}
+
+// Other is embedded by a pointer elsewhere.
+type Other struct{ B int }
+
+// TestTheFieldsAreThoseOfEncodingJSON draws a value of each schema and reads it back.
+func TestTheFieldsAreThoseOfEncodingJSON(t *testing.T) {
+	n := newNotebook(t)
+	for _, c := range []struct {
+		v    any
+		want string // properties and what is required
+	}{
+		{&ring{}, `{"n":{"type":"string","pattern":"^(0|-?[1-9][0-9]{0,1})$"}},"required":["n"]`},
+		{&outer{}, `{"A":{"enum":[1],"allOf":[{"type":"integer","minimum":-9223372036854775808,"maximum":9223372036854775807}]},"C":{"type":"number"}},"required":["A","C"]`},
+		{&other{}, `{"B":{"type":"string"},"D":{"type":"string"},"E":{}},"required":["B","D"]`},
+	} {
+		s, err := n.SchemaOf(c.v)
+		if err != nil || !strings.Contains(s, `"properties":`+c.want) {
+			t.Errorf("%T: %v, %s", c.v, err, s)
+		}
+	}
+	if err := json.Unmarshal([]byte(`{"n":"-12"}`), &ring{}); err != nil {
+		t.Error(err)
+	}
+	var o outer
+	if err := json.Unmarshal([]byte(`{"A":1,"C":1.5,"B":"none"}`), &o); err != nil || o.inner.B != "" || o.Other.B != 0 {
+		t.Errorf("%v, %+v", err, o)
+	}
+}
+
+func TestCommentsDescribeWhatNoTagDoes(t *testing.T) {
+	n := newNotebook(t)
+	n.opt.Comments = func(t reflect.Type) (string, map[string]string) {
+		return "about " + t.Name(), map[string]string{"Label": "not this one", "Parts": "what is in it"}
+	}
+	s, err := n.SchemaOf(part{})
+	for _, want := range []string{`"description":"about part"`, `"description":"a short label"`, `"description":"what is in it"`} {
+		if err != nil || !strings.Contains(s, want) {
+			t.Errorf("no %s: %v, %s", want, err, s)
 		}
 	}
 }

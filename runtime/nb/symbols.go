@@ -17,7 +17,7 @@ func (e *Env) Symbols() map[string]map[string]reflect.Value {
 		"LaunchServer": e.LaunchServer, "LaunchServerCmd": e.LaunchServerCmd, "WaitForServer": e.WaitForServer,
 		"TerminateProcess": e.TerminateProcess, "ExecuteShellCommand": e.ExecuteShellCommand, "Servers": e.Servers,
 		"Generate": e.Generate, "GenerateAll": e.GenerateAll, "GenerateStream": e.GenerateStream,
-		"GenerateInto": e.GenerateInto, "Choose": e.Choose, "Regex": e.Regex, "Grammar": e.Grammar, "SchemaOf": SchemaOf,
+		"GenerateInto": e.GenerateInto, "Choose": e.Choose, "Regex": e.Regex, "Grammar": e.Grammar, "SchemaOf": e.SchemaOf,
 		"LoadAdapter": e.LoadAdapter, "UnloadAdapter": e.UnloadAdapter, "Adapter": Adapter, "Think": Think, "Stop": Stop, "Bias": Bias, "Tokenize": e.Tokenize, "Detokenize": e.Detokenize,
 		"Chat": e.Chat, "ChatStream": e.ChatStream, "RunBatch": e.RunBatch, "OpenAI": e.OpenAI,
 		"Display": e.Display, "DisplayAs": e.DisplayAs, "UpdateDisplay": e.UpdateDisplay,
