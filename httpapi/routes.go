@@ -3,6 +3,7 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/godwit-ai/godwit/engine"
@@ -158,7 +159,16 @@ func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 		s.notOffered(w, r, "not_offered", what+" not offered")
 		return
 	}
+	if s.offered(strings.TrimRight(r.URL.Path, "/")) {
+		s.notOffered(w, r, "not_found", "There is no such route; without the slash at its end there is")
+		return
+	}
 	s.notOffered(w, r, "not_found", "There is no such route")
+}
+
+// offered reports whether some method of a path is.
+func (s *Server) offered(path string) bool {
+	return slices.ContainsFunc(s.routes(), func(rt route) bool { return rt.path == path })
 }
 
 // missing tells what a path of other servers would do.
