@@ -17,7 +17,7 @@ import (
 type lowRank struct {
 	a      []byte // blocks of dotRows rows, in each chunks of 16 columns
 	layout layout
-	blocks int
+	blocks int // 0: the adapter changes none of the products
 	chunks int
 	scales []float32 // of each row; nil: all are 1
 	parts  []growth  // by product
@@ -26,6 +26,7 @@ type lowRank struct {
 // growth is the second half of one term.
 type growth struct {
 	b          []byte // groups of 16 rows, in each a line for each of rank; nil: nothing
+	step       int    // bytes from group to group
 	layout     layout
 	rank       int
 	groupBytes int
@@ -34,18 +35,25 @@ type growth struct {
 
 // adapters is what the low-rank terms of an Exec need. Each row is treated by itself, so
 // that its numbers do not depend on the batch: x·Aᵀ when the products' input is made
-// (tileOp), ·Bᵀ on top of each chunk of a product (productStep).
+// (tileOp), ·Bᵀ on top of each chunk of a product (productStep). Sixteen adapters are as
+// much to read as the model; the products, which compute more than they read, fetch it
+// into the cache evenly as they go.
 type adapters struct {
-	inputs [][]op.WeightID // products of each input that adapters may change
-	slots  [][]*lowRank    // by slot, then by input; nil: the base model
-	memory []arena         // of each slot
-	rows   []int32         // slot of each row
-	order  []int32         // the rows, those of one slot together
-	seqs   []int32         // work space of order
-	used   []int32         // slots of the step's rows, each once
-	active bool            // some row of the step has one
-	rank   int             // places of a row of mid
-	mid    []float32       // x·Aᵀ of the last input, [row][rank]
+	inputs []*productStep // of each input that adapters may change
+	slots  []seat
+	rows   []int32   // slot of each row
+	order  []int32   // the rows, those of one slot together
+	seqs   []int32   // work space of order
+	used   []int32   // slots of the step's rows, each once
+	active bool      // some row of the step has one
+	rank   int       // places of a row of mid
+	mid    []float32 // x·Aᵀ of the last input, [row][rank]
+}
+
+// seat holds an adapter; one without terms is the base model.
+type seat struct {
+	terms  []lowRank // by input
+	memory arena
 }
 
 // SetAdapter repacks an adapter into a slot.
@@ -56,70 +64,96 @@ func (e *exec) SetAdapter(slot int, a *device.Adapter) error {
 	if err := e.o.CheckSlot(slot); err != nil {
 		return fmt.Errorf("cpu: %w", err)
 	}
+	at := &e.lora.slots[slot]
 	if a == nil {
-		e.lora.slots[slot] = nil
-		e.lora.memory[slot].free()
+		at.memory.free()
+		*at = seat{}
 		return nil
 	}
 	if err := a.Check(e.p); err != nil {
 		return fmt.Errorf("cpu: %w", err)
 	}
-	lows := make([]*lowRank, len(e.lora.inputs))
-	rank := e.lora.rank
-	for i, ids := range e.lora.inputs {
-		l := packTerms(e.p, ids, a)
-		if lows[i] = l; l != nil {
-			rank = max(rank, l.blocks*dotRows)
-		}
+	terms, rank := make([]lowRank, len(e.lora.inputs)), e.lora.rank
+	for i, s := range e.lora.inputs {
+		terms[i].packTerms(e.p, s.products, a)
+		rank = max(rank, terms[i].blocks*dotRows)
 	}
-	memory, err := gather(lows)
+	memory, err := e.gather(terms)
 	if err != nil {
 		return fmt.Errorf("cpu: adapter: %w", err)
 	}
 	if rank > e.lora.rank {
 		e.lora.mid, e.lora.rank = floatsAligned(e.o.MaxRows*rank), rank
 	}
-	e.lora.memory[slot].free()
-	e.lora.slots[slot], e.lora.memory[slot] = lows, memory
+	at.memory.free()
+	*at = seat{terms, memory}
 	return nil
 }
 
 // gather moves the matrices of an adapter together, in the order in which a step reads
 // them and onto large pages: a step touches all of the adapter's memory, and small pages
 // would cost it more than the bytes do.
-func gather(lows []*lowRank) (arena, error) {
+func (e *exec) gather(terms []lowRank) (arena, error) {
 	var memory arena
 	total := 0
-	each := func(do func(data *[]byte)) {
-		for _, l := range lows {
-			if l == nil {
-				continue
-			}
-			do(&l.a)
-			for i := range l.parts {
-				if l.parts[i].b != nil {
-					do(&l.parts[i].b)
-				}
-			}
+	for i := range terms {
+		total += lineUp(len(terms[i].a))
+		for _, p := range terms[i].parts {
+			total += len(p.b)
 		}
+		total = lineUp(total)
 	}
-	lines := func(n int) int { return (n + 63) &^ 63 }
-	each(func(data *[]byte) { total += lines(len(*data)) })
 	all, err := memory.alloc(total, true)
 	if err != nil {
 		return memory, err
 	}
-	each(func(data *[]byte) {
-		n := copy(all, *data)
-		*data, all = all[:n:n], all[lines(n):]
-	})
+	at := 0
+	for i := range terms {
+		l := &terms[i]
+		copy(all[at:], l.a)
+		l.a = all[at:][:len(l.a):len(l.a)]
+		at = lineUp(at + len(l.a))
+		at = lineUp(at + l.interleave(e.lora.inputs[i], all[at:]))
+	}
 	return memory, nil
 }
 
-// packTerms lays out the terms of some products of one input; nil: there are none that
-// change anything.
-func packTerms(p *op.Program, ids []op.WeightID, a *device.Adapter) *lowRank {
-	l := &lowRank{parts: make([]growth, len(ids))}
+func lineUp(n int) int { return (n + 63) &^ 63 }
+
+// interleave copies B in the order in which chunks take its groups, those of the two
+// halves of a gated unit in turn, and returns the bytes.
+func (l *lowRank) interleave(s *productStep, dst []byte) int {
+	if l.blocks == 0 {
+		return 0
+	}
+	at := 0
+	for i := range s.outs {
+		o := &s.outs[i]
+		parts := l.parts[o.product:][:o.products()]
+		step := 0
+		for _, p := range parts {
+			step += p.groupBytes
+		}
+		for n := range parts {
+			p := &parts[n]
+			if p.b == nil {
+				continue
+			}
+			for g := range o.m.groups {
+				copy(dst[at+g*step:], p.b[g*p.groupBytes:][:p.groupBytes])
+			}
+			p.b, p.step = dst[at:], step
+			at += p.groupBytes
+		}
+		at += step * (o.m.groups - 1)
+	}
+	return at
+}
+
+// packTerms lays out the terms of some products of one input, as far as they change
+// anything.
+func (l *lowRank) packTerms(p *op.Program, ids []op.WeightID, a *device.Adapter) {
+	l.parts = make([]growth, len(ids))
 	var rows []float32
 	cols, scaled := 0, false
 	for n, id := range ids {
@@ -138,13 +172,12 @@ func packTerms(p *op.Program, ids []op.WeightID, a *device.Adapter) *lowRank {
 		}
 	}
 	if rows == nil {
-		return nil
+		return
 	}
 	if !scaled {
 		l.scales = nil
 	}
 	l.pack(rows, cols)
-	return l
 }
 
 func zeros(f []float32) bool {
@@ -173,6 +206,7 @@ func (p *growth) pack(values []float32, rows int) {
 	var halfs []byte
 	p.layout, halfs = narrowest(values)
 	p.groupBytes = growBytes(p.layout, p.rank)
+	p.step = p.groupBytes
 	p.b = make([]byte, (rows+groupRows-1)/groupRows*p.groupBytes)
 	for at, f := range values {
 		r, k := at/p.rank, at%p.rank
@@ -242,7 +276,7 @@ func (e *exec) beginAdapters() {
 	for i := range e.batch.Seqs {
 		s := &e.batch.Seqs[i]
 		slot := s.Adapter
-		if l.slots[slot] == nil {
+		if l.slots[slot].terms == nil {
 			slot = 0
 		}
 		l.active = l.active || slot != 0
@@ -275,7 +309,10 @@ func (e *exec) terms(input, row int) *lowRank {
 	if slot == 0 {
 		return nil
 	}
-	return e.lora.slots[slot][input]
+	if l := &e.lora.slots[slot].terms[input]; l.blocks > 0 {
+		return l
+	}
+	return nil
 }
 
 // middle is where x·Aᵀ of a row lies.
@@ -297,25 +334,44 @@ func (o *tileOp) shrink(e *exec, w *worker, x []float32, row int) {
 	}
 }
 
-// fetch asks for what the step's adapters need of B for group g of a product, and
-// with ahead for a share of the next input's A, while the product itself is computed.
-func (s *productStep) fetch(o *productOut, product, g int, ahead bool) {
-	group := o.firstGroup + g
-	for _, slot := range s.e.lora.used {
-		lows := s.e.lora.slots[slot]
-		if l := lows[s.input]; l != nil && l.parts[product].b != nil {
-			p := &l.parts[product]
-			s.e.k.fetch(unsafe.Pointer(&p.b[g*p.groupBytes]), (p.groupBytes+63)/64)
-		}
-		if !ahead || s.input+1 == len(lows) || lows[s.input+1] == nil {
-			continue
-		}
-		a := lows[s.input+1].a
-		from, to := len(a)/64*group/s.total, len(a)/64*(group+1)/s.total
-		if from < to {
-			s.e.k.fetch(unsafe.Pointer(&a[64*from]), to-from)
+// fetch makes the products of groups [g, gEnd) ask for what is needed after them: these
+// groups of B and, with next, a share of the next input's A. Each group takes its part, so
+// that the memory is never waited for.
+func (s *productStep) fetch(w *worker, o *productOut, g, gEnd int, next bool) {
+	lora := &s.e.lora
+	w.runs = w.runs[:0]
+	lines := 0
+	add := func(b []byte) {
+		if n := (len(b) + 63) / 64; n > 0 {
+			w.runs = append(w.runs, run{unsafe.Pointer(&b[0]), n})
+			lines += n
 		}
 	}
+	for _, slot := range lora.used {
+		if l := &lora.slots[slot].terms[s.input]; l.blocks > 0 {
+			for p := range o.products() {
+				if t := &l.parts[o.product+p]; t.b != nil {
+					add(t.b[g*t.step:][:(gEnd-g)*t.step]) // the other half lies in between
+					break
+				}
+			}
+		}
+	}
+	if next && s.input+1 < len(lora.inputs) {
+		n := len(lora.used)
+		from, to := (o.firstGroup+g)*n, (o.firstGroup+gEnd)*n
+		for u := from / s.total; u*s.total < to; u++ {
+			a := lora.slots[lora.used[u]].terms[s.input+1].a
+			lo, hi := max(0, from-u*s.total), min(s.total, to-u*s.total)
+			add(a[len(a)/64*lo/s.total*64 : len(a)/64*hi/s.total*64])
+		}
+	}
+	if lines == 0 {
+		return
+	}
+	w.runs = append(w.runs, run{})
+	blocks := (gEnd - g) * o.products() * o.m.blocks
+	w.product.ahead = ahead{&w.runs[0], w.runs[0].p, w.runs[0].lines, (lines + blocks - 1) / blocks}
 }
 
 // grow adds (x·Aᵀ)·Bᵀ to groups [g, gEnd) of row r, which begin at out.
@@ -325,7 +381,7 @@ func (s *productStep) grow(w *worker, product, g, gEnd, r int, out unsafe.Pointe
 		return
 	}
 	p := &l.parts[product]
-	w.grow = growArgs{w: unsafe.Pointer(&p.b[g*p.groupBytes]), x: pointer(s.e.middle(r)[p.from:]), out: out, groups: gEnd - g, rank: p.rank}
+	w.grow = growArgs{w: unsafe.Pointer(&p.b[g*p.step]), x: pointer(s.e.middle(r)[p.from:]), out: out, groups: gEnd - g, rank: p.rank, step: p.step}
 	s.e.k.grow[p.layout-f32Lines](&w.grow)
 }
 
@@ -334,7 +390,7 @@ func (e *exec) allocateAdapters() {
 	if e.o.MaxAdapters == 0 {
 		return
 	}
-	e.lora.slots, e.lora.memory = make([][]*lowRank, e.o.MaxAdapters+1), make([]arena, e.o.MaxAdapters+1)
+	e.lora.slots = make([]seat, e.o.MaxAdapters+1)
 	e.lora.rows, e.lora.order = make([]int32, e.o.MaxRows), make([]int32, 0, e.o.MaxRows)
 	e.lora.seqs, e.lora.used = make([]int32, 0, e.o.MaxSeqs), make([]int32, 0, e.o.MaxSeqs)
 }

@@ -55,8 +55,7 @@ func TestTermsOfAdaptersAgreeWithPlainSums(t *testing.T) {
 							sums[i] += b[i*c.rank+j] * mid[j]
 						}
 					}
-					k.fetch(unsafe.Pointer(&part.b[0]), 1)
-					k.grow[l-f32Lines](&growArgs{w: unsafe.Pointer(&part.b[0]), x: pointer(mid), out: pointer(out), groups: groups, rank: c.rank})
+					k.grow[l-f32Lines](&growArgs{w: unsafe.Pointer(&part.b[0]), x: pointer(mid), out: pointer(out), groups: groups, rank: c.rank, step: part.step})
 					near(t, out, sums, 1e-5)
 				})
 			}

@@ -121,7 +121,7 @@ func (e *exec) buildProduct(ph *phase, threads int) error {
 	tile.input, s.input = -1, -1
 	if !ph.after && e.o.MaxAdapters > 0 {
 		tile.input, s.input = len(e.lora.inputs), len(e.lora.inputs)
-		e.lora.inputs = append(e.lora.inputs, adapted(pp.outs))
+		e.lora.inputs, s.products = append(e.lora.inputs, s), adapted(pp.outs)
 	}
 	product := 0
 	for _, o := range pp.outs {

@@ -53,6 +53,8 @@ type worker struct {
 	argmax  argmaxArgs
 	dots    dotsArgs
 	grow    growArgs
+
+	runs    []run            // of memory that products ask for meanwhile
 	row     []float32        // one normalised row
 	up      []float32        // the other half of a gated unit: a tile of columns
 	query   []float32        // tile of queries [dim][n]
@@ -202,8 +204,8 @@ func (e *exec) release() {
 		e.pool.close()
 	}
 	e.arena.free()
-	for i := range e.lora.memory {
-		e.lora.memory[i].free()
+	for i := range e.lora.slots {
+		e.lora.slots[i].memory.free()
 	}
 	*e = exec{closed: true, p: e.p, o: e.o, k: e.k, pending: [2]pending{{e: e}, {e: e}}}
 }

@@ -39,8 +39,6 @@ type kernels struct {
 	dots [floatLayouts]func(*dotsArgs)
 	// grow adds the products of an adapter's B with the few numbers in between.
 	grow [floatLayouts]func(*growArgs)
-	// fetch asks for lines > 0 cache lines without waiting for them.
-	fetch func(p unsafe.Pointer, lines int)
 	// argmax finds in each of 16 lanes the largest of n elements, n a multiple of 16,
 	// and its first index, ignoring NaN.
 	argmax func(a *argmaxArgs)
@@ -58,6 +56,22 @@ type productArgs struct {
 	fromStep uintptr
 	blocks   int
 	n        int // the pure Go version needs it; assembly is made for one n
+	ahead    ahead
+}
+
+// ahead is memory that products ask for meanwhile, so that it is in the second cache
+// soon; they move it on. The pure Go version leaves it alone.
+type ahead struct {
+	runs     *run           // the current one; nil: nothing is left
+	p        unsafe.Pointer // where it goes on
+	lines    int            // what is left of it
+	perBlock int            // lines to ask for in each block, at least 1; may be rounded up to a multiple of 4
+}
+
+// run is a stretch of cache lines; one of no lines ends a list.
+type run struct {
+	p     unsafe.Pointer
+	lines int
 }
 
 // A tile of quantised activations has for each block of 32 columns the n rows'
@@ -136,6 +150,7 @@ type growArgs struct {
 	out    unsafe.Pointer // 16 float32 per group
 	groups int
 	rank   int // at least 1
+	step   int // bytes from group to group of w
 }
 
 // growBytes is the size of a group of growArgs.

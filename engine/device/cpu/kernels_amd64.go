@@ -21,7 +21,7 @@ func avx512() *kernels {
 		name: "avx512", tile: 16, product: productsAVX512,
 		quantize: quantizeAVX512, sumSquares: sumSquaresAVX512, scaleBy: scaleByAVX512, add: addAVX512,
 		siluMul: siluMulAVX512, maxOf: maxOfAVX512, expSum: expSumAVX512, argmax: argmaxAVX512, blend: blendAVX512,
-		scores: scoresAVX512, mix16: mix16AVX512, mix64: mix64AVX512, dots: dotsAVX512, grow: growAVX512, fetch: fetchAVX512,
+		scores: scoresAVX512, mix16: mix16AVX512, mix64: mix64AVX512, dots: dotsAVX512, grow: growAVX512,
 	}
 }
 
@@ -30,7 +30,7 @@ func avx2() *kernels {
 		name: "avx2", tile: 2,
 		quantize: quantizeAVX2, sumSquares: sumSquaresAVX2, scaleBy: scaleByAVX2, add: addAVX2,
 		siluMul: siluMulAVX2, maxOf: maxOfAVX2, expSum: expSumAVX2, argmax: argmaxAVX2, blend: blendAVX2,
-		scores: scoresAVX2, mix16: mix16AVX2, mix64: mix64AVX2, dots: dotsAVX2, grow: growAVX2, fetch: fetchAVX2,
+		scores: scoresAVX2, mix16: mix16AVX2, mix64: mix64AVX2, dots: dotsAVX2, grow: growAVX2,
 	}
 	for l, f := range productsAVX2 {
 		copy(k.product[l][:], f[:])

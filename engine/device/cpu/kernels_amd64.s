@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func productU4Half1AVX512(a *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productU4Half1AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
@@ -14,35 +14,61 @@ TEXT ·productU4Half1AVX512(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), SI
 	MOVQ         32(AX), DI
 	MOVQ         40(AX), DI
-	MOVQ         48(AX), AX
+	MOVQ         48(AX), DI
+	MOVQ         56(AX), R8
+	MOVQ         64(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	MOVQ         88(AX), AX
 	VMOVUPS      (SI), Z0
 	MOVL         $0x0f0f0f0f, SI
 	VPBROADCASTD SI, Z1
 
 block:
-	PREFETCHT0       4096(CX)
-	PREFETCHT0       4160(CX)
-	PREFETCHT0       4224(CX)
-	PREFETCHT0       4288(CX)
-	PREFETCHT0       4352(CX)
-	VMOVDQU32        (CX), Z2
-	VPSRLD           $0x04, Z2, Z6
-	VPANDD           Z1, Z2, Z2
-	VPANDD           Z1, Z6, Z6
-	VMOVDQU32        64(CX), Z3
-	VPSRLD           $0x04, Z3, Z7
-	VPANDD           Z1, Z3, Z3
-	VPANDD           Z1, Z7, Z7
-	VMOVDQU32        128(CX), Z4
-	VPSRLD           $0x04, Z4, Z8
-	VPANDD           Z1, Z4, Z4
-	VPANDD           Z1, Z8, Z8
-	VMOVDQU32        192(CX), Z5
-	VPSRLD           $0x04, Z5, Z9
-	VPANDD           Z1, Z5, Z5
-	VPANDD           Z1, Z9, Z9
-	VCVTPH2PS        256(CX), Z10
-	VCVTPH2PS        288(CX), Z11
+	PREFETCHT0 4096(CX)
+	PREFETCHT0 4160(CX)
+	PREFETCHT0 4224(CX)
+	PREFETCHT0 4288(CX)
+	PREFETCHT0 4352(CX)
+	VMOVDQU32  (CX), Z2
+	VPSRLD     $0x04, Z2, Z6
+	VPANDD     Z1, Z2, Z2
+	VPANDD     Z1, Z6, Z6
+	VMOVDQU32  64(CX), Z3
+	VPSRLD     $0x04, Z3, Z7
+	VPANDD     Z1, Z3, Z3
+	VPANDD     Z1, Z7, Z7
+	VMOVDQU32  128(CX), Z4
+	VPSRLD     $0x04, Z4, Z8
+	VPANDD     Z1, Z4, Z4
+	VPANDD     Z1, Z8, Z8
+	VMOVDQU32  192(CX), Z5
+	VPSRLD     $0x04, Z5, Z9
+	VPANDD     Z1, Z5, Z5
+	VPANDD     Z1, Z9, Z9
+	VCVTPH2PS  256(CX), Z10
+	VCVTPH2PS  288(CX), Z11
+	TESTQ      R8, R8
+	JZ         ahead0end
+	MOVQ       AX, SI
+
+ahead0:
+	PREFETCHT1 (R9)
+	ADDQ       $0x00000040, R9
+	DECQ       R10
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R8
+	MOVQ       (R8), R9
+	MOVQ       8(R8), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R10, R8
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD           Z12, Z12, Z12
 	VPXORD           Z13, Z13, Z13
 	VPDPBUSD.BCST    (DX), Z2, Z12
@@ -69,15 +95,19 @@ block:
 	VFMADD231PS.BCST 68(DX), Z11, Z0
 	ADDQ             $0x00000140, CX
 	ADDQ             $0x00000050, DX
-	DECQ             AX
+	DECQ             DI
 	JNZ              block
+	MOVQ             a+0(FP), AX
+	MOVQ             R8, 64(AX)
+	MOVQ             R9, 72(AX)
+	MOVQ             R10, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	VZEROUPPER
 	RET
 
 // func productU4Half2AVX512(a *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productU4Half2AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
@@ -86,7 +116,12 @@ TEXT ·productU4Half2AVX512(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), SI
 	MOVQ         32(AX), DI
 	MOVQ         40(AX), R8
-	MOVQ         48(AX), AX
+	MOVQ         48(AX), R9
+	MOVQ         56(AX), R10
+	MOVQ         64(AX), R10
+	MOVQ         72(AX), R11
+	MOVQ         80(AX), R12
+	MOVQ         88(AX), AX
 	VMOVUPS      (SI), Z0
 	ADDQ         R8, SI
 	VMOVUPS      (SI), Z1
@@ -94,29 +129,50 @@ TEXT ·productU4Half2AVX512(SB), NOSPLIT, $0-8
 	VPBROADCASTD SI, Z2
 
 block:
-	PREFETCHT0       4096(CX)
-	PREFETCHT0       4160(CX)
-	PREFETCHT0       4224(CX)
-	PREFETCHT0       4288(CX)
-	PREFETCHT0       4352(CX)
-	VMOVDQU32        (CX), Z3
-	VPSRLD           $0x04, Z3, Z7
-	VPANDD           Z2, Z3, Z3
-	VPANDD           Z2, Z7, Z7
-	VMOVDQU32        64(CX), Z4
-	VPSRLD           $0x04, Z4, Z8
-	VPANDD           Z2, Z4, Z4
-	VPANDD           Z2, Z8, Z8
-	VMOVDQU32        128(CX), Z5
-	VPSRLD           $0x04, Z5, Z9
-	VPANDD           Z2, Z5, Z5
-	VPANDD           Z2, Z9, Z9
-	VMOVDQU32        192(CX), Z6
-	VPSRLD           $0x04, Z6, Z10
-	VPANDD           Z2, Z6, Z6
-	VPANDD           Z2, Z10, Z10
-	VCVTPH2PS        256(CX), Z11
-	VCVTPH2PS        288(CX), Z12
+	PREFETCHT0 4096(CX)
+	PREFETCHT0 4160(CX)
+	PREFETCHT0 4224(CX)
+	PREFETCHT0 4288(CX)
+	PREFETCHT0 4352(CX)
+	VMOVDQU32  (CX), Z3
+	VPSRLD     $0x04, Z3, Z7
+	VPANDD     Z2, Z3, Z3
+	VPANDD     Z2, Z7, Z7
+	VMOVDQU32  64(CX), Z4
+	VPSRLD     $0x04, Z4, Z8
+	VPANDD     Z2, Z4, Z4
+	VPANDD     Z2, Z8, Z8
+	VMOVDQU32  128(CX), Z5
+	VPSRLD     $0x04, Z5, Z9
+	VPANDD     Z2, Z5, Z5
+	VPANDD     Z2, Z9, Z9
+	VMOVDQU32  192(CX), Z6
+	VPSRLD     $0x04, Z6, Z10
+	VPANDD     Z2, Z6, Z6
+	VPANDD     Z2, Z10, Z10
+	VCVTPH2PS  256(CX), Z11
+	VCVTPH2PS  288(CX), Z12
+	TESTQ      R10, R10
+	JZ         ahead0end
+	MOVQ       AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD           Z13, Z13, Z13
 	VPXORD           Z14, Z14, Z14
 	VPDPBUSD.BCST    (DX), Z3, Z13
@@ -167,8 +223,12 @@ block:
 	VFMADD231PS.BCST 140(DX), Z12, Z1
 	ADDQ             $0x00000140, CX
 	ADDQ             $0x000000a0, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              block
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -177,7 +237,7 @@ block:
 	RET
 
 // func productU4Half4AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productU4Half4AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
@@ -186,7 +246,12 @@ TEXT ·productU4Half4AVX512(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), SI
 	MOVQ         32(AX), DI
 	MOVQ         40(AX), R8
-	MOVQ         48(AX), AX
+	MOVQ         48(AX), R9
+	MOVQ         56(AX), R10
+	MOVQ         64(AX), R10
+	MOVQ         72(AX), R11
+	MOVQ         80(AX), R12
+	MOVQ         88(AX), AX
 	VMOVUPS      (SI), Z0
 	ADDQ         R8, SI
 	VMOVUPS      (SI), Z1
@@ -196,26 +261,49 @@ TEXT ·productU4Half4AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS      (SI), Z3
 	MOVL         $0x0f0f0f0f, SI
 	VPBROADCASTD SI, Z4
+	ADDQ         $0x03, AX
+	SHRQ         $0x02, AX
 
 block:
-	VMOVDQU32        (CX), Z5
-	VPSRLD           $0x04, Z5, Z9
-	VPANDD           Z4, Z5, Z5
-	VPANDD           Z4, Z9, Z9
-	VMOVDQU32        64(CX), Z6
-	VPSRLD           $0x04, Z6, Z10
-	VPANDD           Z4, Z6, Z6
-	VPANDD           Z4, Z10, Z10
-	VMOVDQU32        128(CX), Z7
-	VPSRLD           $0x04, Z7, Z11
-	VPANDD           Z4, Z7, Z7
-	VPANDD           Z4, Z11, Z11
-	VMOVDQU32        192(CX), Z8
-	VPSRLD           $0x04, Z8, Z12
-	VPANDD           Z4, Z8, Z8
-	VPANDD           Z4, Z12, Z12
-	VCVTPH2PS        256(CX), Z13
-	VCVTPH2PS        288(CX), Z14
+	VMOVDQU32 (CX), Z5
+	VPSRLD    $0x04, Z5, Z9
+	VPANDD    Z4, Z5, Z5
+	VPANDD    Z4, Z9, Z9
+	VMOVDQU32 64(CX), Z6
+	VPSRLD    $0x04, Z6, Z10
+	VPANDD    Z4, Z6, Z6
+	VPANDD    Z4, Z10, Z10
+	VMOVDQU32 128(CX), Z7
+	VPSRLD    $0x04, Z7, Z11
+	VPANDD    Z4, Z7, Z7
+	VPANDD    Z4, Z11, Z11
+	VMOVDQU32 192(CX), Z8
+	VPSRLD    $0x04, Z8, Z12
+	VPANDD    Z4, Z8, Z8
+	VPANDD    Z4, Z12, Z12
+	VCVTPH2PS 256(CX), Z13
+	VCVTPH2PS 288(CX), Z14
+	TESTQ     R10, R10
+	JZ        ahead0end
+	MOVQ      AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD           Z15, Z15, Z15
 	VPXORD           Z16, Z16, Z16
 	VPDPBUSD.BCST    (DX), Z5, Z15
@@ -240,6 +328,27 @@ block:
 	VMULPS.BCST      256(DX), Z15, Z15
 	VFMADD231PS      Z15, Z13, Z0
 	VFMADD231PS.BCST 272(DX), Z14, Z0
+	TESTQ            R10, R10
+	JZ               ahead1end
+	MOVQ             AX, SI
+
+ahead1:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead1left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead1end
+
+ahead1left:
+	DECQ SI
+	JNZ  ahead1
+
+ahead1end:
 	VPXORD           Z15, Z15, Z15
 	VPXORD           Z16, Z16, Z16
 	VPDPBUSD.BCST    64(DX), Z5, Z15
@@ -264,6 +373,27 @@ block:
 	VMULPS.BCST      260(DX), Z15, Z15
 	VFMADD231PS      Z15, Z13, Z1
 	VFMADD231PS.BCST 276(DX), Z14, Z1
+	TESTQ            R10, R10
+	JZ               ahead2end
+	MOVQ             AX, SI
+
+ahead2:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead2left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead2end
+
+ahead2left:
+	DECQ SI
+	JNZ  ahead2
+
+ahead2end:
 	VPXORD           Z15, Z15, Z15
 	VPXORD           Z16, Z16, Z16
 	VPDPBUSD.BCST    128(DX), Z5, Z15
@@ -288,6 +418,27 @@ block:
 	VMULPS.BCST      264(DX), Z15, Z15
 	VFMADD231PS      Z15, Z13, Z2
 	VFMADD231PS.BCST 280(DX), Z14, Z2
+	TESTQ            R10, R10
+	JZ               ahead3end
+	MOVQ             AX, SI
+
+ahead3:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead3left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead3end
+
+ahead3left:
+	DECQ SI
+	JNZ  ahead3
+
+ahead3end:
 	VPXORD           Z15, Z15, Z15
 	VPXORD           Z16, Z16, Z16
 	VPDPBUSD.BCST    192(DX), Z5, Z15
@@ -314,8 +465,12 @@ block:
 	VFMADD231PS.BCST 284(DX), Z14, Z3
 	ADDQ             $0x00000140, CX
 	ADDQ             $0x00000140, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              block
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -328,7 +483,7 @@ block:
 	RET
 
 // func productU4Half8AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productU4Half8AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
@@ -337,7 +492,12 @@ TEXT ·productU4Half8AVX512(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), SI
 	MOVQ         32(AX), DI
 	MOVQ         40(AX), R8
-	MOVQ         48(AX), AX
+	MOVQ         48(AX), R9
+	MOVQ         56(AX), R10
+	MOVQ         64(AX), R10
+	MOVQ         72(AX), R11
+	MOVQ         80(AX), R12
+	MOVQ         88(AX), AX
 	VMOVUPS      (SI), Z0
 	ADDQ         R8, SI
 	VMOVUPS      (SI), Z1
@@ -355,26 +515,49 @@ TEXT ·productU4Half8AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS      (SI), Z7
 	MOVL         $0x0f0f0f0f, SI
 	VPBROADCASTD SI, Z8
+	ADDQ         $0x03, AX
+	SHRQ         $0x02, AX
 
 block:
-	VMOVDQU32        (CX), Z9
-	VPSRLD           $0x04, Z9, Z13
-	VPANDD           Z8, Z9, Z9
-	VPANDD           Z8, Z13, Z13
-	VMOVDQU32        64(CX), Z10
-	VPSRLD           $0x04, Z10, Z14
-	VPANDD           Z8, Z10, Z10
-	VPANDD           Z8, Z14, Z14
-	VMOVDQU32        128(CX), Z11
-	VPSRLD           $0x04, Z11, Z15
-	VPANDD           Z8, Z11, Z11
-	VPANDD           Z8, Z15, Z15
-	VMOVDQU32        192(CX), Z12
-	VPSRLD           $0x04, Z12, Z16
-	VPANDD           Z8, Z12, Z12
-	VPANDD           Z8, Z16, Z16
-	VCVTPH2PS        256(CX), Z17
-	VCVTPH2PS        288(CX), Z18
+	VMOVDQU32 (CX), Z9
+	VPSRLD    $0x04, Z9, Z13
+	VPANDD    Z8, Z9, Z9
+	VPANDD    Z8, Z13, Z13
+	VMOVDQU32 64(CX), Z10
+	VPSRLD    $0x04, Z10, Z14
+	VPANDD    Z8, Z10, Z10
+	VPANDD    Z8, Z14, Z14
+	VMOVDQU32 128(CX), Z11
+	VPSRLD    $0x04, Z11, Z15
+	VPANDD    Z8, Z11, Z11
+	VPANDD    Z8, Z15, Z15
+	VMOVDQU32 192(CX), Z12
+	VPSRLD    $0x04, Z12, Z16
+	VPANDD    Z8, Z12, Z12
+	VPANDD    Z8, Z16, Z16
+	VCVTPH2PS 256(CX), Z17
+	VCVTPH2PS 288(CX), Z18
+	TESTQ     R10, R10
+	JZ        ahead0end
+	MOVQ      AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD           Z19, Z19, Z19
 	VPXORD           Z20, Z20, Z20
 	VPDPBUSD.BCST    (DX), Z9, Z19
@@ -423,6 +606,27 @@ block:
 	VMULPS.BCST      516(DX), Z19, Z19
 	VFMADD231PS      Z19, Z17, Z1
 	VFMADD231PS.BCST 548(DX), Z18, Z1
+	TESTQ            R10, R10
+	JZ               ahead2end
+	MOVQ             AX, SI
+
+ahead2:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead2left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead2end
+
+ahead2left:
+	DECQ SI
+	JNZ  ahead2
+
+ahead2end:
 	VPXORD           Z19, Z19, Z19
 	VPXORD           Z20, Z20, Z20
 	VPDPBUSD.BCST    128(DX), Z9, Z19
@@ -471,6 +675,27 @@ block:
 	VMULPS.BCST      524(DX), Z19, Z19
 	VFMADD231PS      Z19, Z17, Z3
 	VFMADD231PS.BCST 556(DX), Z18, Z3
+	TESTQ            R10, R10
+	JZ               ahead4end
+	MOVQ             AX, SI
+
+ahead4:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead4left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead4end
+
+ahead4left:
+	DECQ SI
+	JNZ  ahead4
+
+ahead4end:
 	VPXORD           Z19, Z19, Z19
 	VPXORD           Z20, Z20, Z20
 	VPDPBUSD.BCST    256(DX), Z9, Z19
@@ -519,6 +744,27 @@ block:
 	VMULPS.BCST      532(DX), Z19, Z19
 	VFMADD231PS      Z19, Z17, Z5
 	VFMADD231PS.BCST 564(DX), Z18, Z5
+	TESTQ            R10, R10
+	JZ               ahead6end
+	MOVQ             AX, SI
+
+ahead6:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead6left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead6end
+
+ahead6left:
+	DECQ SI
+	JNZ  ahead6
+
+ahead6end:
 	VPXORD           Z19, Z19, Z19
 	VPXORD           Z20, Z20, Z20
 	VPDPBUSD.BCST    384(DX), Z9, Z19
@@ -569,8 +815,12 @@ block:
 	VFMADD231PS.BCST 572(DX), Z18, Z7
 	ADDQ             $0x00000140, CX
 	ADDQ             $0x00000280, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              block
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -591,7 +841,7 @@ block:
 	RET
 
 // func productU4Half16AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productU4Half16AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
@@ -600,7 +850,12 @@ TEXT ·productU4Half16AVX512(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), SI
 	MOVQ         32(AX), DI
 	MOVQ         40(AX), R8
-	MOVQ         48(AX), AX
+	MOVQ         48(AX), R9
+	MOVQ         56(AX), R10
+	MOVQ         64(AX), R10
+	MOVQ         72(AX), R11
+	MOVQ         80(AX), R12
+	MOVQ         88(AX), AX
 	VMOVUPS      (SI), Z0
 	ADDQ         R8, SI
 	VMOVUPS      (SI), Z1
@@ -634,26 +889,49 @@ TEXT ·productU4Half16AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS      (SI), Z15
 	MOVL         $0x0f0f0f0f, SI
 	VPBROADCASTD SI, Z16
+	ADDQ         $0x03, AX
+	SHRQ         $0x02, AX
 
 block:
-	VMOVDQU32        (CX), Z17
-	VPSRLD           $0x04, Z17, Z21
-	VPANDD           Z16, Z17, Z17
-	VPANDD           Z16, Z21, Z21
-	VMOVDQU32        64(CX), Z18
-	VPSRLD           $0x04, Z18, Z22
-	VPANDD           Z16, Z18, Z18
-	VPANDD           Z16, Z22, Z22
-	VMOVDQU32        128(CX), Z19
-	VPSRLD           $0x04, Z19, Z23
-	VPANDD           Z16, Z19, Z19
-	VPANDD           Z16, Z23, Z23
-	VMOVDQU32        192(CX), Z20
-	VPSRLD           $0x04, Z20, Z24
-	VPANDD           Z16, Z20, Z20
-	VPANDD           Z16, Z24, Z24
-	VCVTPH2PS        256(CX), Z25
-	VCVTPH2PS        288(CX), Z26
+	VMOVDQU32 (CX), Z17
+	VPSRLD    $0x04, Z17, Z21
+	VPANDD    Z16, Z17, Z17
+	VPANDD    Z16, Z21, Z21
+	VMOVDQU32 64(CX), Z18
+	VPSRLD    $0x04, Z18, Z22
+	VPANDD    Z16, Z18, Z18
+	VPANDD    Z16, Z22, Z22
+	VMOVDQU32 128(CX), Z19
+	VPSRLD    $0x04, Z19, Z23
+	VPANDD    Z16, Z19, Z19
+	VPANDD    Z16, Z23, Z23
+	VMOVDQU32 192(CX), Z20
+	VPSRLD    $0x04, Z20, Z24
+	VPANDD    Z16, Z20, Z20
+	VPANDD    Z16, Z24, Z24
+	VCVTPH2PS 256(CX), Z25
+	VCVTPH2PS 288(CX), Z26
+	TESTQ     R10, R10
+	JZ        ahead0end
+	MOVQ      AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD           Z27, Z27, Z27
 	VPXORD           Z28, Z28, Z28
 	VPDPBUSD.BCST    (DX), Z17, Z27
@@ -750,6 +1028,27 @@ block:
 	VMULPS.BCST      1036(DX), Z27, Z27
 	VFMADD231PS      Z27, Z25, Z3
 	VFMADD231PS.BCST 1100(DX), Z26, Z3
+	TESTQ            R10, R10
+	JZ               ahead4end
+	MOVQ             AX, SI
+
+ahead4:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead4left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead4end
+
+ahead4left:
+	DECQ SI
+	JNZ  ahead4
+
+ahead4end:
 	VPXORD           Z27, Z27, Z27
 	VPXORD           Z28, Z28, Z28
 	VPDPBUSD.BCST    256(DX), Z17, Z27
@@ -846,6 +1145,27 @@ block:
 	VMULPS.BCST      1052(DX), Z27, Z27
 	VFMADD231PS      Z27, Z25, Z7
 	VFMADD231PS.BCST 1116(DX), Z26, Z7
+	TESTQ            R10, R10
+	JZ               ahead8end
+	MOVQ             AX, SI
+
+ahead8:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead8left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead8end
+
+ahead8left:
+	DECQ SI
+	JNZ  ahead8
+
+ahead8end:
 	VPXORD           Z27, Z27, Z27
 	VPXORD           Z28, Z28, Z28
 	VPDPBUSD.BCST    512(DX), Z17, Z27
@@ -942,6 +1262,27 @@ block:
 	VMULPS.BCST      1068(DX), Z27, Z27
 	VFMADD231PS      Z27, Z25, Z11
 	VFMADD231PS.BCST 1132(DX), Z26, Z11
+	TESTQ            R10, R10
+	JZ               ahead12end
+	MOVQ             AX, SI
+
+ahead12:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead12left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead12end
+
+ahead12left:
+	DECQ SI
+	JNZ  ahead12
+
+ahead12end:
 	VPXORD           Z27, Z27, Z27
 	VPXORD           Z28, Z28, Z28
 	VPDPBUSD.BCST    768(DX), Z17, Z27
@@ -1040,8 +1381,12 @@ block:
 	VFMADD231PS.BCST 1148(DX), Z26, Z15
 	ADDQ             $0x00000140, CX
 	ADDQ             $0x00000500, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              block
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -1078,7 +1423,7 @@ block:
 	RET
 
 // func productU4Float1AVX512(a *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productU4Float1AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
@@ -1087,36 +1432,62 @@ TEXT ·productU4Float1AVX512(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), SI
 	MOVQ         32(AX), DI
 	MOVQ         40(AX), DI
-	MOVQ         48(AX), AX
+	MOVQ         48(AX), DI
+	MOVQ         56(AX), R8
+	MOVQ         64(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	MOVQ         88(AX), AX
 	VMOVUPS      (SI), Z0
 	MOVL         $0x0f0f0f0f, SI
 	VPBROADCASTD SI, Z1
 
 block:
-	PREFETCHT0       4096(CX)
-	PREFETCHT0       4160(CX)
-	PREFETCHT0       4224(CX)
-	PREFETCHT0       4288(CX)
-	PREFETCHT0       4352(CX)
-	PREFETCHT0       4416(CX)
-	VMOVDQU32        (CX), Z2
-	VPSRLD           $0x04, Z2, Z6
-	VPANDD           Z1, Z2, Z2
-	VPANDD           Z1, Z6, Z6
-	VMOVDQU32        64(CX), Z3
-	VPSRLD           $0x04, Z3, Z7
-	VPANDD           Z1, Z3, Z3
-	VPANDD           Z1, Z7, Z7
-	VMOVDQU32        128(CX), Z4
-	VPSRLD           $0x04, Z4, Z8
-	VPANDD           Z1, Z4, Z4
-	VPANDD           Z1, Z8, Z8
-	VMOVDQU32        192(CX), Z5
-	VPSRLD           $0x04, Z5, Z9
-	VPANDD           Z1, Z5, Z5
-	VPANDD           Z1, Z9, Z9
-	VMOVUPS          256(CX), Z10
-	VMOVUPS          320(CX), Z11
+	PREFETCHT0 4096(CX)
+	PREFETCHT0 4160(CX)
+	PREFETCHT0 4224(CX)
+	PREFETCHT0 4288(CX)
+	PREFETCHT0 4352(CX)
+	PREFETCHT0 4416(CX)
+	VMOVDQU32  (CX), Z2
+	VPSRLD     $0x04, Z2, Z6
+	VPANDD     Z1, Z2, Z2
+	VPANDD     Z1, Z6, Z6
+	VMOVDQU32  64(CX), Z3
+	VPSRLD     $0x04, Z3, Z7
+	VPANDD     Z1, Z3, Z3
+	VPANDD     Z1, Z7, Z7
+	VMOVDQU32  128(CX), Z4
+	VPSRLD     $0x04, Z4, Z8
+	VPANDD     Z1, Z4, Z4
+	VPANDD     Z1, Z8, Z8
+	VMOVDQU32  192(CX), Z5
+	VPSRLD     $0x04, Z5, Z9
+	VPANDD     Z1, Z5, Z5
+	VPANDD     Z1, Z9, Z9
+	VMOVUPS    256(CX), Z10
+	VMOVUPS    320(CX), Z11
+	TESTQ      R8, R8
+	JZ         ahead0end
+	MOVQ       AX, SI
+
+ahead0:
+	PREFETCHT1 (R9)
+	ADDQ       $0x00000040, R9
+	DECQ       R10
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R8
+	MOVQ       (R8), R9
+	MOVQ       8(R8), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R10, R8
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD           Z12, Z12, Z12
 	VPXORD           Z13, Z13, Z13
 	VPDPBUSD.BCST    (DX), Z2, Z12
@@ -1143,15 +1514,19 @@ block:
 	VFMADD231PS.BCST 68(DX), Z11, Z0
 	ADDQ             $0x00000180, CX
 	ADDQ             $0x00000050, DX
-	DECQ             AX
+	DECQ             DI
 	JNZ              block
+	MOVQ             a+0(FP), AX
+	MOVQ             R8, 64(AX)
+	MOVQ             R9, 72(AX)
+	MOVQ             R10, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	VZEROUPPER
 	RET
 
 // func productU4Float2AVX512(a *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productU4Float2AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
@@ -1160,7 +1535,12 @@ TEXT ·productU4Float2AVX512(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), SI
 	MOVQ         32(AX), DI
 	MOVQ         40(AX), R8
-	MOVQ         48(AX), AX
+	MOVQ         48(AX), R9
+	MOVQ         56(AX), R10
+	MOVQ         64(AX), R10
+	MOVQ         72(AX), R11
+	MOVQ         80(AX), R12
+	MOVQ         88(AX), AX
 	VMOVUPS      (SI), Z0
 	ADDQ         R8, SI
 	VMOVUPS      (SI), Z1
@@ -1168,30 +1548,51 @@ TEXT ·productU4Float2AVX512(SB), NOSPLIT, $0-8
 	VPBROADCASTD SI, Z2
 
 block:
-	PREFETCHT0       4096(CX)
-	PREFETCHT0       4160(CX)
-	PREFETCHT0       4224(CX)
-	PREFETCHT0       4288(CX)
-	PREFETCHT0       4352(CX)
-	PREFETCHT0       4416(CX)
-	VMOVDQU32        (CX), Z3
-	VPSRLD           $0x04, Z3, Z7
-	VPANDD           Z2, Z3, Z3
-	VPANDD           Z2, Z7, Z7
-	VMOVDQU32        64(CX), Z4
-	VPSRLD           $0x04, Z4, Z8
-	VPANDD           Z2, Z4, Z4
-	VPANDD           Z2, Z8, Z8
-	VMOVDQU32        128(CX), Z5
-	VPSRLD           $0x04, Z5, Z9
-	VPANDD           Z2, Z5, Z5
-	VPANDD           Z2, Z9, Z9
-	VMOVDQU32        192(CX), Z6
-	VPSRLD           $0x04, Z6, Z10
-	VPANDD           Z2, Z6, Z6
-	VPANDD           Z2, Z10, Z10
-	VMOVUPS          256(CX), Z11
-	VMOVUPS          320(CX), Z12
+	PREFETCHT0 4096(CX)
+	PREFETCHT0 4160(CX)
+	PREFETCHT0 4224(CX)
+	PREFETCHT0 4288(CX)
+	PREFETCHT0 4352(CX)
+	PREFETCHT0 4416(CX)
+	VMOVDQU32  (CX), Z3
+	VPSRLD     $0x04, Z3, Z7
+	VPANDD     Z2, Z3, Z3
+	VPANDD     Z2, Z7, Z7
+	VMOVDQU32  64(CX), Z4
+	VPSRLD     $0x04, Z4, Z8
+	VPANDD     Z2, Z4, Z4
+	VPANDD     Z2, Z8, Z8
+	VMOVDQU32  128(CX), Z5
+	VPSRLD     $0x04, Z5, Z9
+	VPANDD     Z2, Z5, Z5
+	VPANDD     Z2, Z9, Z9
+	VMOVDQU32  192(CX), Z6
+	VPSRLD     $0x04, Z6, Z10
+	VPANDD     Z2, Z6, Z6
+	VPANDD     Z2, Z10, Z10
+	VMOVUPS    256(CX), Z11
+	VMOVUPS    320(CX), Z12
+	TESTQ      R10, R10
+	JZ         ahead0end
+	MOVQ       AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD           Z13, Z13, Z13
 	VPXORD           Z14, Z14, Z14
 	VPDPBUSD.BCST    (DX), Z3, Z13
@@ -1242,8 +1643,12 @@ block:
 	VFMADD231PS.BCST 140(DX), Z12, Z1
 	ADDQ             $0x00000180, CX
 	ADDQ             $0x000000a0, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              block
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -1252,7 +1657,7 @@ block:
 	RET
 
 // func productU4Float4AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productU4Float4AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
@@ -1261,7 +1666,12 @@ TEXT ·productU4Float4AVX512(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), SI
 	MOVQ         32(AX), DI
 	MOVQ         40(AX), R8
-	MOVQ         48(AX), AX
+	MOVQ         48(AX), R9
+	MOVQ         56(AX), R10
+	MOVQ         64(AX), R10
+	MOVQ         72(AX), R11
+	MOVQ         80(AX), R12
+	MOVQ         88(AX), AX
 	VMOVUPS      (SI), Z0
 	ADDQ         R8, SI
 	VMOVUPS      (SI), Z1
@@ -1271,26 +1681,49 @@ TEXT ·productU4Float4AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS      (SI), Z3
 	MOVL         $0x0f0f0f0f, SI
 	VPBROADCASTD SI, Z4
+	ADDQ         $0x03, AX
+	SHRQ         $0x02, AX
 
 block:
-	VMOVDQU32        (CX), Z5
-	VPSRLD           $0x04, Z5, Z9
-	VPANDD           Z4, Z5, Z5
-	VPANDD           Z4, Z9, Z9
-	VMOVDQU32        64(CX), Z6
-	VPSRLD           $0x04, Z6, Z10
-	VPANDD           Z4, Z6, Z6
-	VPANDD           Z4, Z10, Z10
-	VMOVDQU32        128(CX), Z7
-	VPSRLD           $0x04, Z7, Z11
-	VPANDD           Z4, Z7, Z7
-	VPANDD           Z4, Z11, Z11
-	VMOVDQU32        192(CX), Z8
-	VPSRLD           $0x04, Z8, Z12
-	VPANDD           Z4, Z8, Z8
-	VPANDD           Z4, Z12, Z12
-	VMOVUPS          256(CX), Z13
-	VMOVUPS          320(CX), Z14
+	VMOVDQU32 (CX), Z5
+	VPSRLD    $0x04, Z5, Z9
+	VPANDD    Z4, Z5, Z5
+	VPANDD    Z4, Z9, Z9
+	VMOVDQU32 64(CX), Z6
+	VPSRLD    $0x04, Z6, Z10
+	VPANDD    Z4, Z6, Z6
+	VPANDD    Z4, Z10, Z10
+	VMOVDQU32 128(CX), Z7
+	VPSRLD    $0x04, Z7, Z11
+	VPANDD    Z4, Z7, Z7
+	VPANDD    Z4, Z11, Z11
+	VMOVDQU32 192(CX), Z8
+	VPSRLD    $0x04, Z8, Z12
+	VPANDD    Z4, Z8, Z8
+	VPANDD    Z4, Z12, Z12
+	VMOVUPS   256(CX), Z13
+	VMOVUPS   320(CX), Z14
+	TESTQ     R10, R10
+	JZ        ahead0end
+	MOVQ      AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD           Z15, Z15, Z15
 	VPXORD           Z16, Z16, Z16
 	VPDPBUSD.BCST    (DX), Z5, Z15
@@ -1315,6 +1748,27 @@ block:
 	VMULPS.BCST      256(DX), Z15, Z15
 	VFMADD231PS      Z15, Z13, Z0
 	VFMADD231PS.BCST 272(DX), Z14, Z0
+	TESTQ            R10, R10
+	JZ               ahead1end
+	MOVQ             AX, SI
+
+ahead1:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead1left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead1end
+
+ahead1left:
+	DECQ SI
+	JNZ  ahead1
+
+ahead1end:
 	VPXORD           Z15, Z15, Z15
 	VPXORD           Z16, Z16, Z16
 	VPDPBUSD.BCST    64(DX), Z5, Z15
@@ -1339,6 +1793,27 @@ block:
 	VMULPS.BCST      260(DX), Z15, Z15
 	VFMADD231PS      Z15, Z13, Z1
 	VFMADD231PS.BCST 276(DX), Z14, Z1
+	TESTQ            R10, R10
+	JZ               ahead2end
+	MOVQ             AX, SI
+
+ahead2:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead2left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead2end
+
+ahead2left:
+	DECQ SI
+	JNZ  ahead2
+
+ahead2end:
 	VPXORD           Z15, Z15, Z15
 	VPXORD           Z16, Z16, Z16
 	VPDPBUSD.BCST    128(DX), Z5, Z15
@@ -1363,6 +1838,27 @@ block:
 	VMULPS.BCST      264(DX), Z15, Z15
 	VFMADD231PS      Z15, Z13, Z2
 	VFMADD231PS.BCST 280(DX), Z14, Z2
+	TESTQ            R10, R10
+	JZ               ahead3end
+	MOVQ             AX, SI
+
+ahead3:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead3left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead3end
+
+ahead3left:
+	DECQ SI
+	JNZ  ahead3
+
+ahead3end:
 	VPXORD           Z15, Z15, Z15
 	VPXORD           Z16, Z16, Z16
 	VPDPBUSD.BCST    192(DX), Z5, Z15
@@ -1389,8 +1885,12 @@ block:
 	VFMADD231PS.BCST 284(DX), Z14, Z3
 	ADDQ             $0x00000180, CX
 	ADDQ             $0x00000140, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              block
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -1403,7 +1903,7 @@ block:
 	RET
 
 // func productU4Float8AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productU4Float8AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
@@ -1412,7 +1912,12 @@ TEXT ·productU4Float8AVX512(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), SI
 	MOVQ         32(AX), DI
 	MOVQ         40(AX), R8
-	MOVQ         48(AX), AX
+	MOVQ         48(AX), R9
+	MOVQ         56(AX), R10
+	MOVQ         64(AX), R10
+	MOVQ         72(AX), R11
+	MOVQ         80(AX), R12
+	MOVQ         88(AX), AX
 	VMOVUPS      (SI), Z0
 	ADDQ         R8, SI
 	VMOVUPS      (SI), Z1
@@ -1430,26 +1935,49 @@ TEXT ·productU4Float8AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS      (SI), Z7
 	MOVL         $0x0f0f0f0f, SI
 	VPBROADCASTD SI, Z8
+	ADDQ         $0x03, AX
+	SHRQ         $0x02, AX
 
 block:
-	VMOVDQU32        (CX), Z9
-	VPSRLD           $0x04, Z9, Z13
-	VPANDD           Z8, Z9, Z9
-	VPANDD           Z8, Z13, Z13
-	VMOVDQU32        64(CX), Z10
-	VPSRLD           $0x04, Z10, Z14
-	VPANDD           Z8, Z10, Z10
-	VPANDD           Z8, Z14, Z14
-	VMOVDQU32        128(CX), Z11
-	VPSRLD           $0x04, Z11, Z15
-	VPANDD           Z8, Z11, Z11
-	VPANDD           Z8, Z15, Z15
-	VMOVDQU32        192(CX), Z12
-	VPSRLD           $0x04, Z12, Z16
-	VPANDD           Z8, Z12, Z12
-	VPANDD           Z8, Z16, Z16
-	VMOVUPS          256(CX), Z17
-	VMOVUPS          320(CX), Z18
+	VMOVDQU32 (CX), Z9
+	VPSRLD    $0x04, Z9, Z13
+	VPANDD    Z8, Z9, Z9
+	VPANDD    Z8, Z13, Z13
+	VMOVDQU32 64(CX), Z10
+	VPSRLD    $0x04, Z10, Z14
+	VPANDD    Z8, Z10, Z10
+	VPANDD    Z8, Z14, Z14
+	VMOVDQU32 128(CX), Z11
+	VPSRLD    $0x04, Z11, Z15
+	VPANDD    Z8, Z11, Z11
+	VPANDD    Z8, Z15, Z15
+	VMOVDQU32 192(CX), Z12
+	VPSRLD    $0x04, Z12, Z16
+	VPANDD    Z8, Z12, Z12
+	VPANDD    Z8, Z16, Z16
+	VMOVUPS   256(CX), Z17
+	VMOVUPS   320(CX), Z18
+	TESTQ     R10, R10
+	JZ        ahead0end
+	MOVQ      AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD           Z19, Z19, Z19
 	VPXORD           Z20, Z20, Z20
 	VPDPBUSD.BCST    (DX), Z9, Z19
@@ -1498,6 +2026,27 @@ block:
 	VMULPS.BCST      516(DX), Z19, Z19
 	VFMADD231PS      Z19, Z17, Z1
 	VFMADD231PS.BCST 548(DX), Z18, Z1
+	TESTQ            R10, R10
+	JZ               ahead2end
+	MOVQ             AX, SI
+
+ahead2:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead2left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead2end
+
+ahead2left:
+	DECQ SI
+	JNZ  ahead2
+
+ahead2end:
 	VPXORD           Z19, Z19, Z19
 	VPXORD           Z20, Z20, Z20
 	VPDPBUSD.BCST    128(DX), Z9, Z19
@@ -1546,6 +2095,27 @@ block:
 	VMULPS.BCST      524(DX), Z19, Z19
 	VFMADD231PS      Z19, Z17, Z3
 	VFMADD231PS.BCST 556(DX), Z18, Z3
+	TESTQ            R10, R10
+	JZ               ahead4end
+	MOVQ             AX, SI
+
+ahead4:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead4left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead4end
+
+ahead4left:
+	DECQ SI
+	JNZ  ahead4
+
+ahead4end:
 	VPXORD           Z19, Z19, Z19
 	VPXORD           Z20, Z20, Z20
 	VPDPBUSD.BCST    256(DX), Z9, Z19
@@ -1594,6 +2164,27 @@ block:
 	VMULPS.BCST      532(DX), Z19, Z19
 	VFMADD231PS      Z19, Z17, Z5
 	VFMADD231PS.BCST 564(DX), Z18, Z5
+	TESTQ            R10, R10
+	JZ               ahead6end
+	MOVQ             AX, SI
+
+ahead6:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead6left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead6end
+
+ahead6left:
+	DECQ SI
+	JNZ  ahead6
+
+ahead6end:
 	VPXORD           Z19, Z19, Z19
 	VPXORD           Z20, Z20, Z20
 	VPDPBUSD.BCST    384(DX), Z9, Z19
@@ -1644,8 +2235,12 @@ block:
 	VFMADD231PS.BCST 572(DX), Z18, Z7
 	ADDQ             $0x00000180, CX
 	ADDQ             $0x00000280, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              block
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -1666,7 +2261,7 @@ block:
 	RET
 
 // func productU4Float16AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productU4Float16AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
@@ -1675,7 +2270,12 @@ TEXT ·productU4Float16AVX512(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), SI
 	MOVQ         32(AX), DI
 	MOVQ         40(AX), R8
-	MOVQ         48(AX), AX
+	MOVQ         48(AX), R9
+	MOVQ         56(AX), R10
+	MOVQ         64(AX), R10
+	MOVQ         72(AX), R11
+	MOVQ         80(AX), R12
+	MOVQ         88(AX), AX
 	VMOVUPS      (SI), Z0
 	ADDQ         R8, SI
 	VMOVUPS      (SI), Z1
@@ -1709,26 +2309,49 @@ TEXT ·productU4Float16AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS      (SI), Z15
 	MOVL         $0x0f0f0f0f, SI
 	VPBROADCASTD SI, Z16
+	ADDQ         $0x03, AX
+	SHRQ         $0x02, AX
 
 block:
-	VMOVDQU32        (CX), Z17
-	VPSRLD           $0x04, Z17, Z21
-	VPANDD           Z16, Z17, Z17
-	VPANDD           Z16, Z21, Z21
-	VMOVDQU32        64(CX), Z18
-	VPSRLD           $0x04, Z18, Z22
-	VPANDD           Z16, Z18, Z18
-	VPANDD           Z16, Z22, Z22
-	VMOVDQU32        128(CX), Z19
-	VPSRLD           $0x04, Z19, Z23
-	VPANDD           Z16, Z19, Z19
-	VPANDD           Z16, Z23, Z23
-	VMOVDQU32        192(CX), Z20
-	VPSRLD           $0x04, Z20, Z24
-	VPANDD           Z16, Z20, Z20
-	VPANDD           Z16, Z24, Z24
-	VMOVUPS          256(CX), Z25
-	VMOVUPS          320(CX), Z26
+	VMOVDQU32 (CX), Z17
+	VPSRLD    $0x04, Z17, Z21
+	VPANDD    Z16, Z17, Z17
+	VPANDD    Z16, Z21, Z21
+	VMOVDQU32 64(CX), Z18
+	VPSRLD    $0x04, Z18, Z22
+	VPANDD    Z16, Z18, Z18
+	VPANDD    Z16, Z22, Z22
+	VMOVDQU32 128(CX), Z19
+	VPSRLD    $0x04, Z19, Z23
+	VPANDD    Z16, Z19, Z19
+	VPANDD    Z16, Z23, Z23
+	VMOVDQU32 192(CX), Z20
+	VPSRLD    $0x04, Z20, Z24
+	VPANDD    Z16, Z20, Z20
+	VPANDD    Z16, Z24, Z24
+	VMOVUPS   256(CX), Z25
+	VMOVUPS   320(CX), Z26
+	TESTQ     R10, R10
+	JZ        ahead0end
+	MOVQ      AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD           Z27, Z27, Z27
 	VPXORD           Z28, Z28, Z28
 	VPDPBUSD.BCST    (DX), Z17, Z27
@@ -1825,6 +2448,27 @@ block:
 	VMULPS.BCST      1036(DX), Z27, Z27
 	VFMADD231PS      Z27, Z25, Z3
 	VFMADD231PS.BCST 1100(DX), Z26, Z3
+	TESTQ            R10, R10
+	JZ               ahead4end
+	MOVQ             AX, SI
+
+ahead4:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead4left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead4end
+
+ahead4left:
+	DECQ SI
+	JNZ  ahead4
+
+ahead4end:
 	VPXORD           Z27, Z27, Z27
 	VPXORD           Z28, Z28, Z28
 	VPDPBUSD.BCST    256(DX), Z17, Z27
@@ -1921,6 +2565,27 @@ block:
 	VMULPS.BCST      1052(DX), Z27, Z27
 	VFMADD231PS      Z27, Z25, Z7
 	VFMADD231PS.BCST 1116(DX), Z26, Z7
+	TESTQ            R10, R10
+	JZ               ahead8end
+	MOVQ             AX, SI
+
+ahead8:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead8left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead8end
+
+ahead8left:
+	DECQ SI
+	JNZ  ahead8
+
+ahead8end:
 	VPXORD           Z27, Z27, Z27
 	VPXORD           Z28, Z28, Z28
 	VPDPBUSD.BCST    512(DX), Z17, Z27
@@ -2017,6 +2682,27 @@ block:
 	VMULPS.BCST      1068(DX), Z27, Z27
 	VFMADD231PS      Z27, Z25, Z11
 	VFMADD231PS.BCST 1132(DX), Z26, Z11
+	TESTQ            R10, R10
+	JZ               ahead12end
+	MOVQ             AX, SI
+
+ahead12:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead12left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead12end
+
+ahead12left:
+	DECQ SI
+	JNZ  ahead12
+
+ahead12end:
 	VPXORD           Z27, Z27, Z27
 	VPXORD           Z28, Z28, Z28
 	VPDPBUSD.BCST    768(DX), Z17, Z27
@@ -2115,8 +2801,12 @@ block:
 	VFMADD231PS.BCST 1148(DX), Z26, Z15
 	ADDQ             $0x00000180, CX
 	ADDQ             $0x00000500, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              block
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -2153,7 +2843,7 @@ block:
 	RET
 
 // func productS8Half1AVX512(a *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productS8Half1AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -2162,28 +2852,54 @@ TEXT ·productS8Half1AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), DI
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), DI
+	MOVQ    56(AX), R8
+	MOVQ    64(AX), R8
+	MOVQ    72(AX), R9
+	MOVQ    80(AX), R10
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 
 block:
-	PREFETCHT0    4096(CX)
-	PREFETCHT0    4160(CX)
-	PREFETCHT0    4224(CX)
-	PREFETCHT0    4288(CX)
-	PREFETCHT0    4352(CX)
-	PREFETCHT0    4416(CX)
-	PREFETCHT0    4480(CX)
-	PREFETCHT0    4544(CX)
-	PREFETCHT0    4608(CX)
-	VMOVDQU32     (CX), Z1
-	VMOVDQU32     64(CX), Z2
-	VMOVDQU32     128(CX), Z3
-	VMOVDQU32     192(CX), Z4
-	VMOVDQU32     256(CX), Z5
-	VMOVDQU32     320(CX), Z6
-	VMOVDQU32     384(CX), Z7
-	VMOVDQU32     448(CX), Z8
-	VCVTPH2PS     512(CX), Z9
+	PREFETCHT0 4096(CX)
+	PREFETCHT0 4160(CX)
+	PREFETCHT0 4224(CX)
+	PREFETCHT0 4288(CX)
+	PREFETCHT0 4352(CX)
+	PREFETCHT0 4416(CX)
+	PREFETCHT0 4480(CX)
+	PREFETCHT0 4544(CX)
+	PREFETCHT0 4608(CX)
+	VMOVDQU32  (CX), Z1
+	VMOVDQU32  64(CX), Z2
+	VMOVDQU32  128(CX), Z3
+	VMOVDQU32  192(CX), Z4
+	VMOVDQU32  256(CX), Z5
+	VMOVDQU32  320(CX), Z6
+	VMOVDQU32  384(CX), Z7
+	VMOVDQU32  448(CX), Z8
+	VCVTPH2PS  512(CX), Z9
+	TESTQ      R8, R8
+	JZ         ahead0end
+	MOVQ       AX, SI
+
+ahead0:
+	PREFETCHT1 (R9)
+	ADDQ       $0x00000040, R9
+	DECQ       R10
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R8
+	MOVQ       (R8), R9
+	MOVQ       8(R8), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R10, R8
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD        Z10, Z10, Z10
 	VPBROADCASTD  72(DX), Z11
 	VPDPBUSD.BCST (DX), Z1, Z10
@@ -2210,15 +2926,19 @@ block:
 	VFMADD231PS   Z10, Z9, Z0
 	ADDQ          $0x00000220, CX
 	ADDQ          $0x00000050, DX
-	DECQ          AX
+	DECQ          DI
 	JNZ           block
+	MOVQ          a+0(FP), AX
+	MOVQ          R8, 64(AX)
+	MOVQ          R9, 72(AX)
+	MOVQ          R10, 80(AX)
 	MOVQ          BX, AX
 	VMOVUPS       Z0, (AX)
 	VZEROUPPER
 	RET
 
 // func productS8Half2AVX512(a *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productS8Half2AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -2227,30 +2947,56 @@ TEXT ·productS8Half2AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
 
 block:
-	PREFETCHT0    4096(CX)
-	PREFETCHT0    4160(CX)
-	PREFETCHT0    4224(CX)
-	PREFETCHT0    4288(CX)
-	PREFETCHT0    4352(CX)
-	PREFETCHT0    4416(CX)
-	PREFETCHT0    4480(CX)
-	PREFETCHT0    4544(CX)
-	PREFETCHT0    4608(CX)
-	VMOVDQU32     (CX), Z2
-	VMOVDQU32     64(CX), Z3
-	VMOVDQU32     128(CX), Z4
-	VMOVDQU32     192(CX), Z5
-	VMOVDQU32     256(CX), Z6
-	VMOVDQU32     320(CX), Z7
-	VMOVDQU32     384(CX), Z8
-	VMOVDQU32     448(CX), Z9
-	VCVTPH2PS     512(CX), Z10
+	PREFETCHT0 4096(CX)
+	PREFETCHT0 4160(CX)
+	PREFETCHT0 4224(CX)
+	PREFETCHT0 4288(CX)
+	PREFETCHT0 4352(CX)
+	PREFETCHT0 4416(CX)
+	PREFETCHT0 4480(CX)
+	PREFETCHT0 4544(CX)
+	PREFETCHT0 4608(CX)
+	VMOVDQU32  (CX), Z2
+	VMOVDQU32  64(CX), Z3
+	VMOVDQU32  128(CX), Z4
+	VMOVDQU32  192(CX), Z5
+	VMOVDQU32  256(CX), Z6
+	VMOVDQU32  320(CX), Z7
+	VMOVDQU32  384(CX), Z8
+	VMOVDQU32  448(CX), Z9
+	VCVTPH2PS  512(CX), Z10
+	TESTQ      R10, R10
+	JZ         ahead0end
+	MOVQ       AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD        Z11, Z11, Z11
 	VPBROADCASTD  144(DX), Z12
 	VPDPBUSD.BCST (DX), Z2, Z11
@@ -2301,8 +3047,12 @@ block:
 	VFMADD231PS   Z11, Z10, Z1
 	ADDQ          $0x00000220, CX
 	ADDQ          $0x000000a0, DX
-	DECQ          AX
+	DECQ          R9
 	JNZ           block
+	MOVQ          a+0(FP), AX
+	MOVQ          R10, 64(AX)
+	MOVQ          R11, 72(AX)
+	MOVQ          R12, 80(AX)
 	MOVQ          BX, AX
 	VMOVUPS       Z0, (AX)
 	ADDQ          DI, AX
@@ -2311,7 +3061,7 @@ block:
 	RET
 
 // func productS8Half4AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productS8Half4AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -2320,7 +3070,12 @@ TEXT ·productS8Half4AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
@@ -2328,17 +3083,40 @@ TEXT ·productS8Half4AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS (SI), Z2
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z3
+	ADDQ    $0x03, AX
+	SHRQ    $0x02, AX
 
 block:
-	VMOVDQU32     (CX), Z4
-	VMOVDQU32     64(CX), Z5
-	VMOVDQU32     128(CX), Z6
-	VMOVDQU32     192(CX), Z7
-	VMOVDQU32     256(CX), Z8
-	VMOVDQU32     320(CX), Z9
-	VMOVDQU32     384(CX), Z10
-	VMOVDQU32     448(CX), Z11
-	VCVTPH2PS     512(CX), Z12
+	VMOVDQU32 (CX), Z4
+	VMOVDQU32 64(CX), Z5
+	VMOVDQU32 128(CX), Z6
+	VMOVDQU32 192(CX), Z7
+	VMOVDQU32 256(CX), Z8
+	VMOVDQU32 320(CX), Z9
+	VMOVDQU32 384(CX), Z10
+	VMOVDQU32 448(CX), Z11
+	VCVTPH2PS 512(CX), Z12
+	TESTQ     R10, R10
+	JZ        ahead0end
+	MOVQ      AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD        Z13, Z13, Z13
 	VPBROADCASTD  288(DX), Z14
 	VPDPBUSD.BCST (DX), Z4, Z13
@@ -2363,6 +3141,27 @@ block:
 	VCVTDQ2PS     Z13, Z13
 	VMULPS.BCST   256(DX), Z13, Z13
 	VFMADD231PS   Z13, Z12, Z0
+	TESTQ         R10, R10
+	JZ            ahead1end
+	MOVQ          AX, SI
+
+ahead1:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead1left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead1end
+
+ahead1left:
+	DECQ SI
+	JNZ  ahead1
+
+ahead1end:
 	VPXORD        Z13, Z13, Z13
 	VPBROADCASTD  292(DX), Z14
 	VPDPBUSD.BCST 64(DX), Z4, Z13
@@ -2387,6 +3186,27 @@ block:
 	VCVTDQ2PS     Z13, Z13
 	VMULPS.BCST   260(DX), Z13, Z13
 	VFMADD231PS   Z13, Z12, Z1
+	TESTQ         R10, R10
+	JZ            ahead2end
+	MOVQ          AX, SI
+
+ahead2:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead2left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead2end
+
+ahead2left:
+	DECQ SI
+	JNZ  ahead2
+
+ahead2end:
 	VPXORD        Z13, Z13, Z13
 	VPBROADCASTD  296(DX), Z14
 	VPDPBUSD.BCST 128(DX), Z4, Z13
@@ -2411,6 +3231,27 @@ block:
 	VCVTDQ2PS     Z13, Z13
 	VMULPS.BCST   264(DX), Z13, Z13
 	VFMADD231PS   Z13, Z12, Z2
+	TESTQ         R10, R10
+	JZ            ahead3end
+	MOVQ          AX, SI
+
+ahead3:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead3left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead3end
+
+ahead3left:
+	DECQ SI
+	JNZ  ahead3
+
+ahead3end:
 	VPXORD        Z13, Z13, Z13
 	VPBROADCASTD  300(DX), Z14
 	VPDPBUSD.BCST 192(DX), Z4, Z13
@@ -2437,8 +3278,12 @@ block:
 	VFMADD231PS   Z13, Z12, Z3
 	ADDQ          $0x00000220, CX
 	ADDQ          $0x00000140, DX
-	DECQ          AX
+	DECQ          R9
 	JNZ           block
+	MOVQ          a+0(FP), AX
+	MOVQ          R10, 64(AX)
+	MOVQ          R11, 72(AX)
+	MOVQ          R12, 80(AX)
 	MOVQ          BX, AX
 	VMOVUPS       Z0, (AX)
 	ADDQ          DI, AX
@@ -2451,7 +3296,7 @@ block:
 	RET
 
 // func productS8Half8AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productS8Half8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -2460,7 +3305,12 @@ TEXT ·productS8Half8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
@@ -2476,17 +3326,40 @@ TEXT ·productS8Half8AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS (SI), Z6
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z7
+	ADDQ    $0x03, AX
+	SHRQ    $0x02, AX
 
 block:
-	VMOVDQU32     (CX), Z8
-	VMOVDQU32     64(CX), Z9
-	VMOVDQU32     128(CX), Z10
-	VMOVDQU32     192(CX), Z11
-	VMOVDQU32     256(CX), Z12
-	VMOVDQU32     320(CX), Z13
-	VMOVDQU32     384(CX), Z14
-	VMOVDQU32     448(CX), Z15
-	VCVTPH2PS     512(CX), Z16
+	VMOVDQU32 (CX), Z8
+	VMOVDQU32 64(CX), Z9
+	VMOVDQU32 128(CX), Z10
+	VMOVDQU32 192(CX), Z11
+	VMOVDQU32 256(CX), Z12
+	VMOVDQU32 320(CX), Z13
+	VMOVDQU32 384(CX), Z14
+	VMOVDQU32 448(CX), Z15
+	VCVTPH2PS 512(CX), Z16
+	TESTQ     R10, R10
+	JZ        ahead0end
+	MOVQ      AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD        Z17, Z17, Z17
 	VPBROADCASTD  576(DX), Z18
 	VPDPBUSD.BCST (DX), Z8, Z17
@@ -2535,6 +3408,27 @@ block:
 	VCVTDQ2PS     Z17, Z17
 	VMULPS.BCST   516(DX), Z17, Z17
 	VFMADD231PS   Z17, Z16, Z1
+	TESTQ         R10, R10
+	JZ            ahead2end
+	MOVQ          AX, SI
+
+ahead2:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead2left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead2end
+
+ahead2left:
+	DECQ SI
+	JNZ  ahead2
+
+ahead2end:
 	VPXORD        Z17, Z17, Z17
 	VPBROADCASTD  584(DX), Z18
 	VPDPBUSD.BCST 128(DX), Z8, Z17
@@ -2583,6 +3477,27 @@ block:
 	VCVTDQ2PS     Z17, Z17
 	VMULPS.BCST   524(DX), Z17, Z17
 	VFMADD231PS   Z17, Z16, Z3
+	TESTQ         R10, R10
+	JZ            ahead4end
+	MOVQ          AX, SI
+
+ahead4:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead4left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead4end
+
+ahead4left:
+	DECQ SI
+	JNZ  ahead4
+
+ahead4end:
 	VPXORD        Z17, Z17, Z17
 	VPBROADCASTD  592(DX), Z18
 	VPDPBUSD.BCST 256(DX), Z8, Z17
@@ -2631,6 +3546,27 @@ block:
 	VCVTDQ2PS     Z17, Z17
 	VMULPS.BCST   532(DX), Z17, Z17
 	VFMADD231PS   Z17, Z16, Z5
+	TESTQ         R10, R10
+	JZ            ahead6end
+	MOVQ          AX, SI
+
+ahead6:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead6left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead6end
+
+ahead6left:
+	DECQ SI
+	JNZ  ahead6
+
+ahead6end:
 	VPXORD        Z17, Z17, Z17
 	VPBROADCASTD  600(DX), Z18
 	VPDPBUSD.BCST 384(DX), Z8, Z17
@@ -2681,8 +3617,12 @@ block:
 	VFMADD231PS   Z17, Z16, Z7
 	ADDQ          $0x00000220, CX
 	ADDQ          $0x00000280, DX
-	DECQ          AX
+	DECQ          R9
 	JNZ           block
+	MOVQ          a+0(FP), AX
+	MOVQ          R10, 64(AX)
+	MOVQ          R11, 72(AX)
+	MOVQ          R12, 80(AX)
 	MOVQ          BX, AX
 	VMOVUPS       Z0, (AX)
 	ADDQ          DI, AX
@@ -2703,7 +3643,7 @@ block:
 	RET
 
 // func productS8Half16AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productS8Half16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -2712,7 +3652,12 @@ TEXT ·productS8Half16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
@@ -2744,17 +3689,40 @@ TEXT ·productS8Half16AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS (SI), Z14
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z15
+	ADDQ    $0x03, AX
+	SHRQ    $0x02, AX
 
 block:
-	VMOVDQU32     (CX), Z16
-	VMOVDQU32     64(CX), Z17
-	VMOVDQU32     128(CX), Z18
-	VMOVDQU32     192(CX), Z19
-	VMOVDQU32     256(CX), Z20
-	VMOVDQU32     320(CX), Z21
-	VMOVDQU32     384(CX), Z22
-	VMOVDQU32     448(CX), Z23
-	VCVTPH2PS     512(CX), Z24
+	VMOVDQU32 (CX), Z16
+	VMOVDQU32 64(CX), Z17
+	VMOVDQU32 128(CX), Z18
+	VMOVDQU32 192(CX), Z19
+	VMOVDQU32 256(CX), Z20
+	VMOVDQU32 320(CX), Z21
+	VMOVDQU32 384(CX), Z22
+	VMOVDQU32 448(CX), Z23
+	VCVTPH2PS 512(CX), Z24
+	TESTQ     R10, R10
+	JZ        ahead0end
+	MOVQ      AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD        Z25, Z25, Z25
 	VPBROADCASTD  1152(DX), Z26
 	VPDPBUSD.BCST (DX), Z16, Z25
@@ -2851,6 +3819,27 @@ block:
 	VCVTDQ2PS     Z25, Z25
 	VMULPS.BCST   1036(DX), Z25, Z25
 	VFMADD231PS   Z25, Z24, Z3
+	TESTQ         R10, R10
+	JZ            ahead4end
+	MOVQ          AX, SI
+
+ahead4:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead4left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead4end
+
+ahead4left:
+	DECQ SI
+	JNZ  ahead4
+
+ahead4end:
 	VPXORD        Z25, Z25, Z25
 	VPBROADCASTD  1168(DX), Z26
 	VPDPBUSD.BCST 256(DX), Z16, Z25
@@ -2947,6 +3936,27 @@ block:
 	VCVTDQ2PS     Z25, Z25
 	VMULPS.BCST   1052(DX), Z25, Z25
 	VFMADD231PS   Z25, Z24, Z7
+	TESTQ         R10, R10
+	JZ            ahead8end
+	MOVQ          AX, SI
+
+ahead8:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead8left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead8end
+
+ahead8left:
+	DECQ SI
+	JNZ  ahead8
+
+ahead8end:
 	VPXORD        Z25, Z25, Z25
 	VPBROADCASTD  1184(DX), Z26
 	VPDPBUSD.BCST 512(DX), Z16, Z25
@@ -3043,6 +4053,27 @@ block:
 	VCVTDQ2PS     Z25, Z25
 	VMULPS.BCST   1068(DX), Z25, Z25
 	VFMADD231PS   Z25, Z24, Z11
+	TESTQ         R10, R10
+	JZ            ahead12end
+	MOVQ          AX, SI
+
+ahead12:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead12left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead12end
+
+ahead12left:
+	DECQ SI
+	JNZ  ahead12
+
+ahead12end:
 	VPXORD        Z25, Z25, Z25
 	VPBROADCASTD  1200(DX), Z26
 	VPDPBUSD.BCST 768(DX), Z16, Z25
@@ -3141,8 +4172,12 @@ block:
 	VFMADD231PS   Z25, Z24, Z15
 	ADDQ          $0x00000220, CX
 	ADDQ          $0x00000500, DX
-	DECQ          AX
+	DECQ          R9
 	JNZ           block
+	MOVQ          a+0(FP), AX
+	MOVQ          R10, 64(AX)
+	MOVQ          R11, 72(AX)
+	MOVQ          R12, 80(AX)
 	MOVQ          BX, AX
 	VMOVUPS       Z0, (AX)
 	ADDQ          DI, AX
@@ -3179,7 +4214,7 @@ block:
 	RET
 
 // func productS8Float1AVX512(a *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productS8Float1AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -3188,30 +4223,56 @@ TEXT ·productS8Float1AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), DI
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), DI
+	MOVQ    56(AX), R8
+	MOVQ    64(AX), R8
+	MOVQ    72(AX), R9
+	MOVQ    80(AX), R10
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 
 block:
-	PREFETCHT0       4096(CX)
-	PREFETCHT0       4160(CX)
-	PREFETCHT0       4224(CX)
-	PREFETCHT0       4288(CX)
-	PREFETCHT0       4352(CX)
-	PREFETCHT0       4416(CX)
-	PREFETCHT0       4480(CX)
-	PREFETCHT0       4544(CX)
-	PREFETCHT0       4608(CX)
-	PREFETCHT0       4672(CX)
-	VMOVDQU32        (CX), Z1
-	VMOVDQU32        64(CX), Z2
-	VMOVDQU32        128(CX), Z3
-	VMOVDQU32        192(CX), Z4
-	VMOVDQU32        256(CX), Z5
-	VMOVDQU32        320(CX), Z6
-	VMOVDQU32        384(CX), Z7
-	VMOVDQU32        448(CX), Z8
-	VMOVUPS          512(CX), Z9
-	VMOVUPS          576(CX), Z10
+	PREFETCHT0 4096(CX)
+	PREFETCHT0 4160(CX)
+	PREFETCHT0 4224(CX)
+	PREFETCHT0 4288(CX)
+	PREFETCHT0 4352(CX)
+	PREFETCHT0 4416(CX)
+	PREFETCHT0 4480(CX)
+	PREFETCHT0 4544(CX)
+	PREFETCHT0 4608(CX)
+	PREFETCHT0 4672(CX)
+	VMOVDQU32  (CX), Z1
+	VMOVDQU32  64(CX), Z2
+	VMOVDQU32  128(CX), Z3
+	VMOVDQU32  192(CX), Z4
+	VMOVDQU32  256(CX), Z5
+	VMOVDQU32  320(CX), Z6
+	VMOVDQU32  384(CX), Z7
+	VMOVDQU32  448(CX), Z8
+	VMOVUPS    512(CX), Z9
+	VMOVUPS    576(CX), Z10
+	TESTQ      R8, R8
+	JZ         ahead0end
+	MOVQ       AX, SI
+
+ahead0:
+	PREFETCHT1 (R9)
+	ADDQ       $0x00000040, R9
+	DECQ       R10
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R8
+	MOVQ       (R8), R9
+	MOVQ       8(R8), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R10, R8
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD           Z11, Z11, Z11
 	VPBROADCASTD     72(DX), Z12
 	VPDPBUSD.BCST    (DX), Z1, Z11
@@ -3239,15 +4300,19 @@ block:
 	VFMADD231PS.BCST 68(DX), Z10, Z0
 	ADDQ             $0x00000280, CX
 	ADDQ             $0x00000050, DX
-	DECQ             AX
+	DECQ             DI
 	JNZ              block
+	MOVQ             a+0(FP), AX
+	MOVQ             R8, 64(AX)
+	MOVQ             R9, 72(AX)
+	MOVQ             R10, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	VZEROUPPER
 	RET
 
 // func productS8Float2AVX512(a *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productS8Float2AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -3256,32 +4321,58 @@ TEXT ·productS8Float2AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
 
 block:
-	PREFETCHT0       4096(CX)
-	PREFETCHT0       4160(CX)
-	PREFETCHT0       4224(CX)
-	PREFETCHT0       4288(CX)
-	PREFETCHT0       4352(CX)
-	PREFETCHT0       4416(CX)
-	PREFETCHT0       4480(CX)
-	PREFETCHT0       4544(CX)
-	PREFETCHT0       4608(CX)
-	PREFETCHT0       4672(CX)
-	VMOVDQU32        (CX), Z2
-	VMOVDQU32        64(CX), Z3
-	VMOVDQU32        128(CX), Z4
-	VMOVDQU32        192(CX), Z5
-	VMOVDQU32        256(CX), Z6
-	VMOVDQU32        320(CX), Z7
-	VMOVDQU32        384(CX), Z8
-	VMOVDQU32        448(CX), Z9
-	VMOVUPS          512(CX), Z10
-	VMOVUPS          576(CX), Z11
+	PREFETCHT0 4096(CX)
+	PREFETCHT0 4160(CX)
+	PREFETCHT0 4224(CX)
+	PREFETCHT0 4288(CX)
+	PREFETCHT0 4352(CX)
+	PREFETCHT0 4416(CX)
+	PREFETCHT0 4480(CX)
+	PREFETCHT0 4544(CX)
+	PREFETCHT0 4608(CX)
+	PREFETCHT0 4672(CX)
+	VMOVDQU32  (CX), Z2
+	VMOVDQU32  64(CX), Z3
+	VMOVDQU32  128(CX), Z4
+	VMOVDQU32  192(CX), Z5
+	VMOVDQU32  256(CX), Z6
+	VMOVDQU32  320(CX), Z7
+	VMOVDQU32  384(CX), Z8
+	VMOVDQU32  448(CX), Z9
+	VMOVUPS    512(CX), Z10
+	VMOVUPS    576(CX), Z11
+	TESTQ      R10, R10
+	JZ         ahead0end
+	MOVQ       AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD           Z12, Z12, Z12
 	VPBROADCASTD     144(DX), Z13
 	VPDPBUSD.BCST    (DX), Z2, Z12
@@ -3334,8 +4425,12 @@ block:
 	VFMADD231PS.BCST 140(DX), Z11, Z1
 	ADDQ             $0x00000280, CX
 	ADDQ             $0x000000a0, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              block
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -3344,7 +4439,7 @@ block:
 	RET
 
 // func productS8Float4AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productS8Float4AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -3353,7 +4448,12 @@ TEXT ·productS8Float4AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
@@ -3361,18 +4461,41 @@ TEXT ·productS8Float4AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS (SI), Z2
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z3
+	ADDQ    $0x03, AX
+	SHRQ    $0x02, AX
 
 block:
-	VMOVDQU32        (CX), Z4
-	VMOVDQU32        64(CX), Z5
-	VMOVDQU32        128(CX), Z6
-	VMOVDQU32        192(CX), Z7
-	VMOVDQU32        256(CX), Z8
-	VMOVDQU32        320(CX), Z9
-	VMOVDQU32        384(CX), Z10
-	VMOVDQU32        448(CX), Z11
-	VMOVUPS          512(CX), Z12
-	VMOVUPS          576(CX), Z13
+	VMOVDQU32 (CX), Z4
+	VMOVDQU32 64(CX), Z5
+	VMOVDQU32 128(CX), Z6
+	VMOVDQU32 192(CX), Z7
+	VMOVDQU32 256(CX), Z8
+	VMOVDQU32 320(CX), Z9
+	VMOVDQU32 384(CX), Z10
+	VMOVDQU32 448(CX), Z11
+	VMOVUPS   512(CX), Z12
+	VMOVUPS   576(CX), Z13
+	TESTQ     R10, R10
+	JZ        ahead0end
+	MOVQ      AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD           Z14, Z14, Z14
 	VPBROADCASTD     288(DX), Z15
 	VPDPBUSD.BCST    (DX), Z4, Z14
@@ -3398,6 +4521,27 @@ block:
 	VMULPS.BCST      256(DX), Z14, Z14
 	VFMADD231PS      Z14, Z12, Z0
 	VFMADD231PS.BCST 272(DX), Z13, Z0
+	TESTQ            R10, R10
+	JZ               ahead1end
+	MOVQ             AX, SI
+
+ahead1:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead1left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead1end
+
+ahead1left:
+	DECQ SI
+	JNZ  ahead1
+
+ahead1end:
 	VPXORD           Z14, Z14, Z14
 	VPBROADCASTD     292(DX), Z15
 	VPDPBUSD.BCST    64(DX), Z4, Z14
@@ -3423,6 +4567,27 @@ block:
 	VMULPS.BCST      260(DX), Z14, Z14
 	VFMADD231PS      Z14, Z12, Z1
 	VFMADD231PS.BCST 276(DX), Z13, Z1
+	TESTQ            R10, R10
+	JZ               ahead2end
+	MOVQ             AX, SI
+
+ahead2:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead2left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead2end
+
+ahead2left:
+	DECQ SI
+	JNZ  ahead2
+
+ahead2end:
 	VPXORD           Z14, Z14, Z14
 	VPBROADCASTD     296(DX), Z15
 	VPDPBUSD.BCST    128(DX), Z4, Z14
@@ -3448,6 +4613,27 @@ block:
 	VMULPS.BCST      264(DX), Z14, Z14
 	VFMADD231PS      Z14, Z12, Z2
 	VFMADD231PS.BCST 280(DX), Z13, Z2
+	TESTQ            R10, R10
+	JZ               ahead3end
+	MOVQ             AX, SI
+
+ahead3:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead3left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead3end
+
+ahead3left:
+	DECQ SI
+	JNZ  ahead3
+
+ahead3end:
 	VPXORD           Z14, Z14, Z14
 	VPBROADCASTD     300(DX), Z15
 	VPDPBUSD.BCST    192(DX), Z4, Z14
@@ -3475,8 +4661,12 @@ block:
 	VFMADD231PS.BCST 284(DX), Z13, Z3
 	ADDQ             $0x00000280, CX
 	ADDQ             $0x00000140, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              block
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -3489,7 +4679,7 @@ block:
 	RET
 
 // func productS8Float8AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productS8Float8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -3498,7 +4688,12 @@ TEXT ·productS8Float8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
@@ -3514,18 +4709,41 @@ TEXT ·productS8Float8AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS (SI), Z6
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z7
+	ADDQ    $0x03, AX
+	SHRQ    $0x02, AX
 
 block:
-	VMOVDQU32        (CX), Z8
-	VMOVDQU32        64(CX), Z9
-	VMOVDQU32        128(CX), Z10
-	VMOVDQU32        192(CX), Z11
-	VMOVDQU32        256(CX), Z12
-	VMOVDQU32        320(CX), Z13
-	VMOVDQU32        384(CX), Z14
-	VMOVDQU32        448(CX), Z15
-	VMOVUPS          512(CX), Z16
-	VMOVUPS          576(CX), Z17
+	VMOVDQU32 (CX), Z8
+	VMOVDQU32 64(CX), Z9
+	VMOVDQU32 128(CX), Z10
+	VMOVDQU32 192(CX), Z11
+	VMOVDQU32 256(CX), Z12
+	VMOVDQU32 320(CX), Z13
+	VMOVDQU32 384(CX), Z14
+	VMOVDQU32 448(CX), Z15
+	VMOVUPS   512(CX), Z16
+	VMOVUPS   576(CX), Z17
+	TESTQ     R10, R10
+	JZ        ahead0end
+	MOVQ      AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD           Z18, Z18, Z18
 	VPBROADCASTD     576(DX), Z19
 	VPDPBUSD.BCST    (DX), Z8, Z18
@@ -3576,6 +4794,27 @@ block:
 	VMULPS.BCST      516(DX), Z18, Z18
 	VFMADD231PS      Z18, Z16, Z1
 	VFMADD231PS.BCST 548(DX), Z17, Z1
+	TESTQ            R10, R10
+	JZ               ahead2end
+	MOVQ             AX, SI
+
+ahead2:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead2left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead2end
+
+ahead2left:
+	DECQ SI
+	JNZ  ahead2
+
+ahead2end:
 	VPXORD           Z18, Z18, Z18
 	VPBROADCASTD     584(DX), Z19
 	VPDPBUSD.BCST    128(DX), Z8, Z18
@@ -3626,6 +4865,27 @@ block:
 	VMULPS.BCST      524(DX), Z18, Z18
 	VFMADD231PS      Z18, Z16, Z3
 	VFMADD231PS.BCST 556(DX), Z17, Z3
+	TESTQ            R10, R10
+	JZ               ahead4end
+	MOVQ             AX, SI
+
+ahead4:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead4left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead4end
+
+ahead4left:
+	DECQ SI
+	JNZ  ahead4
+
+ahead4end:
 	VPXORD           Z18, Z18, Z18
 	VPBROADCASTD     592(DX), Z19
 	VPDPBUSD.BCST    256(DX), Z8, Z18
@@ -3676,6 +4936,27 @@ block:
 	VMULPS.BCST      532(DX), Z18, Z18
 	VFMADD231PS      Z18, Z16, Z5
 	VFMADD231PS.BCST 564(DX), Z17, Z5
+	TESTQ            R10, R10
+	JZ               ahead6end
+	MOVQ             AX, SI
+
+ahead6:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead6left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead6end
+
+ahead6left:
+	DECQ SI
+	JNZ  ahead6
+
+ahead6end:
 	VPXORD           Z18, Z18, Z18
 	VPBROADCASTD     600(DX), Z19
 	VPDPBUSD.BCST    384(DX), Z8, Z18
@@ -3728,8 +5009,12 @@ block:
 	VFMADD231PS.BCST 572(DX), Z17, Z7
 	ADDQ             $0x00000280, CX
 	ADDQ             $0x00000280, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              block
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -3750,7 +5035,7 @@ block:
 	RET
 
 // func productS8Float16AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productS8Float16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -3759,7 +5044,12 @@ TEXT ·productS8Float16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
@@ -3791,18 +5081,41 @@ TEXT ·productS8Float16AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS (SI), Z14
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z15
+	ADDQ    $0x03, AX
+	SHRQ    $0x02, AX
 
 block:
-	VMOVDQU32        (CX), Z16
-	VMOVDQU32        64(CX), Z17
-	VMOVDQU32        128(CX), Z18
-	VMOVDQU32        192(CX), Z19
-	VMOVDQU32        256(CX), Z20
-	VMOVDQU32        320(CX), Z21
-	VMOVDQU32        384(CX), Z22
-	VMOVDQU32        448(CX), Z23
-	VMOVUPS          512(CX), Z24
-	VMOVUPS          576(CX), Z25
+	VMOVDQU32 (CX), Z16
+	VMOVDQU32 64(CX), Z17
+	VMOVDQU32 128(CX), Z18
+	VMOVDQU32 192(CX), Z19
+	VMOVDQU32 256(CX), Z20
+	VMOVDQU32 320(CX), Z21
+	VMOVDQU32 384(CX), Z22
+	VMOVDQU32 448(CX), Z23
+	VMOVUPS   512(CX), Z24
+	VMOVUPS   576(CX), Z25
+	TESTQ     R10, R10
+	JZ        ahead0end
+	MOVQ      AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD           Z26, Z26, Z26
 	VPBROADCASTD     1152(DX), Z27
 	VPDPBUSD.BCST    (DX), Z16, Z26
@@ -3903,6 +5216,27 @@ block:
 	VMULPS.BCST      1036(DX), Z26, Z26
 	VFMADD231PS      Z26, Z24, Z3
 	VFMADD231PS.BCST 1100(DX), Z25, Z3
+	TESTQ            R10, R10
+	JZ               ahead4end
+	MOVQ             AX, SI
+
+ahead4:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead4left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead4end
+
+ahead4left:
+	DECQ SI
+	JNZ  ahead4
+
+ahead4end:
 	VPXORD           Z26, Z26, Z26
 	VPBROADCASTD     1168(DX), Z27
 	VPDPBUSD.BCST    256(DX), Z16, Z26
@@ -4003,6 +5337,27 @@ block:
 	VMULPS.BCST      1052(DX), Z26, Z26
 	VFMADD231PS      Z26, Z24, Z7
 	VFMADD231PS.BCST 1116(DX), Z25, Z7
+	TESTQ            R10, R10
+	JZ               ahead8end
+	MOVQ             AX, SI
+
+ahead8:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead8left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead8end
+
+ahead8left:
+	DECQ SI
+	JNZ  ahead8
+
+ahead8end:
 	VPXORD           Z26, Z26, Z26
 	VPBROADCASTD     1184(DX), Z27
 	VPDPBUSD.BCST    512(DX), Z16, Z26
@@ -4103,6 +5458,27 @@ block:
 	VMULPS.BCST      1068(DX), Z26, Z26
 	VFMADD231PS      Z26, Z24, Z11
 	VFMADD231PS.BCST 1132(DX), Z25, Z11
+	TESTQ            R10, R10
+	JZ               ahead12end
+	MOVQ             AX, SI
+
+ahead12:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead12left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead12end
+
+ahead12left:
+	DECQ SI
+	JNZ  ahead12
+
+ahead12end:
 	VPXORD           Z26, Z26, Z26
 	VPBROADCASTD     1200(DX), Z27
 	VPDPBUSD.BCST    768(DX), Z16, Z26
@@ -4205,8 +5581,12 @@ block:
 	VFMADD231PS.BCST 1148(DX), Z25, Z15
 	ADDQ             $0x00000280, CX
 	ADDQ             $0x00000500, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              block
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -4243,7 +5623,7 @@ block:
 	RET
 
 // func productS8Double1AVX512(a *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productS8Double1AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -4252,30 +5632,56 @@ TEXT ·productS8Double1AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), DI
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), DI
+	MOVQ    56(AX), R8
+	MOVQ    64(AX), R8
+	MOVQ    72(AX), R9
+	MOVQ    80(AX), R10
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 
 block:
-	PREFETCHT0    4096(CX)
-	PREFETCHT0    4160(CX)
-	PREFETCHT0    4224(CX)
-	PREFETCHT0    4288(CX)
-	PREFETCHT0    4352(CX)
-	PREFETCHT0    4416(CX)
-	PREFETCHT0    4480(CX)
-	PREFETCHT0    4544(CX)
-	PREFETCHT0    4608(CX)
-	PREFETCHT0    4672(CX)
-	VMOVDQU32     (CX), Z1
-	VMOVDQU32     64(CX), Z2
-	VMOVDQU32     128(CX), Z3
-	VMOVDQU32     192(CX), Z4
-	VMOVDQU32     256(CX), Z5
-	VMOVDQU32     320(CX), Z6
-	VMOVDQU32     384(CX), Z7
-	VMOVDQU32     448(CX), Z8
-	VMOVUPS       512(CX), Z9
-	VMOVUPS       576(CX), Z10
+	PREFETCHT0 4096(CX)
+	PREFETCHT0 4160(CX)
+	PREFETCHT0 4224(CX)
+	PREFETCHT0 4288(CX)
+	PREFETCHT0 4352(CX)
+	PREFETCHT0 4416(CX)
+	PREFETCHT0 4480(CX)
+	PREFETCHT0 4544(CX)
+	PREFETCHT0 4608(CX)
+	PREFETCHT0 4672(CX)
+	VMOVDQU32  (CX), Z1
+	VMOVDQU32  64(CX), Z2
+	VMOVDQU32  128(CX), Z3
+	VMOVDQU32  192(CX), Z4
+	VMOVDQU32  256(CX), Z5
+	VMOVDQU32  320(CX), Z6
+	VMOVDQU32  384(CX), Z7
+	VMOVDQU32  448(CX), Z8
+	VMOVUPS    512(CX), Z9
+	VMOVUPS    576(CX), Z10
+	TESTQ      R8, R8
+	JZ         ahead0end
+	MOVQ       AX, SI
+
+ahead0:
+	PREFETCHT1 (R9)
+	ADDQ       $0x00000040, R9
+	DECQ       R10
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R8
+	MOVQ       (R8), R9
+	MOVQ       8(R8), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R10, R8
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD        Z11, Z11, Z11
 	VPBROADCASTD  72(DX), Z12
 	VPDPBUSD.BCST (DX), Z1, Z11
@@ -4308,15 +5714,19 @@ block:
 	VFMADD231PS   Z1, Z10, Z0
 	ADDQ          $0x00000280, CX
 	ADDQ          $0x00000050, DX
-	DECQ          AX
+	DECQ          DI
 	JNZ           block
+	MOVQ          a+0(FP), AX
+	MOVQ          R8, 64(AX)
+	MOVQ          R9, 72(AX)
+	MOVQ          R10, 80(AX)
 	MOVQ          BX, AX
 	VMOVUPS       Z0, (AX)
 	VZEROUPPER
 	RET
 
 // func productS8Double2AVX512(a *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productS8Double2AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -4325,32 +5735,58 @@ TEXT ·productS8Double2AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
 
 block:
-	PREFETCHT0    4096(CX)
-	PREFETCHT0    4160(CX)
-	PREFETCHT0    4224(CX)
-	PREFETCHT0    4288(CX)
-	PREFETCHT0    4352(CX)
-	PREFETCHT0    4416(CX)
-	PREFETCHT0    4480(CX)
-	PREFETCHT0    4544(CX)
-	PREFETCHT0    4608(CX)
-	PREFETCHT0    4672(CX)
-	VMOVDQU32     (CX), Z2
-	VMOVDQU32     64(CX), Z3
-	VMOVDQU32     128(CX), Z4
-	VMOVDQU32     192(CX), Z5
-	VMOVDQU32     256(CX), Z6
-	VMOVDQU32     320(CX), Z7
-	VMOVDQU32     384(CX), Z8
-	VMOVDQU32     448(CX), Z9
-	VMOVUPS       512(CX), Z10
-	VMOVUPS       576(CX), Z11
+	PREFETCHT0 4096(CX)
+	PREFETCHT0 4160(CX)
+	PREFETCHT0 4224(CX)
+	PREFETCHT0 4288(CX)
+	PREFETCHT0 4352(CX)
+	PREFETCHT0 4416(CX)
+	PREFETCHT0 4480(CX)
+	PREFETCHT0 4544(CX)
+	PREFETCHT0 4608(CX)
+	PREFETCHT0 4672(CX)
+	VMOVDQU32  (CX), Z2
+	VMOVDQU32  64(CX), Z3
+	VMOVDQU32  128(CX), Z4
+	VMOVDQU32  192(CX), Z5
+	VMOVDQU32  256(CX), Z6
+	VMOVDQU32  320(CX), Z7
+	VMOVDQU32  384(CX), Z8
+	VMOVDQU32  448(CX), Z9
+	VMOVUPS    512(CX), Z10
+	VMOVUPS    576(CX), Z11
+	TESTQ      R10, R10
+	JZ         ahead0end
+	MOVQ       AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD        Z12, Z12, Z12
 	VPBROADCASTD  144(DX), Z13
 	VPDPBUSD.BCST (DX), Z2, Z12
@@ -4413,8 +5849,12 @@ block:
 	VFMADD231PS   Z2, Z11, Z1
 	ADDQ          $0x00000280, CX
 	ADDQ          $0x000000a0, DX
-	DECQ          AX
+	DECQ          R9
 	JNZ           block
+	MOVQ          a+0(FP), AX
+	MOVQ          R10, 64(AX)
+	MOVQ          R11, 72(AX)
+	MOVQ          R12, 80(AX)
 	MOVQ          BX, AX
 	VMOVUPS       Z0, (AX)
 	ADDQ          DI, AX
@@ -4423,7 +5863,7 @@ block:
 	RET
 
 // func productS8Double4AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productS8Double4AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -4432,7 +5872,12 @@ TEXT ·productS8Double4AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
@@ -4440,18 +5885,41 @@ TEXT ·productS8Double4AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS (SI), Z2
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z3
+	ADDQ    $0x03, AX
+	SHRQ    $0x02, AX
 
 block:
-	VMOVDQU32     (CX), Z4
-	VMOVDQU32     64(CX), Z5
-	VMOVDQU32     128(CX), Z6
-	VMOVDQU32     192(CX), Z7
-	VMOVDQU32     256(CX), Z8
-	VMOVDQU32     320(CX), Z9
-	VMOVDQU32     384(CX), Z10
-	VMOVDQU32     448(CX), Z11
-	VMOVUPS       512(CX), Z12
-	VMOVUPS       576(CX), Z13
+	VMOVDQU32 (CX), Z4
+	VMOVDQU32 64(CX), Z5
+	VMOVDQU32 128(CX), Z6
+	VMOVDQU32 192(CX), Z7
+	VMOVDQU32 256(CX), Z8
+	VMOVDQU32 320(CX), Z9
+	VMOVDQU32 384(CX), Z10
+	VMOVDQU32 448(CX), Z11
+	VMOVUPS   512(CX), Z12
+	VMOVUPS   576(CX), Z13
+	TESTQ     R10, R10
+	JZ        ahead0end
+	MOVQ      AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD        Z14, Z14, Z14
 	VPBROADCASTD  288(DX), Z15
 	VPDPBUSD.BCST (DX), Z4, Z14
@@ -4482,6 +5950,27 @@ block:
 	VCVTDQ2PS     Z14, Z14
 	VMULPS.BCST   256(DX), Z14, Z14
 	VFMADD231PS   Z14, Z13, Z0
+	TESTQ         R10, R10
+	JZ            ahead1end
+	MOVQ          AX, SI
+
+ahead1:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead1left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead1end
+
+ahead1left:
+	DECQ SI
+	JNZ  ahead1
+
+ahead1end:
 	VPXORD        Z14, Z14, Z14
 	VPBROADCASTD  292(DX), Z15
 	VPDPBUSD.BCST 64(DX), Z4, Z14
@@ -4512,6 +6001,27 @@ block:
 	VCVTDQ2PS     Z14, Z14
 	VMULPS.BCST   260(DX), Z14, Z14
 	VFMADD231PS   Z14, Z13, Z1
+	TESTQ         R10, R10
+	JZ            ahead2end
+	MOVQ          AX, SI
+
+ahead2:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead2left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead2end
+
+ahead2left:
+	DECQ SI
+	JNZ  ahead2
+
+ahead2end:
 	VPXORD        Z14, Z14, Z14
 	VPBROADCASTD  296(DX), Z15
 	VPDPBUSD.BCST 128(DX), Z4, Z14
@@ -4542,6 +6052,27 @@ block:
 	VCVTDQ2PS     Z14, Z14
 	VMULPS.BCST   264(DX), Z14, Z14
 	VFMADD231PS   Z14, Z13, Z2
+	TESTQ         R10, R10
+	JZ            ahead3end
+	MOVQ          AX, SI
+
+ahead3:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead3left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead3end
+
+ahead3left:
+	DECQ SI
+	JNZ  ahead3
+
+ahead3end:
 	VPXORD        Z14, Z14, Z14
 	VPBROADCASTD  300(DX), Z15
 	VPDPBUSD.BCST 192(DX), Z4, Z14
@@ -4574,8 +6105,12 @@ block:
 	VFMADD231PS   Z4, Z13, Z3
 	ADDQ          $0x00000280, CX
 	ADDQ          $0x00000140, DX
-	DECQ          AX
+	DECQ          R9
 	JNZ           block
+	MOVQ          a+0(FP), AX
+	MOVQ          R10, 64(AX)
+	MOVQ          R11, 72(AX)
+	MOVQ          R12, 80(AX)
 	MOVQ          BX, AX
 	VMOVUPS       Z0, (AX)
 	ADDQ          DI, AX
@@ -4588,7 +6123,7 @@ block:
 	RET
 
 // func productS8Double8AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productS8Double8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -4597,7 +6132,12 @@ TEXT ·productS8Double8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
@@ -4613,18 +6153,41 @@ TEXT ·productS8Double8AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS (SI), Z6
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z7
+	ADDQ    $0x03, AX
+	SHRQ    $0x02, AX
 
 block:
-	VMOVDQU32     (CX), Z8
-	VMOVDQU32     64(CX), Z9
-	VMOVDQU32     128(CX), Z10
-	VMOVDQU32     192(CX), Z11
-	VMOVDQU32     256(CX), Z12
-	VMOVDQU32     320(CX), Z13
-	VMOVDQU32     384(CX), Z14
-	VMOVDQU32     448(CX), Z15
-	VMOVUPS       512(CX), Z16
-	VMOVUPS       576(CX), Z17
+	VMOVDQU32 (CX), Z8
+	VMOVDQU32 64(CX), Z9
+	VMOVDQU32 128(CX), Z10
+	VMOVDQU32 192(CX), Z11
+	VMOVDQU32 256(CX), Z12
+	VMOVDQU32 320(CX), Z13
+	VMOVDQU32 384(CX), Z14
+	VMOVDQU32 448(CX), Z15
+	VMOVUPS   512(CX), Z16
+	VMOVUPS   576(CX), Z17
+	TESTQ     R10, R10
+	JZ        ahead0end
+	MOVQ      AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD        Z18, Z18, Z18
 	VPBROADCASTD  576(DX), Z19
 	VPDPBUSD.BCST (DX), Z8, Z18
@@ -4685,6 +6248,27 @@ block:
 	VCVTDQ2PS     Z18, Z18
 	VMULPS.BCST   516(DX), Z18, Z18
 	VFMADD231PS   Z18, Z17, Z1
+	TESTQ         R10, R10
+	JZ            ahead2end
+	MOVQ          AX, SI
+
+ahead2:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead2left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead2end
+
+ahead2left:
+	DECQ SI
+	JNZ  ahead2
+
+ahead2end:
 	VPXORD        Z18, Z18, Z18
 	VPBROADCASTD  584(DX), Z19
 	VPDPBUSD.BCST 128(DX), Z8, Z18
@@ -4745,6 +6329,27 @@ block:
 	VCVTDQ2PS     Z18, Z18
 	VMULPS.BCST   524(DX), Z18, Z18
 	VFMADD231PS   Z18, Z17, Z3
+	TESTQ         R10, R10
+	JZ            ahead4end
+	MOVQ          AX, SI
+
+ahead4:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead4left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead4end
+
+ahead4left:
+	DECQ SI
+	JNZ  ahead4
+
+ahead4end:
 	VPXORD        Z18, Z18, Z18
 	VPBROADCASTD  592(DX), Z19
 	VPDPBUSD.BCST 256(DX), Z8, Z18
@@ -4805,6 +6410,27 @@ block:
 	VCVTDQ2PS     Z18, Z18
 	VMULPS.BCST   532(DX), Z18, Z18
 	VFMADD231PS   Z18, Z17, Z5
+	TESTQ         R10, R10
+	JZ            ahead6end
+	MOVQ          AX, SI
+
+ahead6:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead6left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead6end
+
+ahead6left:
+	DECQ SI
+	JNZ  ahead6
+
+ahead6end:
 	VPXORD        Z18, Z18, Z18
 	VPBROADCASTD  600(DX), Z19
 	VPDPBUSD.BCST 384(DX), Z8, Z18
@@ -4867,8 +6493,12 @@ block:
 	VFMADD231PS   Z8, Z17, Z7
 	ADDQ          $0x00000280, CX
 	ADDQ          $0x00000280, DX
-	DECQ          AX
+	DECQ          R9
 	JNZ           block
+	MOVQ          a+0(FP), AX
+	MOVQ          R10, 64(AX)
+	MOVQ          R11, 72(AX)
+	MOVQ          R12, 80(AX)
 	MOVQ          BX, AX
 	VMOVUPS       Z0, (AX)
 	ADDQ          DI, AX
@@ -4889,7 +6519,7 @@ block:
 	RET
 
 // func productS8Double16AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productS8Double16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -4898,7 +6528,12 @@ TEXT ·productS8Double16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
@@ -4930,18 +6565,41 @@ TEXT ·productS8Double16AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS (SI), Z14
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z15
+	ADDQ    $0x03, AX
+	SHRQ    $0x02, AX
 
 block:
-	VMOVDQU32     (CX), Z16
-	VMOVDQU32     64(CX), Z17
-	VMOVDQU32     128(CX), Z18
-	VMOVDQU32     192(CX), Z19
-	VMOVDQU32     256(CX), Z20
-	VMOVDQU32     320(CX), Z21
-	VMOVDQU32     384(CX), Z22
-	VMOVDQU32     448(CX), Z23
-	VMOVUPS       512(CX), Z24
-	VMOVUPS       576(CX), Z25
+	VMOVDQU32 (CX), Z16
+	VMOVDQU32 64(CX), Z17
+	VMOVDQU32 128(CX), Z18
+	VMOVDQU32 192(CX), Z19
+	VMOVDQU32 256(CX), Z20
+	VMOVDQU32 320(CX), Z21
+	VMOVDQU32 384(CX), Z22
+	VMOVDQU32 448(CX), Z23
+	VMOVUPS   512(CX), Z24
+	VMOVUPS   576(CX), Z25
+	TESTQ     R10, R10
+	JZ        ahead0end
+	MOVQ      AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPXORD        Z26, Z26, Z26
 	VPBROADCASTD  1152(DX), Z27
 	VPDPBUSD.BCST (DX), Z16, Z26
@@ -5062,6 +6720,27 @@ block:
 	VCVTDQ2PS     Z26, Z26
 	VMULPS.BCST   1036(DX), Z26, Z26
 	VFMADD231PS   Z26, Z25, Z3
+	TESTQ         R10, R10
+	JZ            ahead4end
+	MOVQ          AX, SI
+
+ahead4:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead4left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead4end
+
+ahead4left:
+	DECQ SI
+	JNZ  ahead4
+
+ahead4end:
 	VPXORD        Z26, Z26, Z26
 	VPBROADCASTD  1168(DX), Z27
 	VPDPBUSD.BCST 256(DX), Z16, Z26
@@ -5182,6 +6861,27 @@ block:
 	VCVTDQ2PS     Z26, Z26
 	VMULPS.BCST   1052(DX), Z26, Z26
 	VFMADD231PS   Z26, Z25, Z7
+	TESTQ         R10, R10
+	JZ            ahead8end
+	MOVQ          AX, SI
+
+ahead8:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead8left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead8end
+
+ahead8left:
+	DECQ SI
+	JNZ  ahead8
+
+ahead8end:
 	VPXORD        Z26, Z26, Z26
 	VPBROADCASTD  1184(DX), Z27
 	VPDPBUSD.BCST 512(DX), Z16, Z26
@@ -5302,6 +7002,27 @@ block:
 	VCVTDQ2PS     Z26, Z26
 	VMULPS.BCST   1068(DX), Z26, Z26
 	VFMADD231PS   Z26, Z25, Z11
+	TESTQ         R10, R10
+	JZ            ahead12end
+	MOVQ          AX, SI
+
+ahead12:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead12left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead12end
+
+ahead12left:
+	DECQ SI
+	JNZ  ahead12
+
+ahead12end:
 	VPXORD        Z26, Z26, Z26
 	VPBROADCASTD  1200(DX), Z27
 	VPDPBUSD.BCST 768(DX), Z16, Z26
@@ -5424,8 +7145,12 @@ block:
 	VFMADD231PS   Z16, Z25, Z15
 	ADDQ          $0x00000280, CX
 	ADDQ          $0x00000500, DX
-	DECQ          AX
+	DECQ          R9
 	JNZ           block
+	MOVQ          a+0(FP), AX
+	MOVQ          R10, 64(AX)
+	MOVQ          R11, 72(AX)
+	MOVQ          R12, 80(AX)
 	MOVQ          BX, AX
 	VMOVUPS       Z0, (AX)
 	ADDQ          DI, AX
@@ -5462,7 +7187,7 @@ block:
 	RET
 
 // func productF32Lines1AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productF32Lines1AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -5471,23 +7196,53 @@ TEXT ·productF32Lines1AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), DI
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), DI
+	MOVQ    56(AX), R8
+	MOVQ    64(AX), R8
+	MOVQ    72(AX), R9
+	MOVQ    80(AX), R10
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 
 line:
+	TESTQ R8, R8
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R9)
+	ADDQ       $0x00000040, R9
+	DECQ       R10
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R8
+	MOVQ       (R8), R9
+	MOVQ       8(R8), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R10, R8
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VMOVUPS          (CX), Z1
 	VFMADD231PS.BCST (DX), Z1, Z0
 	ADDQ             $0x00000040, CX
 	ADDQ             $0x00000004, DX
-	DECQ             AX
+	DECQ             DI
 	JNZ              line
+	MOVQ             a+0(FP), AX
+	MOVQ             R8, 64(AX)
+	MOVQ             R9, 72(AX)
+	MOVQ             R10, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	VZEROUPPER
 	RET
 
 // func productF32Lines2AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productF32Lines2AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -5496,19 +7251,49 @@ TEXT ·productF32Lines2AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
 
 line:
+	TESTQ R10, R10
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VMOVUPS          (CX), Z2
 	VFMADD231PS.BCST (DX), Z2, Z0
 	VFMADD231PS.BCST 4(DX), Z2, Z1
 	ADDQ             $0x00000040, CX
 	ADDQ             $0x00000008, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              line
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -5517,7 +7302,7 @@ line:
 	RET
 
 // func productF32Lines4AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productF32Lines4AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -5526,7 +7311,12 @@ TEXT ·productF32Lines4AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
@@ -5536,6 +7326,27 @@ TEXT ·productF32Lines4AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS (SI), Z3
 
 line:
+	TESTQ R10, R10
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VMOVUPS          (CX), Z4
 	VFMADD231PS.BCST (DX), Z4, Z0
 	VFMADD231PS.BCST 4(DX), Z4, Z1
@@ -5543,8 +7354,12 @@ line:
 	VFMADD231PS.BCST 12(DX), Z4, Z3
 	ADDQ             $0x00000040, CX
 	ADDQ             $0x00000010, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              line
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -5557,7 +7372,7 @@ line:
 	RET
 
 // func productF32Lines8AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productF32Lines8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -5566,7 +7381,12 @@ TEXT ·productF32Lines8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
@@ -5584,6 +7404,27 @@ TEXT ·productF32Lines8AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS (SI), Z7
 
 line:
+	TESTQ R10, R10
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VMOVUPS          (CX), Z8
 	VFMADD231PS.BCST (DX), Z8, Z0
 	VFMADD231PS.BCST 4(DX), Z8, Z1
@@ -5595,8 +7436,12 @@ line:
 	VFMADD231PS.BCST 28(DX), Z8, Z7
 	ADDQ             $0x00000040, CX
 	ADDQ             $0x00000020, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              line
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -5617,7 +7462,7 @@ line:
 	RET
 
 // func productF32Lines16AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productF32Lines16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -5626,7 +7471,12 @@ TEXT ·productF32Lines16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
@@ -5660,6 +7510,27 @@ TEXT ·productF32Lines16AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS (SI), Z15
 
 line:
+	TESTQ R10, R10
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VMOVUPS          (CX), Z16
 	VFMADD231PS.BCST (DX), Z16, Z0
 	VFMADD231PS.BCST 4(DX), Z16, Z1
@@ -5679,8 +7550,12 @@ line:
 	VFMADD231PS.BCST 60(DX), Z16, Z15
 	ADDQ             $0x00000040, CX
 	ADDQ             $0x00000040, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              line
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -5717,7 +7592,7 @@ line:
 	RET
 
 // func productF16Lines1AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productF16Lines1AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -5726,23 +7601,53 @@ TEXT ·productF16Lines1AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), DI
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), DI
+	MOVQ    56(AX), R8
+	MOVQ    64(AX), R8
+	MOVQ    72(AX), R9
+	MOVQ    80(AX), R10
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 
 line:
+	TESTQ R8, R8
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R9)
+	ADDQ       $0x00000040, R9
+	DECQ       R10
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R8
+	MOVQ       (R8), R9
+	MOVQ       8(R8), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R10, R8
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VCVTPH2PS        (CX), Z1
 	VFMADD231PS.BCST (DX), Z1, Z0
 	ADDQ             $0x00000020, CX
 	ADDQ             $0x00000004, DX
-	DECQ             AX
+	DECQ             DI
 	JNZ              line
+	MOVQ             a+0(FP), AX
+	MOVQ             R8, 64(AX)
+	MOVQ             R9, 72(AX)
+	MOVQ             R10, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	VZEROUPPER
 	RET
 
 // func productF16Lines2AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productF16Lines2AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -5751,19 +7656,49 @@ TEXT ·productF16Lines2AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
 
 line:
+	TESTQ R10, R10
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VCVTPH2PS        (CX), Z2
 	VFMADD231PS.BCST (DX), Z2, Z0
 	VFMADD231PS.BCST 4(DX), Z2, Z1
 	ADDQ             $0x00000020, CX
 	ADDQ             $0x00000008, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              line
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -5772,7 +7707,7 @@ line:
 	RET
 
 // func productF16Lines4AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productF16Lines4AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -5781,7 +7716,12 @@ TEXT ·productF16Lines4AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
@@ -5791,6 +7731,27 @@ TEXT ·productF16Lines4AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS (SI), Z3
 
 line:
+	TESTQ R10, R10
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VCVTPH2PS        (CX), Z4
 	VFMADD231PS.BCST (DX), Z4, Z0
 	VFMADD231PS.BCST 4(DX), Z4, Z1
@@ -5798,8 +7759,12 @@ line:
 	VFMADD231PS.BCST 12(DX), Z4, Z3
 	ADDQ             $0x00000020, CX
 	ADDQ             $0x00000010, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              line
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -5812,7 +7777,7 @@ line:
 	RET
 
 // func productF16Lines8AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productF16Lines8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -5821,7 +7786,12 @@ TEXT ·productF16Lines8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
@@ -5839,6 +7809,27 @@ TEXT ·productF16Lines8AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS (SI), Z7
 
 line:
+	TESTQ R10, R10
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VCVTPH2PS        (CX), Z8
 	VFMADD231PS.BCST (DX), Z8, Z0
 	VFMADD231PS.BCST 4(DX), Z8, Z1
@@ -5850,8 +7841,12 @@ line:
 	VFMADD231PS.BCST 28(DX), Z8, Z7
 	ADDQ             $0x00000020, CX
 	ADDQ             $0x00000020, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              line
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -5872,7 +7867,7 @@ line:
 	RET
 
 // func productF16Lines16AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productF16Lines16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -5881,7 +7876,12 @@ TEXT ·productF16Lines16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
@@ -5915,6 +7915,27 @@ TEXT ·productF16Lines16AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS (SI), Z15
 
 line:
+	TESTQ R10, R10
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VCVTPH2PS        (CX), Z16
 	VFMADD231PS.BCST (DX), Z16, Z0
 	VFMADD231PS.BCST 4(DX), Z16, Z1
@@ -5934,8 +7955,12 @@ line:
 	VFMADD231PS.BCST 60(DX), Z16, Z15
 	ADDQ             $0x00000020, CX
 	ADDQ             $0x00000040, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              line
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -5972,7 +7997,7 @@ line:
 	RET
 
 // func productBf16Lines1AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productBf16Lines1AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -5981,24 +8006,54 @@ TEXT ·productBf16Lines1AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), DI
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), DI
+	MOVQ    56(AX), R8
+	MOVQ    64(AX), R8
+	MOVQ    72(AX), R9
+	MOVQ    80(AX), R10
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 
 line:
+	TESTQ R8, R8
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R9)
+	ADDQ       $0x00000040, R9
+	DECQ       R10
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R8
+	MOVQ       (R8), R9
+	MOVQ       8(R8), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R10, R8
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPMOVZXWD        (CX), Z1
 	VPSLLD           $0x10, Z1, Z1
 	VFMADD231PS.BCST (DX), Z1, Z0
 	ADDQ             $0x00000020, CX
 	ADDQ             $0x00000004, DX
-	DECQ             AX
+	DECQ             DI
 	JNZ              line
+	MOVQ             a+0(FP), AX
+	MOVQ             R8, 64(AX)
+	MOVQ             R9, 72(AX)
+	MOVQ             R10, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	VZEROUPPER
 	RET
 
 // func productBf16Lines2AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productBf16Lines2AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -6007,20 +8062,50 @@ TEXT ·productBf16Lines2AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
 
 line:
+	TESTQ R10, R10
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPMOVZXWD        (CX), Z2
 	VPSLLD           $0x10, Z2, Z2
 	VFMADD231PS.BCST (DX), Z2, Z0
 	VFMADD231PS.BCST 4(DX), Z2, Z1
 	ADDQ             $0x00000020, CX
 	ADDQ             $0x00000008, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              line
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -6029,7 +8114,7 @@ line:
 	RET
 
 // func productBf16Lines4AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productBf16Lines4AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -6038,7 +8123,12 @@ TEXT ·productBf16Lines4AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
@@ -6048,6 +8138,27 @@ TEXT ·productBf16Lines4AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS (SI), Z3
 
 line:
+	TESTQ R10, R10
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPMOVZXWD        (CX), Z4
 	VPSLLD           $0x10, Z4, Z4
 	VFMADD231PS.BCST (DX), Z4, Z0
@@ -6056,8 +8167,12 @@ line:
 	VFMADD231PS.BCST 12(DX), Z4, Z3
 	ADDQ             $0x00000020, CX
 	ADDQ             $0x00000010, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              line
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -6070,7 +8185,7 @@ line:
 	RET
 
 // func productBf16Lines8AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productBf16Lines8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -6079,7 +8194,12 @@ TEXT ·productBf16Lines8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
@@ -6097,6 +8217,27 @@ TEXT ·productBf16Lines8AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS (SI), Z7
 
 line:
+	TESTQ R10, R10
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPMOVZXWD        (CX), Z8
 	VPSLLD           $0x10, Z8, Z8
 	VFMADD231PS.BCST (DX), Z8, Z0
@@ -6109,8 +8250,12 @@ line:
 	VFMADD231PS.BCST 28(DX), Z8, Z7
 	ADDQ             $0x00000020, CX
 	ADDQ             $0x00000020, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              line
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -6131,7 +8276,7 @@ line:
 	RET
 
 // func productBf16Lines16AVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·productBf16Lines16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -6140,7 +8285,12 @@ TEXT ·productBf16Lines16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Z0
 	ADDQ    R8, SI
 	VMOVUPS (SI), Z1
@@ -6174,6 +8324,27 @@ TEXT ·productBf16Lines16AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS (SI), Z15
 
 line:
+	TESTQ R10, R10
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPMOVZXWD        (CX), Z16
 	VPSLLD           $0x10, Z16, Z16
 	VFMADD231PS.BCST (DX), Z16, Z0
@@ -6194,8 +8365,12 @@ line:
 	VFMADD231PS.BCST 60(DX), Z16, Z15
 	ADDQ             $0x00000020, CX
 	ADDQ             $0x00000040, DX
-	DECQ             AX
+	DECQ             R9
 	JNZ              line
+	MOVQ             a+0(FP), AX
+	MOVQ             R10, 64(AX)
+	MOVQ             R11, 72(AX)
+	MOVQ             R12, 80(AX)
 	MOVQ             BX, AX
 	VMOVUPS          Z0, (AX)
 	ADDQ             DI, AX
@@ -8048,14 +10223,14 @@ TEXT ·dotsF32AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z7, Z7, Z7
 
 chunk:
-	PREFETCHT0    2048(CX)
-	PREFETCHT0    2112(CX)
-	PREFETCHT0    2176(CX)
-	PREFETCHT0    2240(CX)
-	PREFETCHT0    2304(CX)
-	PREFETCHT0    2368(CX)
-	PREFETCHT0    2432(CX)
-	PREFETCHT0    2496(CX)
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
+	PREFETCHT0    4480(CX)
+	PREFETCHT0    4544(CX)
 	VMOVUPS       (DX), Z8
 	VMOVUPS       (CX), Z9
 	VFMADD231PS   Z9, Z8, Z0
@@ -8160,9 +10335,8 @@ TEXT ·growF32AVX512(SB), NOSPLIT, $0-8
 	MOVQ 8(AX), DX
 	MOVQ 16(AX), BX
 	MOVQ 24(AX), SI
-	MOVQ 32(AX), AX
-	MOVQ AX, DI
-	SHLQ $0x06, DI
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), AX
 
 groups4:
 	CMPQ    SI, $0x04
@@ -8172,12 +10346,12 @@ groups4:
 	VMOVUPS 128(BX), Z2
 	VMOVUPS 192(BX), Z3
 	MOVQ    CX, R8
-	LEAQ    (R8)(DI*1), R9
-	LEAQ    (R9)(DI*1), R10
-	LEAQ    (R10)(DI*1), R11
-	LEAQ    (R11)(DI*1), CX
+	LEAQ    (R8)(AX*1), R9
+	LEAQ    (R9)(AX*1), R10
+	LEAQ    (R10)(AX*1), R11
+	LEAQ    (R11)(AX*1), CX
 	MOVQ    DX, R12
-	MOVQ    AX, R13
+	MOVQ    DI, R13
 
 line4:
 	VBROADCASTSS (R12), Z4
@@ -8210,9 +10384,9 @@ groups1:
 	JB      less1
 	VMOVUPS (BX), Z0
 	MOVQ    CX, R8
-	LEAQ    (R8)(DI*1), CX
+	LEAQ    (R8)(AX*1), CX
 	MOVQ    DX, R9
-	MOVQ    AX, R10
+	MOVQ    DI, R10
 
 line1:
 	VBROADCASTSS (R9), Z1
@@ -8249,10 +10423,10 @@ TEXT ·dotsF16AVX512(SB), NOSPLIT, $0-8
 	VPXORD Z7, Z7, Z7
 
 chunk:
-	PREFETCHT0    2048(CX)
-	PREFETCHT0    2112(CX)
-	PREFETCHT0    2176(CX)
-	PREFETCHT0    2240(CX)
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
 	VMOVUPS       (DX), Z8
 	VCVTPH2PS     (CX), Z9
 	VFMADD231PS   Z9, Z8, Z0
@@ -8357,9 +10531,8 @@ TEXT ·growF16AVX512(SB), NOSPLIT, $0-8
 	MOVQ 8(AX), DX
 	MOVQ 16(AX), BX
 	MOVQ 24(AX), SI
-	MOVQ 32(AX), AX
-	MOVQ AX, DI
-	SHLQ $0x05, DI
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), AX
 
 groups4:
 	CMPQ    SI, $0x04
@@ -8369,12 +10542,12 @@ groups4:
 	VMOVUPS 128(BX), Z2
 	VMOVUPS 192(BX), Z3
 	MOVQ    CX, R8
-	LEAQ    (R8)(DI*1), R9
-	LEAQ    (R9)(DI*1), R10
-	LEAQ    (R10)(DI*1), R11
-	LEAQ    (R11)(DI*1), CX
+	LEAQ    (R8)(AX*1), R9
+	LEAQ    (R9)(AX*1), R10
+	LEAQ    (R10)(AX*1), R11
+	LEAQ    (R11)(AX*1), CX
 	MOVQ    DX, R12
-	MOVQ    AX, R13
+	MOVQ    DI, R13
 
 line4:
 	VBROADCASTSS (R12), Z4
@@ -8407,9 +10580,9 @@ groups1:
 	JB      less1
 	VMOVUPS (BX), Z0
 	MOVQ    CX, R8
-	LEAQ    (R8)(DI*1), CX
+	LEAQ    (R8)(AX*1), CX
 	MOVQ    DX, R9
-	MOVQ    AX, R10
+	MOVQ    DI, R10
 
 line1:
 	VBROADCASTSS (R9), Z1
@@ -8448,10 +10621,10 @@ TEXT ·dotsBf16AVX512(SB), NOSPLIT, $0-8
 	VPBROADCASTD SI, Z8
 
 chunk:
-	PREFETCHT0    2048(CX)
-	PREFETCHT0    2112(CX)
-	PREFETCHT0    2176(CX)
-	PREFETCHT0    2240(CX)
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
 	VMOVUPS       (DX), Z9
 	VMOVDQU32     (CX), Z11
 	VPSLLD        $0x10, Z11, Z10
@@ -8560,11 +10733,8 @@ TEXT ·growBf16AVX512(SB), NOSPLIT, $0-8
 	MOVQ         8(AX), DX
 	MOVQ         16(AX), BX
 	MOVQ         24(AX), SI
-	MOVQ         32(AX), AX
-	MOVQ         AX, DI
-	INCQ         DI
-	ANDQ         $-2, DI
-	SHLQ         $0x05, DI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), AX
 	MOVL         $0xffff0000, R8
 	VPBROADCASTD R8, Z0
 
@@ -8576,12 +10746,12 @@ groups4:
 	VMOVUPS 128(BX), Z3
 	VMOVUPS 192(BX), Z4
 	MOVQ    CX, R8
-	LEAQ    (R8)(DI*1), R9
-	LEAQ    (R9)(DI*1), R10
-	LEAQ    (R10)(DI*1), R11
-	LEAQ    (R11)(DI*1), CX
+	LEAQ    (R8)(AX*1), R9
+	LEAQ    (R9)(AX*1), R10
+	LEAQ    (R10)(AX*1), R11
+	LEAQ    (R11)(AX*1), CX
 	MOVQ    DX, R12
-	MOVQ    AX, R13
+	MOVQ    DI, R13
 
 line4:
 	SUBQ         $0x02, R13
@@ -8651,9 +10821,9 @@ groups1:
 	JB      less1
 	VMOVUPS (BX), Z1
 	MOVQ    CX, R8
-	LEAQ    (R8)(DI*1), CX
+	LEAQ    (R8)(AX*1), CX
 	MOVQ    DX, R9
-	MOVQ    AX, R10
+	MOVQ    DI, R10
 
 line1:
 	SUBQ         $0x02, R10
@@ -8688,21 +10858,8 @@ less1:
 	VZEROUPPER
 	RET
 
-// func fetchAVX512(p *byte, lines int)
-// Requires: MMX+
-TEXT ·fetchAVX512(SB), NOSPLIT, $0-16
-	MOVQ p+0(FP), AX
-	MOVQ lines+8(FP), CX
-
-line:
-	PREFETCHT1 (AX)
-	ADDQ       $0x00000040, AX
-	DECQ       CX
-	JNZ        line
-	RET
-
 // func productU4Half1AVX2(a *byte)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
 TEXT ·productU4Half1AVX2(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
@@ -8711,84 +10868,110 @@ TEXT ·productU4Half1AVX2(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), SI
 	MOVQ         32(AX), DI
 	MOVQ         40(AX), DI
-	MOVQ         48(AX), AX
-	MOVL         $0x00010001, DI
-	VMOVD        DI, X0
+	MOVQ         48(AX), DI
+	MOVQ         56(AX), R8
+	MOVQ         64(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	MOVQ         88(AX), AX
+	MOVL         $0x00010001, R11
+	VMOVD        R11, X0
 	VPBROADCASTD X0, Y0
-	MOVL         $0x0f0f0f0f, DI
-	VMOVD        DI, X1
+	MOVL         $0x0f0f0f0f, R11
+	VMOVD        R11, X1
 	VPBROADCASTD X1, Y1
-	MOVQ         CX, DI
-	MOVQ         DX, R8
-	MOVQ         AX, R9
-	MOVQ         SI, R10
-	VMOVUPS      (R10), Y2
+	MOVQ         CX, R11
+	MOVQ         DX, R12
+	MOVQ         DI, R13
+	MOVQ         SI, R14
+	VMOVUPS      (R14), Y2
 
 half0:
+	TESTQ R8, R8
+	JZ    ahead0end
+	MOVQ  AX, R14
+
+ahead0:
+	PREFETCHT1 (R9)
+	ADDQ       $0x00000040, R9
+	DECQ       R10
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R8
+	MOVQ       (R8), R9
+	MOVQ       8(R8), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R10, R8
+	JZ         ahead0end
+
+ahead0left:
+	DECQ R14
+	JNZ  ahead0
+
+ahead0end:
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
-	VMOVDQU      (DI), Y5
+	VMOVDQU      (R11), Y5
 	VPSRLD       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
 	VPAND        Y1, Y6, Y6
-	VPBROADCASTD (R8), Y7
+	VPBROADCASTD (R12), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y3, Y3
-	VPBROADCASTD 32(R8), Y7
+	VPBROADCASTD 32(R12), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 16(R8), Y5
+	VPBROADCASTD 16(R12), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y3, Y3
-	VPBROADCASTD 48(R8), Y5
+	VPBROADCASTD 48(R12), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y4, Y4
-	VMOVDQU      64(DI), Y5
+	VMOVDQU      64(R11), Y5
 	VPSRLD       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
 	VPAND        Y1, Y6, Y6
-	VPBROADCASTD 4(R8), Y7
+	VPBROADCASTD 4(R12), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y3, Y3
-	VPBROADCASTD 36(R8), Y7
+	VPBROADCASTD 36(R12), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 20(R8), Y5
+	VPBROADCASTD 20(R12), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y3, Y3
-	VPBROADCASTD 52(R8), Y5
+	VPBROADCASTD 52(R12), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y4, Y4
-	VMOVDQU      128(DI), Y5
+	VMOVDQU      128(R11), Y5
 	VPSRLD       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
 	VPAND        Y1, Y6, Y6
-	VPBROADCASTD 8(R8), Y7
+	VPBROADCASTD 8(R12), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y3, Y3
-	VPBROADCASTD 40(R8), Y7
+	VPBROADCASTD 40(R12), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 24(R8), Y5
+	VPBROADCASTD 24(R12), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y3, Y3
-	VPBROADCASTD 56(R8), Y5
+	VPBROADCASTD 56(R12), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y4, Y4
-	VMOVDQU      192(DI), Y5
+	VMOVDQU      192(R11), Y5
 	VPSRLD       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
 	VPAND        Y1, Y6, Y6
-	VPBROADCASTD 12(R8), Y7
+	VPBROADCASTD 12(R12), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y3, Y3
-	VPBROADCASTD 44(R8), Y7
+	VPBROADCASTD 44(R12), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 28(R8), Y5
+	VPBROADCASTD 28(R12), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y3, Y3
-	VPBROADCASTD 60(R8), Y5
+	VPBROADCASTD 60(R12), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y4, Y4
 	VPMADDWD     Y0, Y3, Y3
@@ -8796,88 +10979,93 @@ half0:
 	VPSLLD       $0x07, Y3, Y3
 	VPADDD       Y4, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 64(R8), Y4
+	VBROADCASTSS 64(R12), Y4
 	VMULPS       Y4, Y3, Y3
-	VCVTPH2PS    256(DI), Y4
+	VCVTPH2PS    256(R11), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	VBROADCASTSS 68(R8), Y3
-	VCVTPH2PS    288(DI), Y4
+	VBROADCASTSS 68(R12), Y3
+	VCVTPH2PS    288(R11), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	ADDQ         $0x00000140, DI
-	ADDQ         $0x00000050, R8
-	DECQ         R9
+	ADDQ         $0x00000140, R11
+	ADDQ         $0x00000050, R12
+	DECQ         R13
 	JNZ          half0
-	MOVQ         BX, DI
-	VMOVUPS      Y2, (DI)
-	MOVQ         DX, DX
-	MOVQ         SI, SI
+	MOVQ         a+0(FP), AX
+	MOVQ         R8, 64(AX)
+	MOVQ         R9, 72(AX)
+	MOVQ         R10, 80(AX)
+	MOVQ         BX, AX
+	VMOVUPS      Y2, (AX)
+	MOVQ         CX, AX
+	MOVQ         DX, CX
+	MOVQ         DI, DX
 	VMOVUPS      32(SI), Y2
 
 half1:
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
-	VMOVDQU      32(CX), Y5
+	VMOVDQU      32(AX), Y5
 	VPSRLD       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
 	VPAND        Y1, Y6, Y6
-	VPBROADCASTD (DX), Y7
+	VPBROADCASTD (CX), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y3, Y3
-	VPBROADCASTD 32(DX), Y7
+	VPBROADCASTD 32(CX), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 16(DX), Y5
+	VPBROADCASTD 16(CX), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y3, Y3
-	VPBROADCASTD 48(DX), Y5
+	VPBROADCASTD 48(CX), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y4, Y4
-	VMOVDQU      96(CX), Y5
+	VMOVDQU      96(AX), Y5
 	VPSRLD       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
 	VPAND        Y1, Y6, Y6
-	VPBROADCASTD 4(DX), Y7
+	VPBROADCASTD 4(CX), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y3, Y3
-	VPBROADCASTD 36(DX), Y7
+	VPBROADCASTD 36(CX), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 20(DX), Y5
+	VPBROADCASTD 20(CX), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y3, Y3
-	VPBROADCASTD 52(DX), Y5
+	VPBROADCASTD 52(CX), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y4, Y4
-	VMOVDQU      160(CX), Y5
+	VMOVDQU      160(AX), Y5
 	VPSRLD       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
 	VPAND        Y1, Y6, Y6
-	VPBROADCASTD 8(DX), Y7
+	VPBROADCASTD 8(CX), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y3, Y3
-	VPBROADCASTD 40(DX), Y7
+	VPBROADCASTD 40(CX), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 24(DX), Y5
+	VPBROADCASTD 24(CX), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y3, Y3
-	VPBROADCASTD 56(DX), Y5
+	VPBROADCASTD 56(CX), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y4, Y4
-	VMOVDQU      224(CX), Y5
+	VMOVDQU      224(AX), Y5
 	VPSRLD       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
 	VPAND        Y1, Y6, Y6
-	VPBROADCASTD 12(DX), Y7
+	VPBROADCASTD 12(CX), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y3, Y3
-	VPBROADCASTD 44(DX), Y7
+	VPBROADCASTD 44(CX), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 28(DX), Y5
+	VPBROADCASTD 28(CX), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y3, Y3
-	VPBROADCASTD 60(DX), Y5
+	VPBROADCASTD 60(CX), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y4, Y4
 	VPMADDWD     Y0, Y3, Y3
@@ -8885,16 +11073,16 @@ half1:
 	VPSLLD       $0x07, Y3, Y3
 	VPADDD       Y4, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 64(DX), Y4
+	VBROADCASTSS 64(CX), Y4
 	VMULPS       Y4, Y3, Y3
-	VCVTPH2PS    272(CX), Y4
+	VCVTPH2PS    272(AX), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	VBROADCASTSS 68(DX), Y3
-	VCVTPH2PS    304(CX), Y4
+	VBROADCASTSS 68(CX), Y3
+	VCVTPH2PS    304(AX), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	ADDQ         $0x00000140, CX
-	ADDQ         $0x00000050, DX
-	DECQ         AX
+	ADDQ         $0x00000140, AX
+	ADDQ         $0x00000050, CX
+	DECQ         DX
 	JNZ          half1
 	MOVQ         BX, AX
 	VMOVUPS      Y2, 32(AX)
@@ -8902,8 +11090,8 @@ half1:
 	RET
 
 // func productU4Half2AVX2(a *byte)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·productU4Half2AVX2(SB), NOSPLIT, $0-8
+// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
+TEXT ·productU4Half2AVX2(SB), NOSPLIT, $8-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -8911,136 +11099,162 @@ TEXT ·productU4Half2AVX2(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), SI
 	MOVQ         32(AX), DI
 	MOVQ         40(AX), R8
-	MOVQ         48(AX), AX
-	MOVL         $0x00010001, R9
-	VMOVD        R9, X0
+	MOVQ         48(AX), R9
+	MOVQ         56(AX), R10
+	MOVQ         64(AX), R10
+	MOVQ         72(AX), R11
+	MOVQ         80(AX), R12
+	MOVQ         88(AX), AX
+	MOVL         $0x00010001, R13
+	VMOVD        R13, X0
 	VPBROADCASTD X0, Y0
-	MOVL         $0x0f0f0f0f, R9
-	VMOVD        R9, X1
+	MOVL         $0x0f0f0f0f, R13
+	VMOVD        R13, X1
 	VPBROADCASTD X1, Y1
-	MOVQ         CX, R9
-	MOVQ         DX, R10
-	MOVQ         AX, R11
-	MOVQ         SI, R12
-	VMOVUPS      (R12), Y2
-	ADDQ         R8, R12
-	VMOVUPS      (R12), Y3
+	MOVQ         CX, R13
+	MOVQ         DX, R14
+	MOVQ         R9, R15
+	MOVQ         SI, BP
+	VMOVUPS      (BP), Y2
+	ADDQ         R8, BP
+	VMOVUPS      (BP), Y3
 
 half0:
+	TESTQ R10, R10
+	JZ    ahead0end
+	MOVQ  AX, BP
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ BP
+	JNZ  ahead0
+
+ahead0end:
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
-	VMOVDQU      (R9), Y8
+	VMOVDQU      (R13), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        Y1, Y8, Y8
 	VPAND        Y1, Y9, Y9
-	VPBROADCASTD (R10), Y10
+	VPBROADCASTD (R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y4, Y4
-	VPBROADCASTD 32(R10), Y10
+	VPBROADCASTD 32(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y5, Y5
-	VPBROADCASTD 64(R10), Y10
+	VPBROADCASTD 64(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y6, Y6
-	VPBROADCASTD 96(R10), Y10
+	VPBROADCASTD 96(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y7, Y7
-	VPBROADCASTD 16(R10), Y8
+	VPBROADCASTD 16(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y4, Y4
-	VPBROADCASTD 48(R10), Y8
+	VPBROADCASTD 48(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y5, Y5
-	VPBROADCASTD 80(R10), Y8
+	VPBROADCASTD 80(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y6, Y6
-	VPBROADCASTD 112(R10), Y8
+	VPBROADCASTD 112(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y7, Y7
-	VMOVDQU      64(R9), Y8
+	VMOVDQU      64(R13), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        Y1, Y8, Y8
 	VPAND        Y1, Y9, Y9
-	VPBROADCASTD 4(R10), Y10
+	VPBROADCASTD 4(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y4, Y4
-	VPBROADCASTD 36(R10), Y10
+	VPBROADCASTD 36(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y5, Y5
-	VPBROADCASTD 68(R10), Y10
+	VPBROADCASTD 68(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y6, Y6
-	VPBROADCASTD 100(R10), Y10
+	VPBROADCASTD 100(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y7, Y7
-	VPBROADCASTD 20(R10), Y8
+	VPBROADCASTD 20(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y4, Y4
-	VPBROADCASTD 52(R10), Y8
+	VPBROADCASTD 52(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y5, Y5
-	VPBROADCASTD 84(R10), Y8
+	VPBROADCASTD 84(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y6, Y6
-	VPBROADCASTD 116(R10), Y8
+	VPBROADCASTD 116(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y7, Y7
-	VMOVDQU      128(R9), Y8
+	VMOVDQU      128(R13), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        Y1, Y8, Y8
 	VPAND        Y1, Y9, Y9
-	VPBROADCASTD 8(R10), Y10
+	VPBROADCASTD 8(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y4, Y4
-	VPBROADCASTD 40(R10), Y10
+	VPBROADCASTD 40(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y5, Y5
-	VPBROADCASTD 72(R10), Y10
+	VPBROADCASTD 72(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y6, Y6
-	VPBROADCASTD 104(R10), Y10
+	VPBROADCASTD 104(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y7, Y7
-	VPBROADCASTD 24(R10), Y8
+	VPBROADCASTD 24(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y4, Y4
-	VPBROADCASTD 56(R10), Y8
+	VPBROADCASTD 56(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y5, Y5
-	VPBROADCASTD 88(R10), Y8
+	VPBROADCASTD 88(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y6, Y6
-	VPBROADCASTD 120(R10), Y8
+	VPBROADCASTD 120(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y7, Y7
-	VMOVDQU      192(R9), Y8
+	VMOVDQU      192(R13), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        Y1, Y8, Y8
 	VPAND        Y1, Y9, Y9
-	VPBROADCASTD 12(R10), Y10
+	VPBROADCASTD 12(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y4, Y4
-	VPBROADCASTD 44(R10), Y10
+	VPBROADCASTD 44(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y5, Y5
-	VPBROADCASTD 76(R10), Y10
+	VPBROADCASTD 76(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y6, Y6
-	VPBROADCASTD 108(R10), Y10
+	VPBROADCASTD 108(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y7, Y7
-	VPBROADCASTD 28(R10), Y8
+	VPBROADCASTD 28(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y4, Y4
-	VPBROADCASTD 60(R10), Y8
+	VPBROADCASTD 60(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y5, Y5
-	VPBROADCASTD 92(R10), Y8
+	VPBROADCASTD 92(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y6, Y6
-	VPBROADCASTD 124(R10), Y8
+	VPBROADCASTD 124(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y7, Y7
 	VPMADDWD     Y0, Y4, Y4
@@ -9048,35 +11262,40 @@ half0:
 	VPSLLD       $0x07, Y4, Y4
 	VPADDD       Y5, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 128(R10), Y5
+	VBROADCASTSS 128(R14), Y5
 	VMULPS       Y5, Y4, Y4
-	VCVTPH2PS    256(R9), Y5
+	VCVTPH2PS    256(R13), Y5
 	VFMADD231PS  Y5, Y4, Y2
-	VBROADCASTSS 136(R10), Y4
-	VCVTPH2PS    288(R9), Y5
+	VBROADCASTSS 136(R14), Y4
+	VCVTPH2PS    288(R13), Y5
 	VFMADD231PS  Y5, Y4, Y2
 	VPMADDWD     Y0, Y6, Y6
 	VPMADDWD     Y0, Y7, Y7
 	VPSLLD       $0x07, Y6, Y6
 	VPADDD       Y7, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 132(R10), Y4
+	VBROADCASTSS 132(R14), Y4
 	VMULPS       Y4, Y6, Y6
-	VCVTPH2PS    256(R9), Y4
+	VCVTPH2PS    256(R13), Y4
 	VFMADD231PS  Y4, Y6, Y3
-	VBROADCASTSS 140(R10), Y4
-	VCVTPH2PS    288(R9), Y5
+	VBROADCASTSS 140(R14), Y4
+	VCVTPH2PS    288(R13), Y5
 	VFMADD231PS  Y5, Y4, Y3
-	ADDQ         $0x00000140, R9
-	ADDQ         $0x000000a0, R10
-	DECQ         R11
+	ADDQ         $0x00000140, R13
+	ADDQ         $0x000000a0, R14
+	DECQ         R15
 	JNZ          half0
-	MOVQ         BX, R9
-	VMOVUPS      Y2, (R9)
-	ADDQ         DI, R9
-	VMOVUPS      Y3, (R9)
-	MOVQ         DX, DX
-	MOVQ         SI, SI
+	MOVQ         a+0(FP), AX
+	MOVQ         R10, 64(AX)
+	MOVQ         R11, 72(AX)
+	MOVQ         R12, 80(AX)
+	MOVQ         BX, AX
+	VMOVUPS      Y2, (AX)
+	ADDQ         DI, AX
+	VMOVUPS      Y3, (AX)
+	MOVQ         CX, AX
+	MOVQ         DX, CX
+	MOVQ         R9, DX
 	VMOVUPS      32(SI), Y2
 	ADDQ         R8, SI
 	VMOVUPS      32(SI), Y3
@@ -9086,116 +11305,116 @@ half1:
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
-	VMOVDQU      32(CX), Y8
+	VMOVDQU      32(AX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        Y1, Y8, Y8
 	VPAND        Y1, Y9, Y9
-	VPBROADCASTD (DX), Y10
+	VPBROADCASTD (CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y4, Y4
-	VPBROADCASTD 32(DX), Y10
+	VPBROADCASTD 32(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y5, Y5
-	VPBROADCASTD 64(DX), Y10
+	VPBROADCASTD 64(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y6, Y6
-	VPBROADCASTD 96(DX), Y10
+	VPBROADCASTD 96(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y7, Y7
-	VPBROADCASTD 16(DX), Y8
+	VPBROADCASTD 16(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y4, Y4
-	VPBROADCASTD 48(DX), Y8
+	VPBROADCASTD 48(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y5, Y5
-	VPBROADCASTD 80(DX), Y8
+	VPBROADCASTD 80(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y6, Y6
-	VPBROADCASTD 112(DX), Y8
+	VPBROADCASTD 112(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y7, Y7
-	VMOVDQU      96(CX), Y8
+	VMOVDQU      96(AX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        Y1, Y8, Y8
 	VPAND        Y1, Y9, Y9
-	VPBROADCASTD 4(DX), Y10
+	VPBROADCASTD 4(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y4, Y4
-	VPBROADCASTD 36(DX), Y10
+	VPBROADCASTD 36(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y5, Y5
-	VPBROADCASTD 68(DX), Y10
+	VPBROADCASTD 68(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y6, Y6
-	VPBROADCASTD 100(DX), Y10
+	VPBROADCASTD 100(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y7, Y7
-	VPBROADCASTD 20(DX), Y8
+	VPBROADCASTD 20(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y4, Y4
-	VPBROADCASTD 52(DX), Y8
+	VPBROADCASTD 52(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y5, Y5
-	VPBROADCASTD 84(DX), Y8
+	VPBROADCASTD 84(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y6, Y6
-	VPBROADCASTD 116(DX), Y8
+	VPBROADCASTD 116(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y7, Y7
-	VMOVDQU      160(CX), Y8
+	VMOVDQU      160(AX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        Y1, Y8, Y8
 	VPAND        Y1, Y9, Y9
-	VPBROADCASTD 8(DX), Y10
+	VPBROADCASTD 8(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y4, Y4
-	VPBROADCASTD 40(DX), Y10
+	VPBROADCASTD 40(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y5, Y5
-	VPBROADCASTD 72(DX), Y10
+	VPBROADCASTD 72(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y6, Y6
-	VPBROADCASTD 104(DX), Y10
+	VPBROADCASTD 104(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y7, Y7
-	VPBROADCASTD 24(DX), Y8
+	VPBROADCASTD 24(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y4, Y4
-	VPBROADCASTD 56(DX), Y8
+	VPBROADCASTD 56(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y5, Y5
-	VPBROADCASTD 88(DX), Y8
+	VPBROADCASTD 88(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y6, Y6
-	VPBROADCASTD 120(DX), Y8
+	VPBROADCASTD 120(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y7, Y7
-	VMOVDQU      224(CX), Y8
+	VMOVDQU      224(AX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        Y1, Y8, Y8
 	VPAND        Y1, Y9, Y9
-	VPBROADCASTD 12(DX), Y10
+	VPBROADCASTD 12(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y4, Y4
-	VPBROADCASTD 44(DX), Y10
+	VPBROADCASTD 44(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y5, Y5
-	VPBROADCASTD 76(DX), Y10
+	VPBROADCASTD 76(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y6, Y6
-	VPBROADCASTD 108(DX), Y10
+	VPBROADCASTD 108(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y7, Y7
-	VPBROADCASTD 28(DX), Y8
+	VPBROADCASTD 28(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y4, Y4
-	VPBROADCASTD 60(DX), Y8
+	VPBROADCASTD 60(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y5, Y5
-	VPBROADCASTD 92(DX), Y8
+	VPBROADCASTD 92(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y6, Y6
-	VPBROADCASTD 124(DX), Y8
+	VPBROADCASTD 124(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y7, Y7
 	VPMADDWD     Y0, Y4, Y4
@@ -9203,28 +11422,28 @@ half1:
 	VPSLLD       $0x07, Y4, Y4
 	VPADDD       Y5, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 128(DX), Y5
+	VBROADCASTSS 128(CX), Y5
 	VMULPS       Y5, Y4, Y4
-	VCVTPH2PS    272(CX), Y5
+	VCVTPH2PS    272(AX), Y5
 	VFMADD231PS  Y5, Y4, Y2
-	VBROADCASTSS 136(DX), Y4
-	VCVTPH2PS    304(CX), Y5
+	VBROADCASTSS 136(CX), Y4
+	VCVTPH2PS    304(AX), Y5
 	VFMADD231PS  Y5, Y4, Y2
 	VPMADDWD     Y0, Y6, Y6
 	VPMADDWD     Y0, Y7, Y7
 	VPSLLD       $0x07, Y6, Y6
 	VPADDD       Y7, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 132(DX), Y4
+	VBROADCASTSS 132(CX), Y4
 	VMULPS       Y4, Y6, Y6
-	VCVTPH2PS    272(CX), Y4
+	VCVTPH2PS    272(AX), Y4
 	VFMADD231PS  Y4, Y6, Y3
-	VBROADCASTSS 140(DX), Y4
-	VCVTPH2PS    304(CX), Y5
+	VBROADCASTSS 140(CX), Y4
+	VCVTPH2PS    304(AX), Y5
 	VFMADD231PS  Y5, Y4, Y3
-	ADDQ         $0x00000140, CX
-	ADDQ         $0x000000a0, DX
-	DECQ         AX
+	ADDQ         $0x00000140, AX
+	ADDQ         $0x000000a0, CX
+	DECQ         DX
 	JNZ          half1
 	MOVQ         BX, AX
 	VMOVUPS      Y2, 32(AX)
@@ -9234,7 +11453,7 @@ half1:
 	RET
 
 // func productU4Float1AVX2(a *byte)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
 TEXT ·productU4Float1AVX2(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
@@ -9243,84 +11462,110 @@ TEXT ·productU4Float1AVX2(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), SI
 	MOVQ         32(AX), DI
 	MOVQ         40(AX), DI
-	MOVQ         48(AX), AX
-	MOVL         $0x00010001, DI
-	VMOVD        DI, X0
+	MOVQ         48(AX), DI
+	MOVQ         56(AX), R8
+	MOVQ         64(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	MOVQ         88(AX), AX
+	MOVL         $0x00010001, R11
+	VMOVD        R11, X0
 	VPBROADCASTD X0, Y0
-	MOVL         $0x0f0f0f0f, DI
-	VMOVD        DI, X1
+	MOVL         $0x0f0f0f0f, R11
+	VMOVD        R11, X1
 	VPBROADCASTD X1, Y1
-	MOVQ         CX, DI
-	MOVQ         DX, R8
-	MOVQ         AX, R9
-	MOVQ         SI, R10
-	VMOVUPS      (R10), Y2
+	MOVQ         CX, R11
+	MOVQ         DX, R12
+	MOVQ         DI, R13
+	MOVQ         SI, R14
+	VMOVUPS      (R14), Y2
 
 half0:
+	TESTQ R8, R8
+	JZ    ahead0end
+	MOVQ  AX, R14
+
+ahead0:
+	PREFETCHT1 (R9)
+	ADDQ       $0x00000040, R9
+	DECQ       R10
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R8
+	MOVQ       (R8), R9
+	MOVQ       8(R8), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R10, R8
+	JZ         ahead0end
+
+ahead0left:
+	DECQ R14
+	JNZ  ahead0
+
+ahead0end:
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
-	VMOVDQU      (DI), Y5
+	VMOVDQU      (R11), Y5
 	VPSRLD       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
 	VPAND        Y1, Y6, Y6
-	VPBROADCASTD (R8), Y7
+	VPBROADCASTD (R12), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y3, Y3
-	VPBROADCASTD 32(R8), Y7
+	VPBROADCASTD 32(R12), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 16(R8), Y5
+	VPBROADCASTD 16(R12), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y3, Y3
-	VPBROADCASTD 48(R8), Y5
+	VPBROADCASTD 48(R12), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y4, Y4
-	VMOVDQU      64(DI), Y5
+	VMOVDQU      64(R11), Y5
 	VPSRLD       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
 	VPAND        Y1, Y6, Y6
-	VPBROADCASTD 4(R8), Y7
+	VPBROADCASTD 4(R12), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y3, Y3
-	VPBROADCASTD 36(R8), Y7
+	VPBROADCASTD 36(R12), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 20(R8), Y5
+	VPBROADCASTD 20(R12), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y3, Y3
-	VPBROADCASTD 52(R8), Y5
+	VPBROADCASTD 52(R12), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y4, Y4
-	VMOVDQU      128(DI), Y5
+	VMOVDQU      128(R11), Y5
 	VPSRLD       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
 	VPAND        Y1, Y6, Y6
-	VPBROADCASTD 8(R8), Y7
+	VPBROADCASTD 8(R12), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y3, Y3
-	VPBROADCASTD 40(R8), Y7
+	VPBROADCASTD 40(R12), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 24(R8), Y5
+	VPBROADCASTD 24(R12), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y3, Y3
-	VPBROADCASTD 56(R8), Y5
+	VPBROADCASTD 56(R12), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y4, Y4
-	VMOVDQU      192(DI), Y5
+	VMOVDQU      192(R11), Y5
 	VPSRLD       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
 	VPAND        Y1, Y6, Y6
-	VPBROADCASTD 12(R8), Y7
+	VPBROADCASTD 12(R12), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y3, Y3
-	VPBROADCASTD 44(R8), Y7
+	VPBROADCASTD 44(R12), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 28(R8), Y5
+	VPBROADCASTD 28(R12), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y3, Y3
-	VPBROADCASTD 60(R8), Y5
+	VPBROADCASTD 60(R12), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y4, Y4
 	VPMADDWD     Y0, Y3, Y3
@@ -9328,88 +11573,93 @@ half0:
 	VPSLLD       $0x07, Y3, Y3
 	VPADDD       Y4, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 64(R8), Y4
+	VBROADCASTSS 64(R12), Y4
 	VMULPS       Y4, Y3, Y3
-	VMOVUPS      256(DI), Y4
+	VMOVUPS      256(R11), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	VBROADCASTSS 68(R8), Y3
-	VMOVUPS      320(DI), Y4
+	VBROADCASTSS 68(R12), Y3
+	VMOVUPS      320(R11), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	ADDQ         $0x00000180, DI
-	ADDQ         $0x00000050, R8
-	DECQ         R9
+	ADDQ         $0x00000180, R11
+	ADDQ         $0x00000050, R12
+	DECQ         R13
 	JNZ          half0
-	MOVQ         BX, DI
-	VMOVUPS      Y2, (DI)
-	MOVQ         DX, DX
-	MOVQ         SI, SI
+	MOVQ         a+0(FP), AX
+	MOVQ         R8, 64(AX)
+	MOVQ         R9, 72(AX)
+	MOVQ         R10, 80(AX)
+	MOVQ         BX, AX
+	VMOVUPS      Y2, (AX)
+	MOVQ         CX, AX
+	MOVQ         DX, CX
+	MOVQ         DI, DX
 	VMOVUPS      32(SI), Y2
 
 half1:
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
-	VMOVDQU      32(CX), Y5
+	VMOVDQU      32(AX), Y5
 	VPSRLD       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
 	VPAND        Y1, Y6, Y6
-	VPBROADCASTD (DX), Y7
+	VPBROADCASTD (CX), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y3, Y3
-	VPBROADCASTD 32(DX), Y7
+	VPBROADCASTD 32(CX), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 16(DX), Y5
+	VPBROADCASTD 16(CX), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y3, Y3
-	VPBROADCASTD 48(DX), Y5
+	VPBROADCASTD 48(CX), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y4, Y4
-	VMOVDQU      96(CX), Y5
+	VMOVDQU      96(AX), Y5
 	VPSRLD       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
 	VPAND        Y1, Y6, Y6
-	VPBROADCASTD 4(DX), Y7
+	VPBROADCASTD 4(CX), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y3, Y3
-	VPBROADCASTD 36(DX), Y7
+	VPBROADCASTD 36(CX), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 20(DX), Y5
+	VPBROADCASTD 20(CX), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y3, Y3
-	VPBROADCASTD 52(DX), Y5
+	VPBROADCASTD 52(CX), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y4, Y4
-	VMOVDQU      160(CX), Y5
+	VMOVDQU      160(AX), Y5
 	VPSRLD       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
 	VPAND        Y1, Y6, Y6
-	VPBROADCASTD 8(DX), Y7
+	VPBROADCASTD 8(CX), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y3, Y3
-	VPBROADCASTD 40(DX), Y7
+	VPBROADCASTD 40(CX), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 24(DX), Y5
+	VPBROADCASTD 24(CX), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y3, Y3
-	VPBROADCASTD 56(DX), Y5
+	VPBROADCASTD 56(CX), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y4, Y4
-	VMOVDQU      224(CX), Y5
+	VMOVDQU      224(AX), Y5
 	VPSRLD       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
 	VPAND        Y1, Y6, Y6
-	VPBROADCASTD 12(DX), Y7
+	VPBROADCASTD 12(CX), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y3, Y3
-	VPBROADCASTD 44(DX), Y7
+	VPBROADCASTD 44(CX), Y7
 	VPMADDUBSW   Y7, Y5, Y7
 	VPADDW       Y7, Y4, Y4
-	VPBROADCASTD 28(DX), Y5
+	VPBROADCASTD 28(CX), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y3, Y3
-	VPBROADCASTD 60(DX), Y5
+	VPBROADCASTD 60(CX), Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPADDW       Y5, Y4, Y4
 	VPMADDWD     Y0, Y3, Y3
@@ -9417,16 +11667,16 @@ half1:
 	VPSLLD       $0x07, Y3, Y3
 	VPADDD       Y4, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 64(DX), Y4
+	VBROADCASTSS 64(CX), Y4
 	VMULPS       Y4, Y3, Y3
-	VMOVUPS      288(CX), Y4
+	VMOVUPS      288(AX), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	VBROADCASTSS 68(DX), Y3
-	VMOVUPS      352(CX), Y4
+	VBROADCASTSS 68(CX), Y3
+	VMOVUPS      352(AX), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	ADDQ         $0x00000180, CX
-	ADDQ         $0x00000050, DX
-	DECQ         AX
+	ADDQ         $0x00000180, AX
+	ADDQ         $0x00000050, CX
+	DECQ         DX
 	JNZ          half1
 	MOVQ         BX, AX
 	VMOVUPS      Y2, 32(AX)
@@ -9434,8 +11684,8 @@ half1:
 	RET
 
 // func productU4Float2AVX2(a *byte)
-// Requires: AVX, AVX2, FMA3
-TEXT ·productU4Float2AVX2(SB), NOSPLIT, $0-8
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·productU4Float2AVX2(SB), NOSPLIT, $8-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -9443,136 +11693,162 @@ TEXT ·productU4Float2AVX2(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), SI
 	MOVQ         32(AX), DI
 	MOVQ         40(AX), R8
-	MOVQ         48(AX), AX
-	MOVL         $0x00010001, R9
-	VMOVD        R9, X0
+	MOVQ         48(AX), R9
+	MOVQ         56(AX), R10
+	MOVQ         64(AX), R10
+	MOVQ         72(AX), R11
+	MOVQ         80(AX), R12
+	MOVQ         88(AX), AX
+	MOVL         $0x00010001, R13
+	VMOVD        R13, X0
 	VPBROADCASTD X0, Y0
-	MOVL         $0x0f0f0f0f, R9
-	VMOVD        R9, X1
+	MOVL         $0x0f0f0f0f, R13
+	VMOVD        R13, X1
 	VPBROADCASTD X1, Y1
-	MOVQ         CX, R9
-	MOVQ         DX, R10
-	MOVQ         AX, R11
-	MOVQ         SI, R12
-	VMOVUPS      (R12), Y2
-	ADDQ         R8, R12
-	VMOVUPS      (R12), Y3
+	MOVQ         CX, R13
+	MOVQ         DX, R14
+	MOVQ         R9, R15
+	MOVQ         SI, BP
+	VMOVUPS      (BP), Y2
+	ADDQ         R8, BP
+	VMOVUPS      (BP), Y3
 
 half0:
+	TESTQ R10, R10
+	JZ    ahead0end
+	MOVQ  AX, BP
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ BP
+	JNZ  ahead0
+
+ahead0end:
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
-	VMOVDQU      (R9), Y8
+	VMOVDQU      (R13), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        Y1, Y8, Y8
 	VPAND        Y1, Y9, Y9
-	VPBROADCASTD (R10), Y10
+	VPBROADCASTD (R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y4, Y4
-	VPBROADCASTD 32(R10), Y10
+	VPBROADCASTD 32(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y5, Y5
-	VPBROADCASTD 64(R10), Y10
+	VPBROADCASTD 64(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y6, Y6
-	VPBROADCASTD 96(R10), Y10
+	VPBROADCASTD 96(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y7, Y7
-	VPBROADCASTD 16(R10), Y8
+	VPBROADCASTD 16(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y4, Y4
-	VPBROADCASTD 48(R10), Y8
+	VPBROADCASTD 48(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y5, Y5
-	VPBROADCASTD 80(R10), Y8
+	VPBROADCASTD 80(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y6, Y6
-	VPBROADCASTD 112(R10), Y8
+	VPBROADCASTD 112(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y7, Y7
-	VMOVDQU      64(R9), Y8
+	VMOVDQU      64(R13), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        Y1, Y8, Y8
 	VPAND        Y1, Y9, Y9
-	VPBROADCASTD 4(R10), Y10
+	VPBROADCASTD 4(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y4, Y4
-	VPBROADCASTD 36(R10), Y10
+	VPBROADCASTD 36(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y5, Y5
-	VPBROADCASTD 68(R10), Y10
+	VPBROADCASTD 68(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y6, Y6
-	VPBROADCASTD 100(R10), Y10
+	VPBROADCASTD 100(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y7, Y7
-	VPBROADCASTD 20(R10), Y8
+	VPBROADCASTD 20(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y4, Y4
-	VPBROADCASTD 52(R10), Y8
+	VPBROADCASTD 52(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y5, Y5
-	VPBROADCASTD 84(R10), Y8
+	VPBROADCASTD 84(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y6, Y6
-	VPBROADCASTD 116(R10), Y8
+	VPBROADCASTD 116(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y7, Y7
-	VMOVDQU      128(R9), Y8
+	VMOVDQU      128(R13), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        Y1, Y8, Y8
 	VPAND        Y1, Y9, Y9
-	VPBROADCASTD 8(R10), Y10
+	VPBROADCASTD 8(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y4, Y4
-	VPBROADCASTD 40(R10), Y10
+	VPBROADCASTD 40(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y5, Y5
-	VPBROADCASTD 72(R10), Y10
+	VPBROADCASTD 72(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y6, Y6
-	VPBROADCASTD 104(R10), Y10
+	VPBROADCASTD 104(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y7, Y7
-	VPBROADCASTD 24(R10), Y8
+	VPBROADCASTD 24(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y4, Y4
-	VPBROADCASTD 56(R10), Y8
+	VPBROADCASTD 56(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y5, Y5
-	VPBROADCASTD 88(R10), Y8
+	VPBROADCASTD 88(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y6, Y6
-	VPBROADCASTD 120(R10), Y8
+	VPBROADCASTD 120(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y7, Y7
-	VMOVDQU      192(R9), Y8
+	VMOVDQU      192(R13), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        Y1, Y8, Y8
 	VPAND        Y1, Y9, Y9
-	VPBROADCASTD 12(R10), Y10
+	VPBROADCASTD 12(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y4, Y4
-	VPBROADCASTD 44(R10), Y10
+	VPBROADCASTD 44(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y5, Y5
-	VPBROADCASTD 76(R10), Y10
+	VPBROADCASTD 76(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y6, Y6
-	VPBROADCASTD 108(R10), Y10
+	VPBROADCASTD 108(R14), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y7, Y7
-	VPBROADCASTD 28(R10), Y8
+	VPBROADCASTD 28(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y4, Y4
-	VPBROADCASTD 60(R10), Y8
+	VPBROADCASTD 60(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y5, Y5
-	VPBROADCASTD 92(R10), Y8
+	VPBROADCASTD 92(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y6, Y6
-	VPBROADCASTD 124(R10), Y8
+	VPBROADCASTD 124(R14), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y7, Y7
 	VPMADDWD     Y0, Y4, Y4
@@ -9580,35 +11856,40 @@ half0:
 	VPSLLD       $0x07, Y4, Y4
 	VPADDD       Y5, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 128(R10), Y5
+	VBROADCASTSS 128(R14), Y5
 	VMULPS       Y5, Y4, Y4
-	VMOVUPS      256(R9), Y5
+	VMOVUPS      256(R13), Y5
 	VFMADD231PS  Y5, Y4, Y2
-	VBROADCASTSS 136(R10), Y4
-	VMOVUPS      320(R9), Y5
+	VBROADCASTSS 136(R14), Y4
+	VMOVUPS      320(R13), Y5
 	VFMADD231PS  Y5, Y4, Y2
 	VPMADDWD     Y0, Y6, Y6
 	VPMADDWD     Y0, Y7, Y7
 	VPSLLD       $0x07, Y6, Y6
 	VPADDD       Y7, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 132(R10), Y4
+	VBROADCASTSS 132(R14), Y4
 	VMULPS       Y4, Y6, Y6
-	VMOVUPS      256(R9), Y4
+	VMOVUPS      256(R13), Y4
 	VFMADD231PS  Y4, Y6, Y3
-	VBROADCASTSS 140(R10), Y4
-	VMOVUPS      320(R9), Y5
+	VBROADCASTSS 140(R14), Y4
+	VMOVUPS      320(R13), Y5
 	VFMADD231PS  Y5, Y4, Y3
-	ADDQ         $0x00000180, R9
-	ADDQ         $0x000000a0, R10
-	DECQ         R11
+	ADDQ         $0x00000180, R13
+	ADDQ         $0x000000a0, R14
+	DECQ         R15
 	JNZ          half0
-	MOVQ         BX, R9
-	VMOVUPS      Y2, (R9)
-	ADDQ         DI, R9
-	VMOVUPS      Y3, (R9)
-	MOVQ         DX, DX
-	MOVQ         SI, SI
+	MOVQ         a+0(FP), AX
+	MOVQ         R10, 64(AX)
+	MOVQ         R11, 72(AX)
+	MOVQ         R12, 80(AX)
+	MOVQ         BX, AX
+	VMOVUPS      Y2, (AX)
+	ADDQ         DI, AX
+	VMOVUPS      Y3, (AX)
+	MOVQ         CX, AX
+	MOVQ         DX, CX
+	MOVQ         R9, DX
 	VMOVUPS      32(SI), Y2
 	ADDQ         R8, SI
 	VMOVUPS      32(SI), Y3
@@ -9618,116 +11899,116 @@ half1:
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
-	VMOVDQU      32(CX), Y8
+	VMOVDQU      32(AX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        Y1, Y8, Y8
 	VPAND        Y1, Y9, Y9
-	VPBROADCASTD (DX), Y10
+	VPBROADCASTD (CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y4, Y4
-	VPBROADCASTD 32(DX), Y10
+	VPBROADCASTD 32(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y5, Y5
-	VPBROADCASTD 64(DX), Y10
+	VPBROADCASTD 64(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y6, Y6
-	VPBROADCASTD 96(DX), Y10
+	VPBROADCASTD 96(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y7, Y7
-	VPBROADCASTD 16(DX), Y8
+	VPBROADCASTD 16(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y4, Y4
-	VPBROADCASTD 48(DX), Y8
+	VPBROADCASTD 48(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y5, Y5
-	VPBROADCASTD 80(DX), Y8
+	VPBROADCASTD 80(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y6, Y6
-	VPBROADCASTD 112(DX), Y8
+	VPBROADCASTD 112(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y7, Y7
-	VMOVDQU      96(CX), Y8
+	VMOVDQU      96(AX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        Y1, Y8, Y8
 	VPAND        Y1, Y9, Y9
-	VPBROADCASTD 4(DX), Y10
+	VPBROADCASTD 4(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y4, Y4
-	VPBROADCASTD 36(DX), Y10
+	VPBROADCASTD 36(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y5, Y5
-	VPBROADCASTD 68(DX), Y10
+	VPBROADCASTD 68(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y6, Y6
-	VPBROADCASTD 100(DX), Y10
+	VPBROADCASTD 100(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y7, Y7
-	VPBROADCASTD 20(DX), Y8
+	VPBROADCASTD 20(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y4, Y4
-	VPBROADCASTD 52(DX), Y8
+	VPBROADCASTD 52(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y5, Y5
-	VPBROADCASTD 84(DX), Y8
+	VPBROADCASTD 84(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y6, Y6
-	VPBROADCASTD 116(DX), Y8
+	VPBROADCASTD 116(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y7, Y7
-	VMOVDQU      160(CX), Y8
+	VMOVDQU      160(AX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        Y1, Y8, Y8
 	VPAND        Y1, Y9, Y9
-	VPBROADCASTD 8(DX), Y10
+	VPBROADCASTD 8(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y4, Y4
-	VPBROADCASTD 40(DX), Y10
+	VPBROADCASTD 40(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y5, Y5
-	VPBROADCASTD 72(DX), Y10
+	VPBROADCASTD 72(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y6, Y6
-	VPBROADCASTD 104(DX), Y10
+	VPBROADCASTD 104(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y7, Y7
-	VPBROADCASTD 24(DX), Y8
+	VPBROADCASTD 24(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y4, Y4
-	VPBROADCASTD 56(DX), Y8
+	VPBROADCASTD 56(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y5, Y5
-	VPBROADCASTD 88(DX), Y8
+	VPBROADCASTD 88(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y6, Y6
-	VPBROADCASTD 120(DX), Y8
+	VPBROADCASTD 120(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y7, Y7
-	VMOVDQU      224(CX), Y8
+	VMOVDQU      224(AX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        Y1, Y8, Y8
 	VPAND        Y1, Y9, Y9
-	VPBROADCASTD 12(DX), Y10
+	VPBROADCASTD 12(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y4, Y4
-	VPBROADCASTD 44(DX), Y10
+	VPBROADCASTD 44(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y5, Y5
-	VPBROADCASTD 76(DX), Y10
+	VPBROADCASTD 76(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y6, Y6
-	VPBROADCASTD 108(DX), Y10
+	VPBROADCASTD 108(CX), Y10
 	VPMADDUBSW   Y10, Y8, Y10
 	VPADDW       Y10, Y7, Y7
-	VPBROADCASTD 28(DX), Y8
+	VPBROADCASTD 28(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y4, Y4
-	VPBROADCASTD 60(DX), Y8
+	VPBROADCASTD 60(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y5, Y5
-	VPBROADCASTD 92(DX), Y8
+	VPBROADCASTD 92(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y6, Y6
-	VPBROADCASTD 124(DX), Y8
+	VPBROADCASTD 124(CX), Y8
 	VPMADDUBSW   Y8, Y9, Y8
 	VPADDW       Y8, Y7, Y7
 	VPMADDWD     Y0, Y4, Y4
@@ -9735,28 +12016,28 @@ half1:
 	VPSLLD       $0x07, Y4, Y4
 	VPADDD       Y5, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 128(DX), Y5
+	VBROADCASTSS 128(CX), Y5
 	VMULPS       Y5, Y4, Y4
-	VMOVUPS      288(CX), Y5
+	VMOVUPS      288(AX), Y5
 	VFMADD231PS  Y5, Y4, Y2
-	VBROADCASTSS 136(DX), Y4
-	VMOVUPS      352(CX), Y5
+	VBROADCASTSS 136(CX), Y4
+	VMOVUPS      352(AX), Y5
 	VFMADD231PS  Y5, Y4, Y2
 	VPMADDWD     Y0, Y6, Y6
 	VPMADDWD     Y0, Y7, Y7
 	VPSLLD       $0x07, Y6, Y6
 	VPADDD       Y7, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 132(DX), Y4
+	VBROADCASTSS 132(CX), Y4
 	VMULPS       Y4, Y6, Y6
-	VMOVUPS      288(CX), Y4
+	VMOVUPS      288(AX), Y4
 	VFMADD231PS  Y4, Y6, Y3
-	VBROADCASTSS 140(DX), Y4
-	VMOVUPS      352(CX), Y5
+	VBROADCASTSS 140(CX), Y4
+	VMOVUPS      352(AX), Y5
 	VFMADD231PS  Y5, Y4, Y3
-	ADDQ         $0x00000180, CX
-	ADDQ         $0x000000a0, DX
-	DECQ         AX
+	ADDQ         $0x00000180, AX
+	ADDQ         $0x000000a0, CX
+	DECQ         DX
 	JNZ          half1
 	MOVQ         BX, AX
 	VMOVUPS      Y2, 32(AX)
@@ -9766,7 +12047,7 @@ half1:
 	RET
 
 // func productS8Half1AVX2(a *byte)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
 TEXT ·productS8Half1AVX2(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
@@ -9775,117 +12056,143 @@ TEXT ·productS8Half1AVX2(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), SI
 	MOVQ         32(AX), DI
 	MOVQ         40(AX), DI
-	MOVQ         48(AX), AX
-	MOVL         $0x00010001, DI
-	VMOVD        DI, X0
+	MOVQ         48(AX), DI
+	MOVQ         56(AX), R8
+	MOVQ         64(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	MOVQ         88(AX), AX
+	MOVL         $0x00010001, R11
+	VMOVD        R11, X0
 	VPBROADCASTD X0, Y0
-	MOVL         $0x0f0f0f0f, DI
-	VMOVD        DI, X1
+	MOVL         $0x0f0f0f0f, R11
+	VMOVD        R11, X1
 	VPBROADCASTD X1, Y1
-	MOVL         $0x80808080, DI
-	VMOVD        DI, X1
+	MOVL         $0x80808080, R11
+	VMOVD        R11, X1
 	VPBROADCASTD X1, Y1
-	MOVQ         CX, DI
-	MOVQ         DX, R8
-	MOVQ         AX, R9
-	MOVQ         SI, R10
-	VMOVUPS      (R10), Y2
+	MOVQ         CX, R11
+	MOVQ         DX, R12
+	MOVQ         DI, R13
+	MOVQ         SI, R14
+	VMOVUPS      (R14), Y2
 
 half0:
+	TESTQ R8, R8
+	JZ    ahead0end
+	MOVQ  AX, R14
+
+ahead0:
+	PREFETCHT1 (R9)
+	ADDQ       $0x00000040, R9
+	DECQ       R10
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R8
+	MOVQ       (R8), R9
+	MOVQ       8(R8), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R10, R8
+	JZ         ahead0end
+
+ahead0left:
+	DECQ R14
+	JNZ  ahead0
+
+ahead0end:
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
-	VPXOR        (DI), Y1, Y5
+	VPXOR        (R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD (R8), Y7
+	VPBROADCASTD (R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 32(R8), Y7
+	VPBROADCASTD 32(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        64(DI), Y1, Y5
+	VPXOR        64(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 4(R8), Y7
+	VPBROADCASTD 4(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 36(R8), Y7
+	VPBROADCASTD 36(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        128(DI), Y1, Y5
+	VPXOR        128(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 8(R8), Y7
+	VPBROADCASTD 8(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 40(R8), Y7
+	VPBROADCASTD 40(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        192(DI), Y1, Y5
+	VPXOR        192(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 12(R8), Y7
+	VPBROADCASTD 12(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 44(R8), Y7
+	VPBROADCASTD 44(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        256(DI), Y1, Y5
+	VPXOR        256(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 16(R8), Y7
+	VPBROADCASTD 16(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 48(R8), Y7
+	VPBROADCASTD 48(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        320(DI), Y1, Y5
+	VPXOR        320(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 20(R8), Y7
+	VPBROADCASTD 20(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 52(R8), Y7
+	VPBROADCASTD 52(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        384(DI), Y1, Y5
+	VPXOR        384(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 24(R8), Y7
+	VPBROADCASTD 24(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 56(R8), Y7
+	VPBROADCASTD 56(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        448(DI), Y1, Y5
+	VPXOR        448(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 28(R8), Y7
+	VPBROADCASTD 28(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 60(R8), Y7
+	VPBROADCASTD 60(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
@@ -9893,115 +12200,120 @@ half0:
 	VPSLLD       $0x07, Y3, Y3
 	VPADDD       Y4, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 64(R8), Y4
+	VBROADCASTSS 64(R12), Y4
 	VMULPS       Y4, Y3, Y3
-	VCVTPH2PS    512(DI), Y4
+	VCVTPH2PS    512(R11), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	ADDQ         $0x00000220, DI
-	ADDQ         $0x00000050, R8
-	DECQ         R9
+	ADDQ         $0x00000220, R11
+	ADDQ         $0x00000050, R12
+	DECQ         R13
 	JNZ          half0
-	MOVQ         BX, DI
-	VMOVUPS      Y2, (DI)
-	MOVQ         DX, DX
-	MOVQ         SI, SI
+	MOVQ         a+0(FP), AX
+	MOVQ         R8, 64(AX)
+	MOVQ         R9, 72(AX)
+	MOVQ         R10, 80(AX)
+	MOVQ         BX, AX
+	VMOVUPS      Y2, (AX)
+	MOVQ         CX, AX
+	MOVQ         DX, CX
+	MOVQ         DI, DX
 	VMOVUPS      32(SI), Y2
 
 half1:
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
-	VPXOR        32(CX), Y1, Y5
+	VPXOR        32(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD (DX), Y7
+	VPBROADCASTD (CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 32(DX), Y7
+	VPBROADCASTD 32(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        96(CX), Y1, Y5
+	VPXOR        96(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 4(DX), Y7
+	VPBROADCASTD 4(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 36(DX), Y7
+	VPBROADCASTD 36(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        160(CX), Y1, Y5
+	VPXOR        160(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 8(DX), Y7
+	VPBROADCASTD 8(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 40(DX), Y7
+	VPBROADCASTD 40(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        224(CX), Y1, Y5
+	VPXOR        224(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 12(DX), Y7
+	VPBROADCASTD 12(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 44(DX), Y7
+	VPBROADCASTD 44(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        288(CX), Y1, Y5
+	VPXOR        288(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 16(DX), Y7
+	VPBROADCASTD 16(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 48(DX), Y7
+	VPBROADCASTD 48(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        352(CX), Y1, Y5
+	VPXOR        352(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 20(DX), Y7
+	VPBROADCASTD 20(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 52(DX), Y7
+	VPBROADCASTD 52(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        416(CX), Y1, Y5
+	VPXOR        416(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 24(DX), Y7
+	VPBROADCASTD 24(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 56(DX), Y7
+	VPBROADCASTD 56(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        480(CX), Y1, Y5
+	VPXOR        480(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 28(DX), Y7
+	VPBROADCASTD 28(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 60(DX), Y7
+	VPBROADCASTD 60(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
@@ -10009,13 +12321,13 @@ half1:
 	VPSLLD       $0x07, Y3, Y3
 	VPADDD       Y4, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 64(DX), Y4
+	VBROADCASTSS 64(CX), Y4
 	VMULPS       Y4, Y3, Y3
-	VCVTPH2PS    528(CX), Y4
+	VCVTPH2PS    528(AX), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	ADDQ         $0x00000220, CX
-	ADDQ         $0x00000050, DX
-	DECQ         AX
+	ADDQ         $0x00000220, AX
+	ADDQ         $0x00000050, CX
+	DECQ         DX
 	JNZ          half1
 	MOVQ         BX, AX
 	VMOVUPS      Y2, 32(AX)
@@ -10023,8 +12335,8 @@ half1:
 	RET
 
 // func productS8Half2AVX2(a *byte)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·productS8Half2AVX2(SB), NOSPLIT, $0-8
+// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
+TEXT ·productS8Half2AVX2(SB), NOSPLIT, $8-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -10032,201 +12344,227 @@ TEXT ·productS8Half2AVX2(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), SI
 	MOVQ         32(AX), DI
 	MOVQ         40(AX), R8
-	MOVQ         48(AX), AX
-	MOVL         $0x00010001, R9
-	VMOVD        R9, X0
+	MOVQ         48(AX), R9
+	MOVQ         56(AX), R10
+	MOVQ         64(AX), R10
+	MOVQ         72(AX), R11
+	MOVQ         80(AX), R12
+	MOVQ         88(AX), AX
+	MOVL         $0x00010001, R13
+	VMOVD        R13, X0
 	VPBROADCASTD X0, Y0
-	MOVL         $0x0f0f0f0f, R9
-	VMOVD        R9, X1
+	MOVL         $0x0f0f0f0f, R13
+	VMOVD        R13, X1
 	VPBROADCASTD X1, Y1
-	MOVL         $0x80808080, R9
-	VMOVD        R9, X1
+	MOVL         $0x80808080, R13
+	VMOVD        R13, X1
 	VPBROADCASTD X1, Y1
-	MOVQ         CX, R9
-	MOVQ         DX, R10
-	MOVQ         AX, R11
-	MOVQ         SI, R12
-	VMOVUPS      (R12), Y2
-	ADDQ         R8, R12
-	VMOVUPS      (R12), Y3
+	MOVQ         CX, R13
+	MOVQ         DX, R14
+	MOVQ         R9, R15
+	MOVQ         SI, BP
+	VMOVUPS      (BP), Y2
+	ADDQ         R8, BP
+	VMOVUPS      (BP), Y3
 
 half0:
+	TESTQ R10, R10
+	JZ    ahead0end
+	MOVQ  AX, BP
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ BP
+	JNZ  ahead0
+
+ahead0end:
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
-	VPXOR        (R9), Y1, Y8
+	VPXOR        (R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD (R10), Y10
+	VPBROADCASTD (R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 32(R10), Y10
+	VPBROADCASTD 32(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 64(R10), Y10
+	VPBROADCASTD 64(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 96(R10), Y10
+	VPBROADCASTD 96(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        64(R9), Y1, Y8
+	VPXOR        64(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 4(R10), Y10
+	VPBROADCASTD 4(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 36(R10), Y10
+	VPBROADCASTD 36(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 68(R10), Y10
+	VPBROADCASTD 68(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 100(R10), Y10
+	VPBROADCASTD 100(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        128(R9), Y1, Y8
+	VPXOR        128(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 8(R10), Y10
+	VPBROADCASTD 8(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 40(R10), Y10
+	VPBROADCASTD 40(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 72(R10), Y10
+	VPBROADCASTD 72(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 104(R10), Y10
+	VPBROADCASTD 104(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        192(R9), Y1, Y8
+	VPXOR        192(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 12(R10), Y10
+	VPBROADCASTD 12(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 44(R10), Y10
+	VPBROADCASTD 44(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 76(R10), Y10
+	VPBROADCASTD 76(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 108(R10), Y10
+	VPBROADCASTD 108(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        256(R9), Y1, Y8
+	VPXOR        256(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 16(R10), Y10
+	VPBROADCASTD 16(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 48(R10), Y10
+	VPBROADCASTD 48(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 80(R10), Y10
+	VPBROADCASTD 80(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 112(R10), Y10
+	VPBROADCASTD 112(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        320(R9), Y1, Y8
+	VPXOR        320(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 20(R10), Y10
+	VPBROADCASTD 20(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 52(R10), Y10
+	VPBROADCASTD 52(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 84(R10), Y10
+	VPBROADCASTD 84(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 116(R10), Y10
+	VPBROADCASTD 116(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        384(R9), Y1, Y8
+	VPXOR        384(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 24(R10), Y10
+	VPBROADCASTD 24(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 56(R10), Y10
+	VPBROADCASTD 56(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 88(R10), Y10
+	VPBROADCASTD 88(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 120(R10), Y10
+	VPBROADCASTD 120(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        448(R9), Y1, Y8
+	VPXOR        448(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 28(R10), Y10
+	VPBROADCASTD 28(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 60(R10), Y10
+	VPBROADCASTD 60(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 92(R10), Y10
+	VPBROADCASTD 92(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 124(R10), Y10
+	VPBROADCASTD 124(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
@@ -10234,27 +12572,32 @@ half0:
 	VPSLLD       $0x07, Y4, Y4
 	VPADDD       Y5, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 128(R10), Y5
+	VBROADCASTSS 128(R14), Y5
 	VMULPS       Y5, Y4, Y4
-	VCVTPH2PS    512(R9), Y5
+	VCVTPH2PS    512(R13), Y5
 	VFMADD231PS  Y5, Y4, Y2
 	VPSLLD       $0x07, Y6, Y6
 	VPADDD       Y7, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 132(R10), Y4
+	VBROADCASTSS 132(R14), Y4
 	VMULPS       Y4, Y6, Y6
-	VCVTPH2PS    512(R9), Y4
+	VCVTPH2PS    512(R13), Y4
 	VFMADD231PS  Y4, Y6, Y3
-	ADDQ         $0x00000220, R9
-	ADDQ         $0x000000a0, R10
-	DECQ         R11
+	ADDQ         $0x00000220, R13
+	ADDQ         $0x000000a0, R14
+	DECQ         R15
 	JNZ          half0
-	MOVQ         BX, R9
-	VMOVUPS      Y2, (R9)
-	ADDQ         DI, R9
-	VMOVUPS      Y3, (R9)
-	MOVQ         DX, DX
-	MOVQ         SI, SI
+	MOVQ         a+0(FP), AX
+	MOVQ         R10, 64(AX)
+	MOVQ         R11, 72(AX)
+	MOVQ         R12, 80(AX)
+	MOVQ         BX, AX
+	VMOVUPS      Y2, (AX)
+	ADDQ         DI, AX
+	VMOVUPS      Y3, (AX)
+	MOVQ         CX, AX
+	MOVQ         DX, CX
+	MOVQ         R9, DX
 	VMOVUPS      32(SI), Y2
 	ADDQ         R8, SI
 	VMOVUPS      32(SI), Y3
@@ -10264,178 +12607,178 @@ half1:
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
-	VPXOR        32(CX), Y1, Y8
+	VPXOR        32(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD (DX), Y10
+	VPBROADCASTD (CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 32(DX), Y10
+	VPBROADCASTD 32(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 64(DX), Y10
+	VPBROADCASTD 64(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 96(DX), Y10
+	VPBROADCASTD 96(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        96(CX), Y1, Y8
+	VPXOR        96(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 4(DX), Y10
+	VPBROADCASTD 4(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 36(DX), Y10
+	VPBROADCASTD 36(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 68(DX), Y10
+	VPBROADCASTD 68(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 100(DX), Y10
+	VPBROADCASTD 100(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        160(CX), Y1, Y8
+	VPXOR        160(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 8(DX), Y10
+	VPBROADCASTD 8(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 40(DX), Y10
+	VPBROADCASTD 40(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 72(DX), Y10
+	VPBROADCASTD 72(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 104(DX), Y10
+	VPBROADCASTD 104(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        224(CX), Y1, Y8
+	VPXOR        224(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 12(DX), Y10
+	VPBROADCASTD 12(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 44(DX), Y10
+	VPBROADCASTD 44(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 76(DX), Y10
+	VPBROADCASTD 76(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 108(DX), Y10
+	VPBROADCASTD 108(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        288(CX), Y1, Y8
+	VPXOR        288(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 16(DX), Y10
+	VPBROADCASTD 16(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 48(DX), Y10
+	VPBROADCASTD 48(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 80(DX), Y10
+	VPBROADCASTD 80(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 112(DX), Y10
+	VPBROADCASTD 112(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        352(CX), Y1, Y8
+	VPXOR        352(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 20(DX), Y10
+	VPBROADCASTD 20(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 52(DX), Y10
+	VPBROADCASTD 52(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 84(DX), Y10
+	VPBROADCASTD 84(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 116(DX), Y10
+	VPBROADCASTD 116(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        416(CX), Y1, Y8
+	VPXOR        416(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 24(DX), Y10
+	VPBROADCASTD 24(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 56(DX), Y10
+	VPBROADCASTD 56(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 88(DX), Y10
+	VPBROADCASTD 88(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 120(DX), Y10
+	VPBROADCASTD 120(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        480(CX), Y1, Y8
+	VPXOR        480(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 28(DX), Y10
+	VPBROADCASTD 28(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 60(DX), Y10
+	VPBROADCASTD 60(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 92(DX), Y10
+	VPBROADCASTD 92(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 124(DX), Y10
+	VPBROADCASTD 124(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
@@ -10443,20 +12786,20 @@ half1:
 	VPSLLD       $0x07, Y4, Y4
 	VPADDD       Y5, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 128(DX), Y5
+	VBROADCASTSS 128(CX), Y5
 	VMULPS       Y5, Y4, Y4
-	VCVTPH2PS    528(CX), Y5
+	VCVTPH2PS    528(AX), Y5
 	VFMADD231PS  Y5, Y4, Y2
 	VPSLLD       $0x07, Y6, Y6
 	VPADDD       Y7, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 132(DX), Y4
+	VBROADCASTSS 132(CX), Y4
 	VMULPS       Y4, Y6, Y6
-	VCVTPH2PS    528(CX), Y4
+	VCVTPH2PS    528(AX), Y4
 	VFMADD231PS  Y4, Y6, Y3
-	ADDQ         $0x00000220, CX
-	ADDQ         $0x000000a0, DX
-	DECQ         AX
+	ADDQ         $0x00000220, AX
+	ADDQ         $0x000000a0, CX
+	DECQ         DX
 	JNZ          half1
 	MOVQ         BX, AX
 	VMOVUPS      Y2, 32(AX)
@@ -10466,7 +12809,7 @@ half1:
 	RET
 
 // func productS8Float1AVX2(a *byte)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
 TEXT ·productS8Float1AVX2(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
@@ -10475,117 +12818,143 @@ TEXT ·productS8Float1AVX2(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), SI
 	MOVQ         32(AX), DI
 	MOVQ         40(AX), DI
-	MOVQ         48(AX), AX
-	MOVL         $0x00010001, DI
-	VMOVD        DI, X0
+	MOVQ         48(AX), DI
+	MOVQ         56(AX), R8
+	MOVQ         64(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	MOVQ         88(AX), AX
+	MOVL         $0x00010001, R11
+	VMOVD        R11, X0
 	VPBROADCASTD X0, Y0
-	MOVL         $0x0f0f0f0f, DI
-	VMOVD        DI, X1
+	MOVL         $0x0f0f0f0f, R11
+	VMOVD        R11, X1
 	VPBROADCASTD X1, Y1
-	MOVL         $0x80808080, DI
-	VMOVD        DI, X1
+	MOVL         $0x80808080, R11
+	VMOVD        R11, X1
 	VPBROADCASTD X1, Y1
-	MOVQ         CX, DI
-	MOVQ         DX, R8
-	MOVQ         AX, R9
-	MOVQ         SI, R10
-	VMOVUPS      (R10), Y2
+	MOVQ         CX, R11
+	MOVQ         DX, R12
+	MOVQ         DI, R13
+	MOVQ         SI, R14
+	VMOVUPS      (R14), Y2
 
 half0:
+	TESTQ R8, R8
+	JZ    ahead0end
+	MOVQ  AX, R14
+
+ahead0:
+	PREFETCHT1 (R9)
+	ADDQ       $0x00000040, R9
+	DECQ       R10
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R8
+	MOVQ       (R8), R9
+	MOVQ       8(R8), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R10, R8
+	JZ         ahead0end
+
+ahead0left:
+	DECQ R14
+	JNZ  ahead0
+
+ahead0end:
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
-	VPXOR        (DI), Y1, Y5
+	VPXOR        (R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD (R8), Y7
+	VPBROADCASTD (R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 32(R8), Y7
+	VPBROADCASTD 32(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        64(DI), Y1, Y5
+	VPXOR        64(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 4(R8), Y7
+	VPBROADCASTD 4(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 36(R8), Y7
+	VPBROADCASTD 36(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        128(DI), Y1, Y5
+	VPXOR        128(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 8(R8), Y7
+	VPBROADCASTD 8(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 40(R8), Y7
+	VPBROADCASTD 40(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        192(DI), Y1, Y5
+	VPXOR        192(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 12(R8), Y7
+	VPBROADCASTD 12(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 44(R8), Y7
+	VPBROADCASTD 44(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        256(DI), Y1, Y5
+	VPXOR        256(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 16(R8), Y7
+	VPBROADCASTD 16(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 48(R8), Y7
+	VPBROADCASTD 48(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        320(DI), Y1, Y5
+	VPXOR        320(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 20(R8), Y7
+	VPBROADCASTD 20(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 52(R8), Y7
+	VPBROADCASTD 52(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        384(DI), Y1, Y5
+	VPXOR        384(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 24(R8), Y7
+	VPBROADCASTD 24(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 56(R8), Y7
+	VPBROADCASTD 56(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        448(DI), Y1, Y5
+	VPXOR        448(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 28(R8), Y7
+	VPBROADCASTD 28(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 60(R8), Y7
+	VPBROADCASTD 60(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
@@ -10593,118 +12962,123 @@ half0:
 	VPSLLD       $0x07, Y3, Y3
 	VPADDD       Y4, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 64(R8), Y4
+	VBROADCASTSS 64(R12), Y4
 	VMULPS       Y4, Y3, Y3
-	VMOVUPS      512(DI), Y4
+	VMOVUPS      512(R11), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	VBROADCASTSS 68(R8), Y3
-	VMOVUPS      576(DI), Y4
+	VBROADCASTSS 68(R12), Y3
+	VMOVUPS      576(R11), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	ADDQ         $0x00000280, DI
-	ADDQ         $0x00000050, R8
-	DECQ         R9
+	ADDQ         $0x00000280, R11
+	ADDQ         $0x00000050, R12
+	DECQ         R13
 	JNZ          half0
-	MOVQ         BX, DI
-	VMOVUPS      Y2, (DI)
-	MOVQ         DX, DX
-	MOVQ         SI, SI
+	MOVQ         a+0(FP), AX
+	MOVQ         R8, 64(AX)
+	MOVQ         R9, 72(AX)
+	MOVQ         R10, 80(AX)
+	MOVQ         BX, AX
+	VMOVUPS      Y2, (AX)
+	MOVQ         CX, AX
+	MOVQ         DX, CX
+	MOVQ         DI, DX
 	VMOVUPS      32(SI), Y2
 
 half1:
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
-	VPXOR        32(CX), Y1, Y5
+	VPXOR        32(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD (DX), Y7
+	VPBROADCASTD (CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 32(DX), Y7
+	VPBROADCASTD 32(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        96(CX), Y1, Y5
+	VPXOR        96(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 4(DX), Y7
+	VPBROADCASTD 4(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 36(DX), Y7
+	VPBROADCASTD 36(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        160(CX), Y1, Y5
+	VPXOR        160(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 8(DX), Y7
+	VPBROADCASTD 8(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 40(DX), Y7
+	VPBROADCASTD 40(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        224(CX), Y1, Y5
+	VPXOR        224(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 12(DX), Y7
+	VPBROADCASTD 12(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 44(DX), Y7
+	VPBROADCASTD 44(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        288(CX), Y1, Y5
+	VPXOR        288(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 16(DX), Y7
+	VPBROADCASTD 16(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 48(DX), Y7
+	VPBROADCASTD 48(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        352(CX), Y1, Y5
+	VPXOR        352(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 20(DX), Y7
+	VPBROADCASTD 20(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 52(DX), Y7
+	VPBROADCASTD 52(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        416(CX), Y1, Y5
+	VPXOR        416(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 24(DX), Y7
+	VPBROADCASTD 24(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 56(DX), Y7
+	VPBROADCASTD 56(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        480(CX), Y1, Y5
+	VPXOR        480(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 28(DX), Y7
+	VPBROADCASTD 28(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 60(DX), Y7
+	VPBROADCASTD 60(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
@@ -10712,16 +13086,16 @@ half1:
 	VPSLLD       $0x07, Y3, Y3
 	VPADDD       Y4, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 64(DX), Y4
+	VBROADCASTSS 64(CX), Y4
 	VMULPS       Y4, Y3, Y3
-	VMOVUPS      544(CX), Y4
+	VMOVUPS      544(AX), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	VBROADCASTSS 68(DX), Y3
-	VMOVUPS      608(CX), Y4
+	VBROADCASTSS 68(CX), Y3
+	VMOVUPS      608(AX), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	ADDQ         $0x00000280, CX
-	ADDQ         $0x00000050, DX
-	DECQ         AX
+	ADDQ         $0x00000280, AX
+	ADDQ         $0x00000050, CX
+	DECQ         DX
 	JNZ          half1
 	MOVQ         BX, AX
 	VMOVUPS      Y2, 32(AX)
@@ -10729,8 +13103,8 @@ half1:
 	RET
 
 // func productS8Float2AVX2(a *byte)
-// Requires: AVX, AVX2, FMA3
-TEXT ·productS8Float2AVX2(SB), NOSPLIT, $0-8
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·productS8Float2AVX2(SB), NOSPLIT, $8-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -10738,201 +13112,227 @@ TEXT ·productS8Float2AVX2(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), SI
 	MOVQ         32(AX), DI
 	MOVQ         40(AX), R8
-	MOVQ         48(AX), AX
-	MOVL         $0x00010001, R9
-	VMOVD        R9, X0
+	MOVQ         48(AX), R9
+	MOVQ         56(AX), R10
+	MOVQ         64(AX), R10
+	MOVQ         72(AX), R11
+	MOVQ         80(AX), R12
+	MOVQ         88(AX), AX
+	MOVL         $0x00010001, R13
+	VMOVD        R13, X0
 	VPBROADCASTD X0, Y0
-	MOVL         $0x0f0f0f0f, R9
-	VMOVD        R9, X1
+	MOVL         $0x0f0f0f0f, R13
+	VMOVD        R13, X1
 	VPBROADCASTD X1, Y1
-	MOVL         $0x80808080, R9
-	VMOVD        R9, X1
+	MOVL         $0x80808080, R13
+	VMOVD        R13, X1
 	VPBROADCASTD X1, Y1
-	MOVQ         CX, R9
-	MOVQ         DX, R10
-	MOVQ         AX, R11
-	MOVQ         SI, R12
-	VMOVUPS      (R12), Y2
-	ADDQ         R8, R12
-	VMOVUPS      (R12), Y3
+	MOVQ         CX, R13
+	MOVQ         DX, R14
+	MOVQ         R9, R15
+	MOVQ         SI, BP
+	VMOVUPS      (BP), Y2
+	ADDQ         R8, BP
+	VMOVUPS      (BP), Y3
 
 half0:
+	TESTQ R10, R10
+	JZ    ahead0end
+	MOVQ  AX, BP
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ BP
+	JNZ  ahead0
+
+ahead0end:
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
-	VPXOR        (R9), Y1, Y8
+	VPXOR        (R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD (R10), Y10
+	VPBROADCASTD (R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 32(R10), Y10
+	VPBROADCASTD 32(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 64(R10), Y10
+	VPBROADCASTD 64(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 96(R10), Y10
+	VPBROADCASTD 96(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        64(R9), Y1, Y8
+	VPXOR        64(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 4(R10), Y10
+	VPBROADCASTD 4(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 36(R10), Y10
+	VPBROADCASTD 36(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 68(R10), Y10
+	VPBROADCASTD 68(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 100(R10), Y10
+	VPBROADCASTD 100(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        128(R9), Y1, Y8
+	VPXOR        128(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 8(R10), Y10
+	VPBROADCASTD 8(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 40(R10), Y10
+	VPBROADCASTD 40(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 72(R10), Y10
+	VPBROADCASTD 72(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 104(R10), Y10
+	VPBROADCASTD 104(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        192(R9), Y1, Y8
+	VPXOR        192(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 12(R10), Y10
+	VPBROADCASTD 12(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 44(R10), Y10
+	VPBROADCASTD 44(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 76(R10), Y10
+	VPBROADCASTD 76(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 108(R10), Y10
+	VPBROADCASTD 108(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        256(R9), Y1, Y8
+	VPXOR        256(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 16(R10), Y10
+	VPBROADCASTD 16(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 48(R10), Y10
+	VPBROADCASTD 48(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 80(R10), Y10
+	VPBROADCASTD 80(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 112(R10), Y10
+	VPBROADCASTD 112(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        320(R9), Y1, Y8
+	VPXOR        320(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 20(R10), Y10
+	VPBROADCASTD 20(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 52(R10), Y10
+	VPBROADCASTD 52(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 84(R10), Y10
+	VPBROADCASTD 84(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 116(R10), Y10
+	VPBROADCASTD 116(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        384(R9), Y1, Y8
+	VPXOR        384(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 24(R10), Y10
+	VPBROADCASTD 24(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 56(R10), Y10
+	VPBROADCASTD 56(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 88(R10), Y10
+	VPBROADCASTD 88(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 120(R10), Y10
+	VPBROADCASTD 120(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        448(R9), Y1, Y8
+	VPXOR        448(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 28(R10), Y10
+	VPBROADCASTD 28(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 60(R10), Y10
+	VPBROADCASTD 60(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 92(R10), Y10
+	VPBROADCASTD 92(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 124(R10), Y10
+	VPBROADCASTD 124(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
@@ -10940,33 +13340,38 @@ half0:
 	VPSLLD       $0x07, Y4, Y4
 	VPADDD       Y5, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 128(R10), Y5
+	VBROADCASTSS 128(R14), Y5
 	VMULPS       Y5, Y4, Y4
-	VMOVUPS      512(R9), Y5
+	VMOVUPS      512(R13), Y5
 	VFMADD231PS  Y5, Y4, Y2
-	VBROADCASTSS 136(R10), Y4
-	VMOVUPS      576(R9), Y5
+	VBROADCASTSS 136(R14), Y4
+	VMOVUPS      576(R13), Y5
 	VFMADD231PS  Y5, Y4, Y2
 	VPSLLD       $0x07, Y6, Y6
 	VPADDD       Y7, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 132(R10), Y4
+	VBROADCASTSS 132(R14), Y4
 	VMULPS       Y4, Y6, Y6
-	VMOVUPS      512(R9), Y4
+	VMOVUPS      512(R13), Y4
 	VFMADD231PS  Y4, Y6, Y3
-	VBROADCASTSS 140(R10), Y4
-	VMOVUPS      576(R9), Y5
+	VBROADCASTSS 140(R14), Y4
+	VMOVUPS      576(R13), Y5
 	VFMADD231PS  Y5, Y4, Y3
-	ADDQ         $0x00000280, R9
-	ADDQ         $0x000000a0, R10
-	DECQ         R11
+	ADDQ         $0x00000280, R13
+	ADDQ         $0x000000a0, R14
+	DECQ         R15
 	JNZ          half0
-	MOVQ         BX, R9
-	VMOVUPS      Y2, (R9)
-	ADDQ         DI, R9
-	VMOVUPS      Y3, (R9)
-	MOVQ         DX, DX
-	MOVQ         SI, SI
+	MOVQ         a+0(FP), AX
+	MOVQ         R10, 64(AX)
+	MOVQ         R11, 72(AX)
+	MOVQ         R12, 80(AX)
+	MOVQ         BX, AX
+	VMOVUPS      Y2, (AX)
+	ADDQ         DI, AX
+	VMOVUPS      Y3, (AX)
+	MOVQ         CX, AX
+	MOVQ         DX, CX
+	MOVQ         R9, DX
 	VMOVUPS      32(SI), Y2
 	ADDQ         R8, SI
 	VMOVUPS      32(SI), Y3
@@ -10976,178 +13381,178 @@ half1:
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
-	VPXOR        32(CX), Y1, Y8
+	VPXOR        32(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD (DX), Y10
+	VPBROADCASTD (CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 32(DX), Y10
+	VPBROADCASTD 32(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 64(DX), Y10
+	VPBROADCASTD 64(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 96(DX), Y10
+	VPBROADCASTD 96(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        96(CX), Y1, Y8
+	VPXOR        96(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 4(DX), Y10
+	VPBROADCASTD 4(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 36(DX), Y10
+	VPBROADCASTD 36(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 68(DX), Y10
+	VPBROADCASTD 68(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 100(DX), Y10
+	VPBROADCASTD 100(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        160(CX), Y1, Y8
+	VPXOR        160(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 8(DX), Y10
+	VPBROADCASTD 8(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 40(DX), Y10
+	VPBROADCASTD 40(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 72(DX), Y10
+	VPBROADCASTD 72(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 104(DX), Y10
+	VPBROADCASTD 104(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        224(CX), Y1, Y8
+	VPXOR        224(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 12(DX), Y10
+	VPBROADCASTD 12(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 44(DX), Y10
+	VPBROADCASTD 44(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 76(DX), Y10
+	VPBROADCASTD 76(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 108(DX), Y10
+	VPBROADCASTD 108(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        288(CX), Y1, Y8
+	VPXOR        288(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 16(DX), Y10
+	VPBROADCASTD 16(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 48(DX), Y10
+	VPBROADCASTD 48(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 80(DX), Y10
+	VPBROADCASTD 80(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 112(DX), Y10
+	VPBROADCASTD 112(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        352(CX), Y1, Y8
+	VPXOR        352(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 20(DX), Y10
+	VPBROADCASTD 20(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 52(DX), Y10
+	VPBROADCASTD 52(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 84(DX), Y10
+	VPBROADCASTD 84(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 116(DX), Y10
+	VPBROADCASTD 116(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        416(CX), Y1, Y8
+	VPXOR        416(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 24(DX), Y10
+	VPBROADCASTD 24(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 56(DX), Y10
+	VPBROADCASTD 56(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 88(DX), Y10
+	VPBROADCASTD 88(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 120(DX), Y10
+	VPBROADCASTD 120(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        480(CX), Y1, Y8
+	VPXOR        480(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 28(DX), Y10
+	VPBROADCASTD 28(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 60(DX), Y10
+	VPBROADCASTD 60(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 92(DX), Y10
+	VPBROADCASTD 92(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 124(DX), Y10
+	VPBROADCASTD 124(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
@@ -11155,26 +13560,26 @@ half1:
 	VPSLLD       $0x07, Y4, Y4
 	VPADDD       Y5, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 128(DX), Y5
+	VBROADCASTSS 128(CX), Y5
 	VMULPS       Y5, Y4, Y4
-	VMOVUPS      544(CX), Y5
+	VMOVUPS      544(AX), Y5
 	VFMADD231PS  Y5, Y4, Y2
-	VBROADCASTSS 136(DX), Y4
-	VMOVUPS      608(CX), Y5
+	VBROADCASTSS 136(CX), Y4
+	VMOVUPS      608(AX), Y5
 	VFMADD231PS  Y5, Y4, Y2
 	VPSLLD       $0x07, Y6, Y6
 	VPADDD       Y7, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 132(DX), Y4
+	VBROADCASTSS 132(CX), Y4
 	VMULPS       Y4, Y6, Y6
-	VMOVUPS      544(CX), Y4
+	VMOVUPS      544(AX), Y4
 	VFMADD231PS  Y4, Y6, Y3
-	VBROADCASTSS 140(DX), Y4
-	VMOVUPS      608(CX), Y5
+	VBROADCASTSS 140(CX), Y4
+	VMOVUPS      608(AX), Y5
 	VFMADD231PS  Y5, Y4, Y3
-	ADDQ         $0x00000280, CX
-	ADDQ         $0x000000a0, DX
-	DECQ         AX
+	ADDQ         $0x00000280, AX
+	ADDQ         $0x000000a0, CX
+	DECQ         DX
 	JNZ          half1
 	MOVQ         BX, AX
 	VMOVUPS      Y2, 32(AX)
@@ -11184,7 +13589,7 @@ half1:
 	RET
 
 // func productS8Double1AVX2(a *byte)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
 TEXT ·productS8Double1AVX2(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
@@ -11193,69 +13598,95 @@ TEXT ·productS8Double1AVX2(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), SI
 	MOVQ         32(AX), DI
 	MOVQ         40(AX), DI
-	MOVQ         48(AX), AX
-	MOVL         $0x00010001, DI
-	VMOVD        DI, X0
+	MOVQ         48(AX), DI
+	MOVQ         56(AX), R8
+	MOVQ         64(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	MOVQ         88(AX), AX
+	MOVL         $0x00010001, R11
+	VMOVD        R11, X0
 	VPBROADCASTD X0, Y0
-	MOVL         $0x0f0f0f0f, DI
-	VMOVD        DI, X1
+	MOVL         $0x0f0f0f0f, R11
+	VMOVD        R11, X1
 	VPBROADCASTD X1, Y1
-	MOVL         $0x80808080, DI
-	VMOVD        DI, X1
+	MOVL         $0x80808080, R11
+	VMOVD        R11, X1
 	VPBROADCASTD X1, Y1
-	MOVQ         CX, DI
-	MOVQ         DX, R8
-	MOVQ         AX, R9
-	MOVQ         SI, R10
-	VMOVUPS      (R10), Y2
+	MOVQ         CX, R11
+	MOVQ         DX, R12
+	MOVQ         DI, R13
+	MOVQ         SI, R14
+	VMOVUPS      (R14), Y2
 
 half0:
+	TESTQ R8, R8
+	JZ    ahead0end
+	MOVQ  AX, R14
+
+ahead0:
+	PREFETCHT1 (R9)
+	ADDQ       $0x00000040, R9
+	DECQ       R10
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R8
+	MOVQ       (R8), R9
+	MOVQ       8(R8), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R10, R8
+	JZ         ahead0end
+
+ahead0left:
+	DECQ R14
+	JNZ  ahead0
+
+ahead0end:
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
-	VPXOR        (DI), Y1, Y5
+	VPXOR        (R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD (R8), Y7
+	VPBROADCASTD (R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 32(R8), Y7
+	VPBROADCASTD 32(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        64(DI), Y1, Y5
+	VPXOR        64(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 4(R8), Y7
+	VPBROADCASTD 4(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 36(R8), Y7
+	VPBROADCASTD 36(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        128(DI), Y1, Y5
+	VPXOR        128(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 8(R8), Y7
+	VPBROADCASTD 8(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 40(R8), Y7
+	VPBROADCASTD 40(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        192(DI), Y1, Y5
+	VPXOR        192(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 12(R8), Y7
+	VPBROADCASTD 12(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 44(R8), Y7
+	VPBROADCASTD 44(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
@@ -11263,56 +13694,56 @@ half0:
 	VPSLLD       $0x07, Y3, Y3
 	VPADDD       Y4, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 64(R8), Y4
+	VBROADCASTSS 64(R12), Y4
 	VMULPS       Y4, Y3, Y3
-	VMOVUPS      512(DI), Y4
+	VMOVUPS      512(R11), Y4
 	VFMADD231PS  Y4, Y3, Y2
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
-	VPXOR        256(DI), Y1, Y5
+	VPXOR        256(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 16(R8), Y7
+	VPBROADCASTD 16(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 48(R8), Y7
+	VPBROADCASTD 48(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        320(DI), Y1, Y5
+	VPXOR        320(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 20(R8), Y7
+	VPBROADCASTD 20(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 52(R8), Y7
+	VPBROADCASTD 52(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        384(DI), Y1, Y5
+	VPXOR        384(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 24(R8), Y7
+	VPBROADCASTD 24(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 56(R8), Y7
+	VPBROADCASTD 56(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        448(DI), Y1, Y5
+	VPXOR        448(R11), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 28(R8), Y7
+	VPBROADCASTD 28(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 60(R8), Y7
+	VPBROADCASTD 60(R12), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
@@ -11320,67 +13751,72 @@ half0:
 	VPSLLD       $0x07, Y3, Y3
 	VPADDD       Y4, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 64(R8), Y4
+	VBROADCASTSS 64(R12), Y4
 	VMULPS       Y4, Y3, Y3
-	VMOVUPS      576(DI), Y4
+	VMOVUPS      576(R11), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	ADDQ         $0x00000280, DI
-	ADDQ         $0x00000050, R8
-	DECQ         R9
+	ADDQ         $0x00000280, R11
+	ADDQ         $0x00000050, R12
+	DECQ         R13
 	JNZ          half0
-	MOVQ         BX, DI
-	VMOVUPS      Y2, (DI)
-	MOVQ         DX, DX
-	MOVQ         SI, SI
+	MOVQ         a+0(FP), AX
+	MOVQ         R8, 64(AX)
+	MOVQ         R9, 72(AX)
+	MOVQ         R10, 80(AX)
+	MOVQ         BX, AX
+	VMOVUPS      Y2, (AX)
+	MOVQ         CX, AX
+	MOVQ         DX, CX
+	MOVQ         DI, DX
 	VMOVUPS      32(SI), Y2
 
 half1:
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
-	VPXOR        32(CX), Y1, Y5
+	VPXOR        32(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD (DX), Y7
+	VPBROADCASTD (CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 32(DX), Y7
+	VPBROADCASTD 32(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        96(CX), Y1, Y5
+	VPXOR        96(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 4(DX), Y7
+	VPBROADCASTD 4(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 36(DX), Y7
+	VPBROADCASTD 36(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        160(CX), Y1, Y5
+	VPXOR        160(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 8(DX), Y7
+	VPBROADCASTD 8(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 40(DX), Y7
+	VPBROADCASTD 40(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        224(CX), Y1, Y5
+	VPXOR        224(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 12(DX), Y7
+	VPBROADCASTD 12(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 44(DX), Y7
+	VPBROADCASTD 44(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
@@ -11388,56 +13824,56 @@ half1:
 	VPSLLD       $0x07, Y3, Y3
 	VPADDD       Y4, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 64(DX), Y4
+	VBROADCASTSS 64(CX), Y4
 	VMULPS       Y4, Y3, Y3
-	VMOVUPS      544(CX), Y4
+	VMOVUPS      544(AX), Y4
 	VFMADD231PS  Y4, Y3, Y2
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
-	VPXOR        288(CX), Y1, Y5
+	VPXOR        288(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 16(DX), Y7
+	VPBROADCASTD 16(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 48(DX), Y7
+	VPBROADCASTD 48(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        352(CX), Y1, Y5
+	VPXOR        352(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 20(DX), Y7
+	VPBROADCASTD 20(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 52(DX), Y7
+	VPBROADCASTD 52(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        416(CX), Y1, Y5
+	VPXOR        416(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 24(DX), Y7
+	VPBROADCASTD 24(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 56(DX), Y7
+	VPBROADCASTD 56(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPXOR        480(CX), Y1, Y5
+	VPXOR        480(AX), Y1, Y5
 	VPABSB       Y5, Y6
-	VPBROADCASTD 28(DX), Y7
+	VPBROADCASTD 28(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 60(DX), Y7
+	VPBROADCASTD 60(CX), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
@@ -11445,13 +13881,13 @@ half1:
 	VPSLLD       $0x07, Y3, Y3
 	VPADDD       Y4, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 64(DX), Y4
+	VBROADCASTSS 64(CX), Y4
 	VMULPS       Y4, Y3, Y3
-	VMOVUPS      608(CX), Y4
+	VMOVUPS      608(AX), Y4
 	VFMADD231PS  Y4, Y3, Y2
-	ADDQ         $0x00000280, CX
-	ADDQ         $0x00000050, DX
-	DECQ         AX
+	ADDQ         $0x00000280, AX
+	ADDQ         $0x00000050, CX
+	DECQ         DX
 	JNZ          half1
 	MOVQ         BX, AX
 	VMOVUPS      Y2, 32(AX)
@@ -11459,8 +13895,8 @@ half1:
 	RET
 
 // func productS8Double2AVX2(a *byte)
-// Requires: AVX, AVX2, FMA3
-TEXT ·productS8Double2AVX2(SB), NOSPLIT, $0-8
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·productS8Double2AVX2(SB), NOSPLIT, $8-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -11468,113 +13904,139 @@ TEXT ·productS8Double2AVX2(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), SI
 	MOVQ         32(AX), DI
 	MOVQ         40(AX), R8
-	MOVQ         48(AX), AX
-	MOVL         $0x00010001, R9
-	VMOVD        R9, X0
+	MOVQ         48(AX), R9
+	MOVQ         56(AX), R10
+	MOVQ         64(AX), R10
+	MOVQ         72(AX), R11
+	MOVQ         80(AX), R12
+	MOVQ         88(AX), AX
+	MOVL         $0x00010001, R13
+	VMOVD        R13, X0
 	VPBROADCASTD X0, Y0
-	MOVL         $0x0f0f0f0f, R9
-	VMOVD        R9, X1
+	MOVL         $0x0f0f0f0f, R13
+	VMOVD        R13, X1
 	VPBROADCASTD X1, Y1
-	MOVL         $0x80808080, R9
-	VMOVD        R9, X1
+	MOVL         $0x80808080, R13
+	VMOVD        R13, X1
 	VPBROADCASTD X1, Y1
-	MOVQ         CX, R9
-	MOVQ         DX, R10
-	MOVQ         AX, R11
-	MOVQ         SI, R12
-	VMOVUPS      (R12), Y2
-	ADDQ         R8, R12
-	VMOVUPS      (R12), Y3
+	MOVQ         CX, R13
+	MOVQ         DX, R14
+	MOVQ         R9, R15
+	MOVQ         SI, BP
+	VMOVUPS      (BP), Y2
+	ADDQ         R8, BP
+	VMOVUPS      (BP), Y3
 
 half0:
+	TESTQ R10, R10
+	JZ    ahead0end
+	MOVQ  AX, BP
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ BP
+	JNZ  ahead0
+
+ahead0end:
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
-	VPXOR        (R9), Y1, Y8
+	VPXOR        (R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD (R10), Y10
+	VPBROADCASTD (R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 32(R10), Y10
+	VPBROADCASTD 32(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 64(R10), Y10
+	VPBROADCASTD 64(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 96(R10), Y10
+	VPBROADCASTD 96(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        64(R9), Y1, Y8
+	VPXOR        64(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 4(R10), Y10
+	VPBROADCASTD 4(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 36(R10), Y10
+	VPBROADCASTD 36(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 68(R10), Y10
+	VPBROADCASTD 68(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 100(R10), Y10
+	VPBROADCASTD 100(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        128(R9), Y1, Y8
+	VPXOR        128(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 8(R10), Y10
+	VPBROADCASTD 8(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 40(R10), Y10
+	VPBROADCASTD 40(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 72(R10), Y10
+	VPBROADCASTD 72(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 104(R10), Y10
+	VPBROADCASTD 104(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        192(R9), Y1, Y8
+	VPXOR        192(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 12(R10), Y10
+	VPBROADCASTD 12(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 44(R10), Y10
+	VPBROADCASTD 44(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 76(R10), Y10
+	VPBROADCASTD 76(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 108(R10), Y10
+	VPBROADCASTD 108(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
@@ -11582,105 +14044,105 @@ half0:
 	VPSLLD       $0x07, Y4, Y4
 	VPADDD       Y5, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 128(R10), Y5
+	VBROADCASTSS 128(R14), Y5
 	VMULPS       Y5, Y4, Y4
-	VMOVUPS      512(R9), Y5
+	VMOVUPS      512(R13), Y5
 	VFMADD231PS  Y5, Y4, Y2
 	VPSLLD       $0x07, Y6, Y6
 	VPADDD       Y7, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 132(R10), Y4
+	VBROADCASTSS 132(R14), Y4
 	VMULPS       Y4, Y6, Y6
-	VMOVUPS      512(R9), Y4
+	VMOVUPS      512(R13), Y4
 	VFMADD231PS  Y4, Y6, Y3
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
-	VPXOR        256(R9), Y1, Y8
+	VPXOR        256(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 16(R10), Y10
+	VPBROADCASTD 16(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 48(R10), Y10
+	VPBROADCASTD 48(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 80(R10), Y10
+	VPBROADCASTD 80(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 112(R10), Y10
+	VPBROADCASTD 112(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        320(R9), Y1, Y8
+	VPXOR        320(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 20(R10), Y10
+	VPBROADCASTD 20(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 52(R10), Y10
+	VPBROADCASTD 52(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 84(R10), Y10
+	VPBROADCASTD 84(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 116(R10), Y10
+	VPBROADCASTD 116(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        384(R9), Y1, Y8
+	VPXOR        384(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 24(R10), Y10
+	VPBROADCASTD 24(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 56(R10), Y10
+	VPBROADCASTD 56(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 88(R10), Y10
+	VPBROADCASTD 88(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 120(R10), Y10
+	VPBROADCASTD 120(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        448(R9), Y1, Y8
+	VPXOR        448(R13), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 28(R10), Y10
+	VPBROADCASTD 28(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 60(R10), Y10
+	VPBROADCASTD 60(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 92(R10), Y10
+	VPBROADCASTD 92(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 124(R10), Y10
+	VPBROADCASTD 124(R14), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
@@ -11688,27 +14150,32 @@ half0:
 	VPSLLD       $0x07, Y4, Y4
 	VPADDD       Y5, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 128(R10), Y5
+	VBROADCASTSS 128(R14), Y5
 	VMULPS       Y5, Y4, Y4
-	VMOVUPS      576(R9), Y5
+	VMOVUPS      576(R13), Y5
 	VFMADD231PS  Y5, Y4, Y2
 	VPSLLD       $0x07, Y6, Y6
 	VPADDD       Y7, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 132(R10), Y4
+	VBROADCASTSS 132(R14), Y4
 	VMULPS       Y4, Y6, Y6
-	VMOVUPS      576(R9), Y4
+	VMOVUPS      576(R13), Y4
 	VFMADD231PS  Y4, Y6, Y3
-	ADDQ         $0x00000280, R9
-	ADDQ         $0x000000a0, R10
-	DECQ         R11
+	ADDQ         $0x00000280, R13
+	ADDQ         $0x000000a0, R14
+	DECQ         R15
 	JNZ          half0
-	MOVQ         BX, R9
-	VMOVUPS      Y2, (R9)
-	ADDQ         DI, R9
-	VMOVUPS      Y3, (R9)
-	MOVQ         DX, DX
-	MOVQ         SI, SI
+	MOVQ         a+0(FP), AX
+	MOVQ         R10, 64(AX)
+	MOVQ         R11, 72(AX)
+	MOVQ         R12, 80(AX)
+	MOVQ         BX, AX
+	VMOVUPS      Y2, (AX)
+	ADDQ         DI, AX
+	VMOVUPS      Y3, (AX)
+	MOVQ         CX, AX
+	MOVQ         DX, CX
+	MOVQ         R9, DX
 	VMOVUPS      32(SI), Y2
 	ADDQ         R8, SI
 	VMOVUPS      32(SI), Y3
@@ -11718,90 +14185,90 @@ half1:
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
-	VPXOR        32(CX), Y1, Y8
+	VPXOR        32(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD (DX), Y10
+	VPBROADCASTD (CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 32(DX), Y10
+	VPBROADCASTD 32(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 64(DX), Y10
+	VPBROADCASTD 64(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 96(DX), Y10
+	VPBROADCASTD 96(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        96(CX), Y1, Y8
+	VPXOR        96(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 4(DX), Y10
+	VPBROADCASTD 4(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 36(DX), Y10
+	VPBROADCASTD 36(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 68(DX), Y10
+	VPBROADCASTD 68(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 100(DX), Y10
+	VPBROADCASTD 100(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        160(CX), Y1, Y8
+	VPXOR        160(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 8(DX), Y10
+	VPBROADCASTD 8(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 40(DX), Y10
+	VPBROADCASTD 40(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 72(DX), Y10
+	VPBROADCASTD 72(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 104(DX), Y10
+	VPBROADCASTD 104(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        224(CX), Y1, Y8
+	VPXOR        224(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 12(DX), Y10
+	VPBROADCASTD 12(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 44(DX), Y10
+	VPBROADCASTD 44(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 76(DX), Y10
+	VPBROADCASTD 76(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 108(DX), Y10
+	VPBROADCASTD 108(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
@@ -11809,105 +14276,105 @@ half1:
 	VPSLLD       $0x07, Y4, Y4
 	VPADDD       Y5, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 128(DX), Y5
+	VBROADCASTSS 128(CX), Y5
 	VMULPS       Y5, Y4, Y4
-	VMOVUPS      544(CX), Y5
+	VMOVUPS      544(AX), Y5
 	VFMADD231PS  Y5, Y4, Y2
 	VPSLLD       $0x07, Y6, Y6
 	VPADDD       Y7, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 132(DX), Y4
+	VBROADCASTSS 132(CX), Y4
 	VMULPS       Y4, Y6, Y6
-	VMOVUPS      544(CX), Y4
+	VMOVUPS      544(AX), Y4
 	VFMADD231PS  Y4, Y6, Y3
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
-	VPXOR        288(CX), Y1, Y8
+	VPXOR        288(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 16(DX), Y10
+	VPBROADCASTD 16(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 48(DX), Y10
+	VPBROADCASTD 48(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 80(DX), Y10
+	VPBROADCASTD 80(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 112(DX), Y10
+	VPBROADCASTD 112(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        352(CX), Y1, Y8
+	VPXOR        352(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 20(DX), Y10
+	VPBROADCASTD 20(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 52(DX), Y10
+	VPBROADCASTD 52(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 84(DX), Y10
+	VPBROADCASTD 84(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 116(DX), Y10
+	VPBROADCASTD 116(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        416(CX), Y1, Y8
+	VPXOR        416(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 24(DX), Y10
+	VPBROADCASTD 24(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 56(DX), Y10
+	VPBROADCASTD 56(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 88(DX), Y10
+	VPBROADCASTD 88(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 120(DX), Y10
+	VPBROADCASTD 120(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y7, Y7
-	VPXOR        480(CX), Y1, Y8
+	VPXOR        480(AX), Y1, Y8
 	VPABSB       Y8, Y9
-	VPBROADCASTD 28(DX), Y10
+	VPBROADCASTD 28(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y4, Y4
-	VPBROADCASTD 60(DX), Y10
+	VPBROADCASTD 60(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 92(DX), Y10
+	VPBROADCASTD 92(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
 	VPADDD       Y10, Y6, Y6
-	VPBROADCASTD 124(DX), Y10
+	VPBROADCASTD 124(CX), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPMADDUBSW   Y10, Y9, Y10
 	VPMADDWD     Y0, Y10, Y10
@@ -11915,20 +14382,20 @@ half1:
 	VPSLLD       $0x07, Y4, Y4
 	VPADDD       Y5, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 128(DX), Y5
+	VBROADCASTSS 128(CX), Y5
 	VMULPS       Y5, Y4, Y4
-	VMOVUPS      608(CX), Y5
+	VMOVUPS      608(AX), Y5
 	VFMADD231PS  Y5, Y4, Y2
 	VPSLLD       $0x07, Y6, Y6
 	VPADDD       Y7, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 132(DX), Y4
+	VBROADCASTSS 132(CX), Y4
 	VMULPS       Y4, Y6, Y6
-	VMOVUPS      608(CX), Y4
+	VMOVUPS      608(AX), Y4
 	VFMADD231PS  Y4, Y6, Y3
-	ADDQ         $0x00000280, CX
-	ADDQ         $0x000000a0, DX
-	DECQ         AX
+	ADDQ         $0x00000280, AX
+	ADDQ         $0x000000a0, CX
+	DECQ         DX
 	JNZ          half1
 	MOVQ         BX, AX
 	VMOVUPS      Y2, 32(AX)
@@ -11938,7 +14405,7 @@ half1:
 	RET
 
 // func productF32Lines1AVX2(a *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·productF32Lines1AVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -11947,11 +14414,37 @@ TEXT ·productF32Lines1AVX2(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), DI
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), DI
+	MOVQ    56(AX), R8
+	MOVQ    64(AX), R8
+	MOVQ    72(AX), R9
+	MOVQ    80(AX), R10
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
 
 line:
+	TESTQ R8, R8
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R9)
+	ADDQ       $0x00000040, R9
+	DECQ       R10
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R8
+	MOVQ       (R8), R9
+	MOVQ       8(R8), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R10, R8
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VMOVUPS      (CX), Y2
 	VMOVUPS      32(CX), Y3
 	VBROADCASTSS (DX), Y4
@@ -11959,8 +14452,12 @@ line:
 	VFMADD231PS  Y4, Y3, Y1
 	ADDQ         $0x00000040, CX
 	ADDQ         $0x00000004, DX
-	DECQ         AX
+	DECQ         DI
 	JNZ          line
+	MOVQ         a+0(FP), AX
+	MOVQ         R8, 64(AX)
+	MOVQ         R9, 72(AX)
+	MOVQ         R10, 80(AX)
 	MOVQ         BX, AX
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
@@ -11968,7 +14465,7 @@ line:
 	RET
 
 // func productF32Lines2AVX2(a *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·productF32Lines2AVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -11977,7 +14474,12 @@ TEXT ·productF32Lines2AVX2(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
 	ADDQ    R8, SI
@@ -11985,6 +14487,27 @@ TEXT ·productF32Lines2AVX2(SB), NOSPLIT, $0-8
 	VMOVUPS 32(SI), Y3
 
 line:
+	TESTQ R10, R10
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VMOVUPS      (CX), Y4
 	VMOVUPS      32(CX), Y5
 	VBROADCASTSS (DX), Y6
@@ -11995,8 +14518,12 @@ line:
 	VFMADD231PS  Y6, Y5, Y3
 	ADDQ         $0x00000040, CX
 	ADDQ         $0x00000008, DX
-	DECQ         AX
+	DECQ         R9
 	JNZ          line
+	MOVQ         a+0(FP), AX
+	MOVQ         R10, 64(AX)
+	MOVQ         R11, 72(AX)
+	MOVQ         R12, 80(AX)
 	MOVQ         BX, AX
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
@@ -12007,7 +14534,7 @@ line:
 	RET
 
 // func productF16Lines1AVX2(a *byte)
-// Requires: AVX, F16C, FMA3
+// Requires: AVX, CMOV, F16C, FMA3, MMX+
 TEXT ·productF16Lines1AVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -12016,11 +14543,37 @@ TEXT ·productF16Lines1AVX2(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), DI
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), DI
+	MOVQ    56(AX), R8
+	MOVQ    64(AX), R8
+	MOVQ    72(AX), R9
+	MOVQ    80(AX), R10
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
 
 line:
+	TESTQ R8, R8
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R9)
+	ADDQ       $0x00000040, R9
+	DECQ       R10
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R8
+	MOVQ       (R8), R9
+	MOVQ       8(R8), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R10, R8
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VCVTPH2PS    (CX), Y2
 	VCVTPH2PS    16(CX), Y3
 	VBROADCASTSS (DX), Y4
@@ -12028,8 +14581,12 @@ line:
 	VFMADD231PS  Y4, Y3, Y1
 	ADDQ         $0x00000020, CX
 	ADDQ         $0x00000004, DX
-	DECQ         AX
+	DECQ         DI
 	JNZ          line
+	MOVQ         a+0(FP), AX
+	MOVQ         R8, 64(AX)
+	MOVQ         R9, 72(AX)
+	MOVQ         R10, 80(AX)
 	MOVQ         BX, AX
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
@@ -12037,7 +14594,7 @@ line:
 	RET
 
 // func productF16Lines2AVX2(a *byte)
-// Requires: AVX, F16C, FMA3
+// Requires: AVX, CMOV, F16C, FMA3, MMX+
 TEXT ·productF16Lines2AVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -12046,7 +14603,12 @@ TEXT ·productF16Lines2AVX2(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
 	ADDQ    R8, SI
@@ -12054,6 +14616,27 @@ TEXT ·productF16Lines2AVX2(SB), NOSPLIT, $0-8
 	VMOVUPS 32(SI), Y3
 
 line:
+	TESTQ R10, R10
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VCVTPH2PS    (CX), Y4
 	VCVTPH2PS    16(CX), Y5
 	VBROADCASTSS (DX), Y6
@@ -12064,8 +14647,12 @@ line:
 	VFMADD231PS  Y6, Y5, Y3
 	ADDQ         $0x00000020, CX
 	ADDQ         $0x00000008, DX
-	DECQ         AX
+	DECQ         R9
 	JNZ          line
+	MOVQ         a+0(FP), AX
+	MOVQ         R10, 64(AX)
+	MOVQ         R11, 72(AX)
+	MOVQ         R12, 80(AX)
 	MOVQ         BX, AX
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
@@ -12076,7 +14663,7 @@ line:
 	RET
 
 // func productBf16Lines1AVX2(a *byte)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
 TEXT ·productBf16Lines1AVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -12085,11 +14672,37 @@ TEXT ·productBf16Lines1AVX2(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), DI
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), DI
+	MOVQ    56(AX), R8
+	MOVQ    64(AX), R8
+	MOVQ    72(AX), R9
+	MOVQ    80(AX), R10
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
 
 line:
+	TESTQ R8, R8
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R9)
+	ADDQ       $0x00000040, R9
+	DECQ       R10
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R8
+	MOVQ       (R8), R9
+	MOVQ       8(R8), R10
+	TESTQ      R10, R10
+	CMOVQEQ    R10, R8
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPMOVZXWD    (CX), Y2
 	VPSLLD       $0x10, Y2, Y2
 	VPMOVZXWD    16(CX), Y3
@@ -12099,8 +14712,12 @@ line:
 	VFMADD231PS  Y4, Y3, Y1
 	ADDQ         $0x00000020, CX
 	ADDQ         $0x00000004, DX
-	DECQ         AX
+	DECQ         DI
 	JNZ          line
+	MOVQ         a+0(FP), AX
+	MOVQ         R8, 64(AX)
+	MOVQ         R9, 72(AX)
+	MOVQ         R10, 80(AX)
 	MOVQ         BX, AX
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
@@ -12108,7 +14725,7 @@ line:
 	RET
 
 // func productBf16Lines2AVX2(a *byte)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
 TEXT ·productBf16Lines2AVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    (AX), CX
@@ -12117,7 +14734,12 @@ TEXT ·productBf16Lines2AVX2(SB), NOSPLIT, $0-8
 	MOVQ    24(AX), SI
 	MOVQ    32(AX), DI
 	MOVQ    40(AX), R8
-	MOVQ    48(AX), AX
+	MOVQ    48(AX), R9
+	MOVQ    56(AX), R10
+	MOVQ    64(AX), R10
+	MOVQ    72(AX), R11
+	MOVQ    80(AX), R12
+	MOVQ    88(AX), AX
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
 	ADDQ    R8, SI
@@ -12125,6 +14747,27 @@ TEXT ·productBf16Lines2AVX2(SB), NOSPLIT, $0-8
 	VMOVUPS 32(SI), Y3
 
 line:
+	TESTQ R10, R10
+	JZ    ahead0end
+	MOVQ  AX, SI
+
+ahead0:
+	PREFETCHT1 (R11)
+	ADDQ       $0x00000040, R11
+	DECQ       R12
+	JNZ        ahead0left
+	ADDQ       $0x00000010, R10
+	MOVQ       (R10), R11
+	MOVQ       8(R10), R12
+	TESTQ      R12, R12
+	CMOVQEQ    R12, R10
+	JZ         ahead0end
+
+ahead0left:
+	DECQ SI
+	JNZ  ahead0
+
+ahead0end:
 	VPMOVZXWD    (CX), Y4
 	VPSLLD       $0x10, Y4, Y4
 	VPMOVZXWD    16(CX), Y5
@@ -12137,8 +14780,12 @@ line:
 	VFMADD231PS  Y6, Y5, Y3
 	ADDQ         $0x00000020, CX
 	ADDQ         $0x00000008, DX
-	DECQ         AX
+	DECQ         R9
 	JNZ          line
+	MOVQ         a+0(FP), AX
+	MOVQ         R10, 64(AX)
+	MOVQ         R11, 72(AX)
+	MOVQ         R12, 80(AX)
 	MOVQ         BX, AX
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
@@ -15096,14 +17743,14 @@ TEXT ·dotsF32AVX2(SB), NOSPLIT, $0-8
 	VPXOR Y7, Y7, Y7
 
 chunk:
-	PREFETCHT0   2048(CX)
-	PREFETCHT0   2112(CX)
-	PREFETCHT0   2176(CX)
-	PREFETCHT0   2240(CX)
-	PREFETCHT0   2304(CX)
-	PREFETCHT0   2368(CX)
-	PREFETCHT0   2432(CX)
-	PREFETCHT0   2496(CX)
+	PREFETCHT0   4096(CX)
+	PREFETCHT0   4160(CX)
+	PREFETCHT0   4224(CX)
+	PREFETCHT0   4288(CX)
+	PREFETCHT0   4352(CX)
+	PREFETCHT0   4416(CX)
+	PREFETCHT0   4480(CX)
+	PREFETCHT0   4544(CX)
 	VMOVUPS      (DX), Y8
 	VMOVUPS      (CX), Y9
 	VFMADD231PS  Y9, Y8, Y0
@@ -15209,9 +17856,8 @@ TEXT ·growF32AVX2(SB), NOSPLIT, $0-8
 	MOVQ 8(AX), DX
 	MOVQ 16(AX), BX
 	MOVQ 24(AX), SI
-	MOVQ 32(AX), AX
-	MOVQ AX, DI
-	SHLQ $0x06, DI
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), AX
 
 groups2:
 	CMPQ    SI, $0x02
@@ -15221,10 +17867,10 @@ groups2:
 	VMOVUPS 64(BX), Y2
 	VMOVUPS 96(BX), Y3
 	MOVQ    CX, R8
-	LEAQ    (R8)(DI*1), R9
-	LEAQ    (R9)(DI*1), CX
+	LEAQ    (R8)(AX*1), R9
+	LEAQ    (R9)(AX*1), CX
 	MOVQ    DX, R10
-	MOVQ    AX, R11
+	MOVQ    DI, R11
 
 line2:
 	VBROADCASTSS (R10), Y4
@@ -15256,9 +17902,9 @@ groups1:
 	VMOVUPS (BX), Y0
 	VMOVUPS 32(BX), Y1
 	MOVQ    CX, R8
-	LEAQ    (R8)(DI*1), CX
+	LEAQ    (R8)(AX*1), CX
 	MOVQ    DX, R9
-	MOVQ    AX, R10
+	MOVQ    DI, R10
 
 line1:
 	VBROADCASTSS (R9), Y2
@@ -15298,10 +17944,10 @@ TEXT ·dotsF16AVX2(SB), NOSPLIT, $0-8
 	VPXOR Y7, Y7, Y7
 
 chunk:
-	PREFETCHT0   2048(CX)
-	PREFETCHT0   2112(CX)
-	PREFETCHT0   2176(CX)
-	PREFETCHT0   2240(CX)
+	PREFETCHT0   4096(CX)
+	PREFETCHT0   4160(CX)
+	PREFETCHT0   4224(CX)
+	PREFETCHT0   4288(CX)
 	VMOVUPS      (DX), Y8
 	VCVTPH2PS    (CX), Y9
 	VFMADD231PS  Y9, Y8, Y0
@@ -15407,9 +18053,8 @@ TEXT ·growF16AVX2(SB), NOSPLIT, $0-8
 	MOVQ 8(AX), DX
 	MOVQ 16(AX), BX
 	MOVQ 24(AX), SI
-	MOVQ 32(AX), AX
-	MOVQ AX, DI
-	SHLQ $0x05, DI
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), AX
 
 groups2:
 	CMPQ    SI, $0x02
@@ -15419,10 +18064,10 @@ groups2:
 	VMOVUPS 64(BX), Y2
 	VMOVUPS 96(BX), Y3
 	MOVQ    CX, R8
-	LEAQ    (R8)(DI*1), R9
-	LEAQ    (R9)(DI*1), CX
+	LEAQ    (R8)(AX*1), R9
+	LEAQ    (R9)(AX*1), CX
 	MOVQ    DX, R10
-	MOVQ    AX, R11
+	MOVQ    DI, R11
 
 line2:
 	VBROADCASTSS (R10), Y4
@@ -15454,9 +18099,9 @@ groups1:
 	VMOVUPS (BX), Y0
 	VMOVUPS 32(BX), Y1
 	MOVQ    CX, R8
-	LEAQ    (R8)(DI*1), CX
+	LEAQ    (R8)(AX*1), CX
 	MOVQ    DX, R9
-	MOVQ    AX, R10
+	MOVQ    DI, R10
 
 line1:
 	VBROADCASTSS (R9), Y2
@@ -15499,10 +18144,10 @@ TEXT ·dotsBf16AVX2(SB), NOSPLIT, $0-8
 	VPBROADCASTD X8, Y8
 
 chunk:
-	PREFETCHT0   2048(CX)
-	PREFETCHT0   2112(CX)
-	PREFETCHT0   2176(CX)
-	PREFETCHT0   2240(CX)
+	PREFETCHT0   4096(CX)
+	PREFETCHT0   4160(CX)
+	PREFETCHT0   4224(CX)
+	PREFETCHT0   4288(CX)
 	VMOVUPS      (DX), Y9
 	VMOVDQU      (CX), Y11
 	VPSLLD       $0x10, Y11, Y10
@@ -15616,11 +18261,8 @@ TEXT ·growBf16AVX2(SB), NOSPLIT, $0-8
 	MOVQ         8(AX), DX
 	MOVQ         16(AX), BX
 	MOVQ         24(AX), SI
-	MOVQ         32(AX), AX
-	MOVQ         AX, DI
-	INCQ         DI
-	ANDQ         $-2, DI
-	SHLQ         $0x05, DI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), AX
 	MOVL         $0xffff0000, R8
 	VMOVD        R8, X0
 	VPBROADCASTD X0, Y0
@@ -15633,10 +18275,10 @@ groups2:
 	VMOVUPS 64(BX), Y3
 	VMOVUPS 96(BX), Y4
 	MOVQ    CX, R8
-	LEAQ    (R8)(DI*1), R9
-	LEAQ    (R9)(DI*1), CX
+	LEAQ    (R8)(AX*1), R9
+	LEAQ    (R9)(AX*1), CX
 	MOVQ    DX, R10
-	MOVQ    AX, R11
+	MOVQ    DI, R11
 
 line2:
 	SUBQ         $0x02, R11
@@ -15705,9 +18347,9 @@ groups1:
 	VMOVUPS (BX), Y1
 	VMOVUPS 32(BX), Y2
 	MOVQ    CX, R8
-	LEAQ    (R8)(DI*1), CX
+	LEAQ    (R8)(AX*1), CX
 	MOVQ    DX, R9
-	MOVQ    AX, R10
+	MOVQ    DI, R10
 
 line1:
 	SUBQ         $0x02, R10
@@ -15750,19 +18392,6 @@ line1end:
 
 less1:
 	VZEROUPPER
-	RET
-
-// func fetchAVX2(p *byte, lines int)
-// Requires: MMX+
-TEXT ·fetchAVX2(SB), NOSPLIT, $0-16
-	MOVQ p+0(FP), AX
-	MOVQ lines+8(FP), CX
-
-line:
-	PREFETCHT1 (AX)
-	ADDQ       $0x00000040, AX
-	DECQ       CX
-	JNZ        line
 	RET
 
 // func pause(n int)

@@ -18,7 +18,6 @@ func goKernels() *kernels {
 		k.dots[l] = func(a *dotsArgs) { goDots(a, f32Lines+l) }
 		k.grow[l] = func(a *growArgs) { goGrow(a, f32Lines+l) }
 	}
-	k.fetch = func(unsafe.Pointer, int) {}
 	for l := range layouts {
 		for i := range k.product[l] {
 			k.product[l][i] = goProducts[l]
@@ -346,7 +345,7 @@ func goGrow(a *growArgs, l layout) {
 	x := floatsAt(a.x, a.rank)
 	for g := range a.groups {
 		out := (*[groupRows]float32)(unsafe.Add(a.out, 4*groupRows*g))
-		w := unsafe.Add(a.w, g*growBytes(l, a.rank))
+		w := unsafe.Add(a.w, g*a.step)
 		for k, f := range x {
 			for i := range out {
 				out[i] += f * adapterElement(w, l, k, i)

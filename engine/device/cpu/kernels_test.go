@@ -156,6 +156,56 @@ func TestProductsAgreeWithDequantisedWeights(t *testing.T) {
 	}
 }
 
+// TestProductsMoveAlongTheMemoryTheyFetch: a product of any tile and format asks for
+// perBlock lines in each block, run after run, and stops at the end.
+func TestProductsMoveAlongTheMemoryTheyFetch(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 4))
+	memory := make([]byte, 64*40)
+	for _, k := range available() {
+		if k.name == "go" {
+			continue
+		}
+		for _, typ := range quant.Types() {
+			t.Run(k.name+"/"+typ.String(), func(t *testing.T) {
+				for n := 1; n <= k.tile; n *= 2 {
+					m := packed(t, randomTensor(r, typ, 16, 256))
+					x, zeros := make([]byte, max(quantBytes*m.blocks*n, 4*m.cols*n)), make([]float32, 16*n)
+					for _, perBlock := range []int{1, 4, 16} {
+						runs := []run{{unsafe.Pointer(&memory[0]), 7}, {unsafe.Pointer(&memory[64*20]), 1}, {unsafe.Pointer(&memory[64*22]), 16}, {}}
+						a := productArgs{
+							w: unsafe.Pointer(&m.data[0]), x: unsafe.Pointer(&x[0]), out: pointer(make([]float32, 16*n)), outStep: 64,
+							start: pointer(zeros), fromStep: 64, blocks: 1, n: n, ahead: ahead{&runs[0], runs[0].p, runs[0].lines, perBlock},
+						}
+						step := perBlock
+						if n >= 4 && !m.layout.float() {
+							step = (step + 3) &^ 3
+						}
+						for left := 24 - step; left > 0; left -= step {
+							k.product[m.layout][log2(n)](&a)
+							if got := linesLeft(a.ahead); got != left {
+								t.Fatalf("%d columns, %d lines a block: %d lines are left, want %d", n, perBlock, got, left)
+							}
+						}
+						k.product[m.layout][log2(n)](&a)
+						if a.ahead.runs != nil {
+							t.Fatalf("%d columns, %d lines a block: %d lines are left at the end", n, perBlock, linesLeft(a.ahead))
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+func linesLeft(a ahead) int {
+	n := a.lines
+	for r := a.runs; r != nil && r.lines > 0; {
+		r = (*run)(unsafe.Add(unsafe.Pointer(r), unsafe.Sizeof(*r)))
+		n += r.lines
+	}
+	return n
+}
+
 func checkProduct(t *testing.T, k *kernels, w quant.Tensor, x []float32, rows int, r *rand.Rand) {
 	t.Helper()
 	m := packed(t, w)

@@ -1,6 +1,10 @@
 package cpu
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/godwit-ai/godwit/engine/op"
+)
 
 // productStep multiplies the tiles that the row step before it made with a set of
 // weights. A chunk is some groups of one weight times a panel of rows.
@@ -13,6 +17,8 @@ type productStep struct {
 	total int // groups of all outs
 	size  int // groups of a chunk at most
 	per   int // chunks over all outs, for one panel
+
+	products []op.WeightID // that adapters may change, in the order of outs
 
 	rows  int // of this step
 	panel int
@@ -27,6 +33,14 @@ type productOut struct {
 	firstGroup   int
 
 	product int // place among the products of the input, for adapters; up has the next
+}
+
+// products are the weights of an output.
+func (o *productOut) products() int {
+	if o.up != nil {
+		return 2
+	}
+	return 1
 }
 
 // panelBytes is how much of the activations should stay in a core's second cache.
@@ -73,14 +87,14 @@ func (s *productStep) chunk(w *worker, i int) {
 	g := (i - o.firstChunk) * s.size
 	gEnd := min(g+s.size, o.m.groups)
 	adapted := s.e.lora.active && s.input >= 0
+	if adapted {
+		s.fetch(w, o, g, gEnd, from == 0)
+	}
 	if o.up != nil {
 		s.gated(w, o, g, gEnd, from, to, adapted)
 		return
 	}
 	for i := g; i < gEnd; i++ {
-		if adapted {
-			s.fetch(o, o.product, i, from == 0)
-		}
 		for r := from; r < to; {
 			start, step := s.start(o, i, r)
 			_, n := tileAt(r, s.rows, s.e.k.tile)
@@ -140,6 +154,7 @@ func (s *productStep) multiply(w *worker, m *matrix, g, r, n int, out unsafe.Poi
 	w.product = productArgs{
 		w: unsafe.Pointer(&m.data[g*m.groupBytes]), x: x, out: out, outStep: outStep,
 		start: start, fromStep: fromStep, blocks: m.blocks, n: n,
+		ahead: w.product.ahead,
 	}
 	s.e.k.product[m.layout][log2(n)](&w.product)
 }
@@ -151,10 +166,6 @@ func (s *productStep) gated(w *worker, o *productOut, g, gEnd, from, to int, ada
 	for r := from; r < to; {
 		_, n := tileAt(r, s.rows, k.tile)
 		for i := g; i < gEnd; i++ {
-			if adapted && r == from {
-				s.fetch(o, o.product, i, from == 0)
-				s.fetch(o, o.product+1, i, false)
-			}
 			s.multiply(w, o.m, i, r, n, o.out.at(r, i), uintptr(4*o.out.stride), s.startVector(o.bias, i), 0)
 			s.multiply(w, o.up, i, r, n, unsafe.Pointer(&w.up[(i-g)*groupRows]), uintptr(4*width), s.startVector(o.upBias, i), 0)
 		}

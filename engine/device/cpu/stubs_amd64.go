@@ -2,8 +2,6 @@
 
 package cpu
 
-import "unsafe"
-
 //go:noescape
 func productU4Half1AVX512(a *productArgs)
 
@@ -230,9 +228,6 @@ func dotsBf16AVX512(a *dotsArgs)
 func growBf16AVX512(a *growArgs)
 
 //go:noescape
-func fetchAVX512(p unsafe.Pointer, lines int)
-
-//go:noescape
 func productU4Half1AVX2(a *productArgs)
 
 //go:noescape
@@ -384,9 +379,6 @@ func dotsBf16AVX2(a *dotsArgs)
 
 //go:noescape
 func growBf16AVX2(a *growArgs)
-
-//go:noescape
-func fetchAVX2(p unsafe.Pointer, lines int)
 
 // pause passes n times some ten nanoseconds without using the memory bus.
 //

@@ -22,7 +22,6 @@ func lowRank(v isa, t *tables) {
 	}
 	fmt.Fprintf(t, "var dots%s = [floatLayouts]func(*dotsArgs){%s}\n\n", v.name, strings.Join(shrinks, ", "))
 	fmt.Fprintf(t, "var grow%s = [floatLayouts]func(*growArgs){%s}\n\n", v.name, strings.Join(grows, ", "))
-	fetch(v)
 }
 
 // load widens a vector of elements.
@@ -77,7 +76,7 @@ func dots(v isa, f format) string {
 	mask := v.highMask(f)
 	loop("chunk", chunks, func() {
 		for l := 0; l < dotRows*16*f.element; l += 64 {
-			PREFETCHT0(at(w, 2048+l))
+			PREFETCHT0(at(w, 4096+l))
 		}
 		for h := range v.parts() {
 			part := v.vec()
@@ -113,15 +112,8 @@ func (v isa) sum(r reg.VecVirtual) reg.VecVirtual {
 
 // grow takes four vectors of results at a time, which hides the latency of the sums.
 func grow(v isa, f format) string {
-	name, a := v.args("grow"+f.suffix(), "growArgs", 5)
-	w, x, out, groups, rank := a[0], a[1], a[2], a[3], a[4]
-	size := GP64() // of a group
-	MOVQ(rank, size)
-	if f.bf16 {
-		INCQ(size)
-		ANDQ(I32(-2), size)
-	}
-	SHLQ(Imm(map[int]uint64{2: 5, 4: 6}[f.element]), size)
+	name, a := v.args("grow"+f.suffix(), "growArgs", 6)
+	w, x, out, groups, rank, size := a[0], a[1], a[2], a[3], a[4], a[5]
 	mask := v.highMask(f)
 	for _, n := range []int{4 / v.parts(), 1} {
 		many, next, line := fmt.Sprintf("groups%d", n), fmt.Sprintf("less%d", n), fmt.Sprintf("line%d", n)
@@ -201,15 +193,4 @@ func (v isa) growPairs(line string, at0 []reg.GPVirtual, mid, left reg.GPVirtual
 		VFMADD231PS(lo, b, sum[i])
 	}
 	Label(line + "end")
-}
-
-// fetch asks for cache lines without waiting for them.
-func fetch(v isa) {
-	v.function("fetch", "(p unsafe.Pointer, lines int)", "(p *byte, lines int)")
-	p, lines := param("p"), param("lines")
-	loop("line", lines, func() {
-		PREFETCHT1(at(p, 0))
-		advance(p, 64)
-	})
-	RET()
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math/bits"
 	"strings"
 
 	. "github.com/mmcloughlin/avo/build"
@@ -93,10 +94,62 @@ func columns(base, gap reg.GPVirtual, n int, step func(c int, p reg.GPVirtual)) 
 	}
 }
 
+// productFields are the fields of productArgs that a product reads at its start.
+const productFields = 12
+
+// aheadTimes is how often a block of n columns asks for memory.
+func aheadTimes(n int) int {
+	if n < 4 {
+		return 1
+	}
+	return 4
+}
+
+// aheadShare makes perBlock the lines of one of a block's times.
+func aheadShare(a []reg.GPVirtual, times int) {
+	if times > 1 {
+		ADDQ(Imm(uint64(times-1)), a[11])
+		SHRQ(Imm(uint64(bits.TrailingZeros(uint(times)))), a[11])
+	}
+}
+
+// fetchAhead asks for a share of the runs that are needed soon; place tells those of a
+// block apart. In one burst they would hold up the block's own loads.
+func fetchAhead(a []reg.GPVirtual, place int) {
+	label := fmt.Sprintf("ahead%d", place)
+	runs, p, lines, left := a[8], a[9], a[10], GP64()
+	TESTQ(runs, runs)
+	JZ(LabelRef(label + "end"))
+	MOVQ(a[11], left)
+	Label(label)
+	PREFETCHT1(at(p, 0))
+	advance(p, 64)
+	DECQ(lines)
+	JNZ(LabelRef(label + "left"))
+	advance(runs, 16)
+	MOVQ(at(runs, 0), p)
+	MOVQ(at(runs, 8), lines)
+	TESTQ(lines, lines)
+	CMOVQEQ(lines, runs)
+	JZ(LabelRef(label + "end"))
+	Label(label + "left")
+	DECQ(left)
+	JNZ(LabelRef(label))
+	Label(label + "end")
+}
+
+// keepAhead stores where fetchAhead stopped.
+func keepAhead(a []reg.GPVirtual) {
+	args := Load(Param("a"), GP64())
+	for i := 8; i < 11; i++ {
+		MOVQ(a[i], Mem{Base: args, Disp: 8 * i})
+	}
+}
+
 // product512 keeps the block's weights in eight registers and one sum for each
 // column. High and low bytes of the activations go to sums of their own.
 func product512(v isa, f format, n int, name string) string {
-	name, a := v.args(name, "productArgs", 7)
+	name, a := v.args(name, "productArgs", productFields)
 	w, x, out, start, outStep, startStep, blocks := a[0], a[1], a[2], a[3], a[4], a[5], a[6]
 	sum := v.vecs(n)
 	columns(start, startStep, n, func(c int, p reg.GPVirtual) { VMOVUPS(at(p, 0), sum[c]) })
@@ -104,6 +157,7 @@ func product512(v isa, f format, n int, name string) string {
 	if f.nibbles {
 		mask = v.constant(0x0f0f0f0f)
 	}
+	aheadShare(a, aheadTimes(n))
 	loop("block", blocks, func() {
 		if n <= 2 {
 			for l := 0; l < f.blockBytes(); l += 64 {
@@ -113,11 +167,15 @@ func product512(v isa, f format, n int, name string) string {
 		q := lines512(v, f, w, mask)
 		d, m := scales512(v, f, w)
 		for c := range n {
+			if c%(n/aheadTimes(n)) == 0 {
+				fetchAhead(a, c)
+			}
 			column512(v, f, n, c, x, q, d, m, sum[c])
 		}
 		advance(w, f.blockBytes())
 		advance(x, 80*n)
 	})
+	keepAhead(a)
 	columns(out, outStep, n, func(c int, p reg.GPVirtual) { VMOVUPS(sum[c], at(p, 0)) })
 	end()
 	return name
@@ -196,7 +254,7 @@ func column512(v isa, f format, n, c int, x reg.GPVirtual, q []reg.VecVirtual, d
 // are summed in 16 bits as far as they fit: all of a block with 4-bit weights, one
 // pair with 8-bit weights, whose signs move to the activations.
 func product256(v isa, f format, n int, name string) string {
-	name, a := v.args(name, "productArgs", 7)
+	name, a := v.args(name, "productArgs", productFields)
 	ones := v.constant(0x00010001)
 	mask := v.constant(0x0f0f0f0f)
 	if !f.nibbles {
@@ -210,6 +268,9 @@ func product256(v isa, f format, n int, name string) string {
 		sum := v.vecs(n)
 		columns(a[3], a[5], n, func(c int, p reg.GPVirtual) { VMOVUPS(at(p, 32*h), sum[c]) })
 		loop(fmt.Sprintf("half%d", h), blocks, func() {
+			if h == 0 {
+				fetchAhead(a, 0)
+			}
 			if f.nibbles {
 				nibbles256(v, f, n, h, w, x, mask, ones, sum)
 			} else {
@@ -218,6 +279,9 @@ func product256(v isa, f format, n int, name string) string {
 			advance(w, f.blockBytes())
 			advance(x, 80*n)
 		})
+		if h == 0 {
+			keepAhead(a)
+		}
 		columns(a[2], a[4], n, func(c int, p reg.GPVirtual) { VMOVUPS(sum[c], at(p, 32*h)) })
 	}
 	end()
@@ -315,7 +379,7 @@ func finish256(v isa, f format, n, c, h int, w, x reg.GPVirtual, hi, lo, sum reg
 
 // floatProduct takes a line of weights for each column of the input.
 func floatProduct(v isa, f format, n int, name string) string {
-	name, a := v.args(name, "productArgs", 7)
+	name, a := v.args(name, "productArgs", productFields)
 	w, x, blocks := a[0], a[1], a[6]
 	k := v.parts()
 	sum := v.vecs(k * n)
@@ -325,6 +389,7 @@ func floatProduct(v isa, f format, n int, name string) string {
 		}
 	})
 	loop("line", blocks, func() {
+		fetchAhead(a, 0)
 		line := v.vecs(k)
 		for i, r := range line {
 			f.load(at(w, i*v.lanes()*f.element), r)
@@ -343,6 +408,7 @@ func floatProduct(v isa, f format, n int, name string) string {
 		advance(w, 16*f.element)
 		advance(x, 4*n)
 	})
+	keepAhead(a)
 	columns(a[2], a[4], n, func(c int, p reg.GPVirtual) {
 		for i := range k {
 			VMOVUPS(sum[c*k+i], at(p, 32*i))
