@@ -308,6 +308,11 @@ func TestErrorsAndAccessOfTheContract(t *testing.T) {
 			}
 		}
 	}
+	for path, want := range map[string]int{"/v1/models": 204, "/v1/completions": 204, "/nothing": 404} {
+		if res, body := do(t, "OPTIONS", plain+path, ""); res.StatusCode != want || (res.Header.Get("Allow") == "") != (want == 404) || want == 204 && body != "" {
+			t.Errorf("OPTIONS %s: %d, Allow %q, %s", path, res.StatusCode, res.Header.Get("Allow"), body)
+		}
+	}
 	failing := fakeEngine()
 	failing.Failures = []enginetest.Failure{{Contains: "break", Err: engine.ErrInternal, AfterTokens: 2}}
 	url, _ := serve(t, failing, Options{})

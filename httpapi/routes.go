@@ -190,6 +190,10 @@ func (s *Server) notOffered(w http.ResponseWriter, r *http.Request, code, senten
 
 func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	drainBody(r)
+	if r.Method == http.MethodOptions { // asks what is allowed, and Allow says it
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	s.fail(w, r, refuse(http.StatusMethodNotAllowed, "method_not_allowed",
 		fmt.Sprintf("%s %s is not allowed; use %s", clip(r.Method, 20), clip(r.URL.Path, 200), w.Header().Get("Allow"))))
 }
