@@ -90,6 +90,11 @@ bench-gpu:
 bench-cuda:
     go test -run NONE -bench 'Decode|Prefill|Nodes|Ahead' -benchtime 100x ./engine/device/cuda
 
+# Constraints: rows inside schemas beside free ones, and the time between tokens of free streams beside them and beside hostile schemas
+bench-structured: build model
+    bin/godwit bench structured --model-path smollm2 --rows 16 --steps 96
+    bin/godwit bench pace --model-path smollm2
+
 # What serving costs per streamed token, and what 200 and 1,000 streams leave behind
 bench-serve: build
     bin/godwit bench serve --fake --streams 200,1000

@@ -24,7 +24,7 @@ func benchCommand() *cobra.Command {
 		Long: `Measure the engine on this machine. Each command prints one table and, with --json, writes
 the same figures to a file. Every figure stands beside the physical limit, from rates of memory
 and products that are measured on the same device in the same run.`, Args: cobra.NoArgs}
-	cmd.AddCommand(benchDecodeCommand(), benchPrefillCommand(), benchOfflineCommand(), benchServeCommand(), benchStartCommand(), benchGrammarCommand())
+	cmd.AddCommand(benchDecodeCommand(), benchPrefillCommand(), benchOfflineCommand(), benchServeCommand(), benchStartCommand(), benchGrammarCommand(), benchStructuredCommand(), benchPaceCommand())
 	return cmd
 }
 

@@ -57,3 +57,22 @@ func TestTheVocabularyThatIsMadeUpIsATokenizer(t *testing.T) {
 		}
 	}
 }
+
+func TestPaceBesideEachCompany(t *testing.T) {
+	r, err := PaceBench(t.Context(), tiny(), Pace{Streams: 2, Others: 2, Tokens: 6, Context: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Rows) != len(companies) {
+		t.Fatalf("rows %v", r.Rows)
+	}
+	for i, row := range r.Rows {
+		_, hostile := row["refused"]
+		if row["gaps"] != 2*5 || row["p99"].(float64) <= 0 || hostile != companies[i].hostile {
+			t.Errorf("beside %s: %v", companies[i].name, row)
+		}
+	}
+	if _, err := PaceBench(t.Context(), tiny(), Pace{Streams: -1}); err == nil {
+		t.Error("negative streams are taken")
+	}
+}
