@@ -199,7 +199,7 @@ func (o *GenerateOptions) constraint() *engine.Constraint {
 		text, ok := o.Schema.(string)
 		if !ok {
 			var err error
-			if text, err = schemaOf(o.Schema, nil); err != nil {
+			if text, err = new(schemaMaker).text(o.Schema); err != nil {
 				fail(&engine.RequestError{Param: "Schema", Message: "Schema: " + err.Error(), Err: engine.ErrInvalidRequest})
 			}
 		}

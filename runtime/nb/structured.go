@@ -13,6 +13,9 @@ import (
 	"github.com/godwit-ai/godwit/engine"
 )
 
+// intoTokens is how long an answer of GenerateInto may be when nothing else is said.
+const intoTokens = 1024
+
 // GenerateInto asks for an answer that fits the type of what target points to, and
 // stores it there. A conversation is what Chat takes; a model without a chat template
 // continues the text instead. Fields are named by their json tags; these tags describe
@@ -24,7 +27,7 @@ import (
 //
 // Comments at the fields of a type that a cell declares describe them as well. Pointers
 // may be null; fields with omitempty may be left out. Without MaxTokens the answer may have
-// 1024 tokens; one that is longer is a failure.
+// 1024 tokens, or what the context of a small model leaves; one that is longer is a failure.
 func (e *Env) GenerateInto(target any, conversation any, opts ...GenerateOptions) *Answer {
 	target = plain(target)
 	v := reflect.ValueOf(target)
@@ -37,10 +40,14 @@ func (e *Env) GenerateInto(target any, conversation any, opts ...GenerateOptions
 	}
 	o := only(opts)
 	o.unconstrained()
-	if o.MaxTokens == 0 {
-		o.MaxTokens = 1024
+	rest := o.MaxTokens == 0
+	if rest {
+		o.MaxTokens = intoTokens
 	}
-	j := e.structuredRequest(conversation, o, schema)
+	j := e.structuredRequest(conversation, o, target)
+	if models := e.of([]*Process{o.Server}).Engine().Models(); rest && len(models) > 0 && models[0].ContextLen <= 2*intoTokens {
+		j.req.Sampling.MaxTokens = 0 // what the prompt leaves
+	}
 	j.req.Constraint = &engine.Constraint{Kind: engine.ConstrainSchema, Text: schema, Param: "the type's schema"}
 	a := e.collect(j)
 	if a.FinishReason != string(engine.FinishStop) {
@@ -61,7 +68,8 @@ func (a *Answer) cutOff() error {
 	return fmt.Errorf("the answer was cut off after %d tokens; allow more with GenerateOptions{MaxTokens: …}: %s", len(a.Tokens), string(text))
 }
 
-func (e *Env) structuredRequest(conversation any, o GenerateOptions, schema string) job {
+// structuredRequest tells the model, in a few words, what is wanted.
+func (e *Env) structuredRequest(conversation any, o GenerateOptions, target any) job {
 	if models := e.of([]*Process{o.Server}).Engine().Models(); len(models) == 0 || !models[0].HasTemplate {
 		text, ok := conversation.(string)
 		if !ok {
@@ -70,6 +78,11 @@ func (e *Env) structuredRequest(conversation any, o GenerateOptions, schema stri
 		return e.request(text, o)
 	}
 	if o.System == "" {
+		s := &schemaMaker{comments: e.opt.Comments, brief: true}
+		schema, err := s.text(target)
+		if err != nil {
+			fail(err)
+		}
 		o.System = "Answer with JSON that fits this JSON Schema: " + schema
 	}
 	return e.chatRequest(conversation, o)
@@ -116,9 +129,14 @@ func (o *GenerateOptions) unconstrained() {
 
 // SchemaOf is the JSON Schema of a value's type, or of what it points to, as
 // encoding/json reads it.
-func (e *Env) SchemaOf(v any) (string, error) { return schemaOf(v, e.opt.Comments) }
+func (e *Env) SchemaOf(v any) (string, error) {
+	s := &schemaMaker{comments: e.opt.Comments}
+	return s.text(v)
+}
 
-func schemaOf(v any, comments func(reflect.Type) (string, map[string]string)) (string, error) {
+// text is the schema of a value's type.
+func (s *schemaMaker) text(v any) (string, error) {
+	s.names, s.taken = map[reflect.Type]string{}, map[string]bool{}
 	t := reflect.TypeOf(plain(v))
 	if t == nil {
 		return "", fmt.Errorf("nil has no type to make a schema of")
@@ -126,7 +144,6 @@ func schemaOf(v any, comments func(reflect.Type) (string, map[string]string)) (s
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	s := &schemaMaker{names: map[reflect.Type]string{}, taken: map[string]bool{}, comments: comments}
 	root, err := s.of(t, "the type")
 	if err != nil {
 		return "", err
@@ -156,6 +173,10 @@ type members struct {
 }
 
 func (m *members) set(key string, v any) {
+	if i := slices.Index(m.keys, key); i >= 0 {
+		m.values[i] = v
+		return
+	}
 	m.keys, m.values = append(m.keys, key), append(m.values, v)
 }
 
@@ -203,6 +224,7 @@ type schemaMaker struct {
 	defs  []*members
 
 	comments func(reflect.Type) (string, map[string]string)
+	brief    bool // for the model to read: without what it would not go beyond
 }
 
 var (
@@ -220,6 +242,8 @@ const timePattern = `^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]
 // of is the schema of a type; where names it in errors.
 func (s *schemaMaker) of(t reflect.Type, where string) (*members, error) {
 	switch {
+	case t == timeType && s.brief:
+		return keywords("type", "string", "format", "date-time"), nil
 	case t == timeType:
 		return keywords("type", "string", "pattern", timePattern), nil
 	case t == rawType, t.Kind() == reflect.Interface && t.NumMethod() == 0:
@@ -232,6 +256,14 @@ func (s *schemaMaker) of(t reflect.Type, where string) (*members, error) {
 		return nil, fmt.Errorf("%s: %s reads JSON in its own way, which has no schema", where, t)
 	case t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(textType):
 		return keywords("type", "string"), nil
+	}
+	if s.brief {
+		switch t.Kind() {
+		case reflect.Int, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint32, reflect.Uint64:
+			return keywords("type", "integer"), nil
+		case reflect.Float32, reflect.Float64:
+			return keywords("type", "number"), nil
+		}
 	}
 	switch t.Kind() {
 	case reflect.Bool:
@@ -249,7 +281,10 @@ func (s *schemaMaker) of(t reflect.Type, where string) (*members, error) {
 		inside, err := s.of(t.Elem(), where)
 		return keywords("anyOf", []any{inside, keywords("type", "null")}), err
 	case reflect.Slice:
-		if t.Elem().Kind() == reflect.Uint8 {
+		switch {
+		case t.Elem().Kind() == reflect.Uint8 && s.brief:
+			return keywords("type", "string", "contentEncoding", "base64"), nil
+		case t.Elem().Kind() == reflect.Uint8:
 			return keywords("type", "string", "pattern", `^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$`), nil
 		}
 		items, err := s.of(t.Elem(), where+"[]")
@@ -313,7 +348,7 @@ func (s *schemaMaker) object(t reflect.Type, where string) (*members, error) {
 			return nil, err
 		}
 		_, comments := s.commentsOf(f.in)
-		if v, err = tagged(v, f.StructField, comments[f.Name], at); err != nil {
+		if v, err = s.tagged(v, f.StructField, comments[f.Name], at); err != nil {
 			return nil, err
 		}
 		properties.set(f.name, v)
@@ -321,7 +356,10 @@ func (s *schemaMaker) object(t reflect.Type, where string) (*members, error) {
 			required = append(required, f.name)
 		}
 	}
-	m := keywords("type", "object", "properties", properties, "required", required, "additionalProperties", false)
+	m := keywords("type", "object", "properties", properties, "required", required)
+	if !s.brief {
+		m.set("additionalProperties", false)
+	}
 	if doc != "" {
 		m.set("description", doc)
 	}
@@ -422,7 +460,7 @@ func quoted(t reflect.Type, where string) (*members, error) {
 func digits(bits int) int { return len(strconv.FormatUint(^uint64(0)>>(64-bits), 10)) }
 
 // tagged adds what a field's tags and its comment say. A bound stands in allOf beside the type's own.
-func tagged(v *members, f reflect.StructField, comment, where string) (*members, error) {
+func (s *schemaMaker) tagged(v *members, f reflect.StructField, comment, where string) (*members, error) {
 	own := &members{}
 	inside := f.Type
 	for inside.Kind() == reflect.Pointer {
@@ -464,6 +502,12 @@ func tagged(v *members, f reflect.StructField, comment, where string) (*members,
 		own.set("description", comment)
 	}
 	if len(own.keys) == 0 {
+		return v, nil
+	}
+	if s.brief {
+		for i, k := range own.keys {
+			v.set(k, own.values[i])
+		}
 		return v, nil
 	}
 	own.set("allOf", []any{v})

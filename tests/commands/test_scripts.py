@@ -1,5 +1,6 @@
 """godwit run: scripts with the notebook's functions."""
 
+import re
 import time
 
 from commands import GODWIT, Running, needs_godwit, needs_model, run
@@ -124,3 +125,63 @@ def test_standard_output_has_what_the_script_prints_and_no_log():
     ran = run(GODWIT, "run", "-", stdin=source)
     assert ran.code == 0 and ran.text == "ready\n", ran
     assert "Loading weights" in ran.err, ran
+
+
+def test_an_answer_fills_a_struct(tmp_path):
+    script = tmp_path / "fill.go"
+    script.write_text("""
+// Mood is how somebody feels.
+type Mood string
+
+type Base struct {
+	ID int `json:"id" minimum:"1" maximum:"9"` // unique
+}
+
+// Person is somebody.
+type Person struct {
+	Base
+	// Name is short.
+	Name  string          `json:"name" minLength:"1" maxLength:"6"`
+	Mood  Mood            `json:"mood" enum:"happy,sad"`
+	Born  time.Time       `json:"born"`
+	Marks map[string]int8 `json:"marks" maxProperties:"1"`
+	Tags  []string        `json:"tags" enum:"red,green" maxItems:"2"`
+	Home  *struct {
+		Street string `json:"street" maxLength:"5"`
+	} `json:"home"`
+	Kids []Person `json:"kids" maxItems:"1"`
+	Rank float64  `json:"rank,string,omitempty"`
+}
+srv := LaunchServer(ServerOptions{Model: "builtin:tiny"})
+schema, err := SchemaOf(Person{})
+fmt.Println(schema, err)
+filled := 0
+for seed := range int64(20) {
+	func() {
+		defer func() {
+			if p := recover(); p != nil && !strings.Contains(fmt.Sprint(p), "cut off") {
+				panic(p)
+			}
+		}()
+		var p Person
+		GenerateInto(&p, "A person.", GenerateOptions{Temperature: 1, Seed: seed + 1, System: "Answer in JSON."})
+		if p.ID < 1 || p.ID > 9 || p.Name == "" || len([]rune(p.Name)) > 6 || p.Mood != "happy" && p.Mood != "sad" || len(p.Marks) > 1 || len(p.Tags) > 2 || len(p.Kids) > 1 {
+			panic(fmt.Sprintf("not valid: %+v", p))
+		}
+		filled++
+	}()
+	if filled == 2 {
+		break
+	}
+}
+fmt.Println("filled", filled)
+fmt.Println(Choose("Is it?", []string{"yes", "no"}), Regex("A date:", `\\d{4}-\\d\\d`))
+TerminateProcess(srv)
+""")
+    ran = run(GODWIT, "run", script)
+    assert ran.code == 0, ran
+    schema, filled, last = ran.text.strip().splitlines()[-3:]
+    for words in ("Person is somebody.", "Name is short.", '"description":"unique"', '"required":["id","name","mood","born","marks","tags","home","kids"]'):
+        assert words in schema, schema
+    assert filled == "filled 2", ran
+    assert re.fullmatch(r"(yes|no) \d{4}-\d\d", last), last
