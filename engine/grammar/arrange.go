@@ -1,6 +1,9 @@
 package grammar
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Arrange writes a JSON value without white space, the members of its objects in an
 // order in which the grammar takes them; ok tells whether there is one. The given order
@@ -89,13 +92,9 @@ func (a *arranger) members(m *Matcher, v *value, used []bool, count int, at stri
 	if key != "" && a.failed[key] {
 		return false
 	}
-	for i, name := range v.keys {
-		if used[i] {
-			continue
-		}
+	for _, i := range a.order(m, v, used, count, here) {
 		used[i] = true
-		head := append(quoteJSONBytes(count > 0, name), ':')
-		if a.accept(m, head, func(m *Matcher) bool {
+		if a.accept(m, quoteName(count > 0, v.keys[i]), func(m *Matcher) bool {
 			return a.write(m, v.elem[i], fmt.Sprint(here, ":", i), func(m *Matcher) bool { return a.members(m, v, used, count+1, at, then) })
 		}) {
 			return true
@@ -106,11 +105,44 @@ func (a *arranger) members(m *Matcher, v *value, used []bool, count int, at stri
 	return false
 }
 
-// quoteJSONBytes is a member's name, behind a comma where others came before.
-func quoteJSONBytes(comma bool, name string) []byte {
+// order lists the members that may come next, first those after which most of the others
+// may: grammars write members in one order, mostly.
+func (a *arranger) order(m *Matcher, v *value, used []bool, count int, here string) []int {
+	var list []int
+	after := make([]int, len(used))
+	for i, name := range v.keys {
+		if used[i] || !takes(m, quoteName(count > 0, name)) {
+			continue
+		}
+		list = append(list, i)
+		if count+1 == len(used) {
+			continue
+		}
+		look := func(m *Matcher) bool {
+			for j, other := range v.keys {
+				if j != i && !used[j] && takes(m, quoteName(true, other)) {
+					after[i]++
+				}
+			}
+			return true
+		}
+		at := len(a.text)
+		a.accept(m, quoteName(count > 0, name), func(m *Matcher) bool {
+			return a.accept(m, v.elem[i].compact(nil), look) || a.write(m, v.elem[i], fmt.Sprint(here, "?", i), look)
+		})
+		a.text = a.text[:at]
+	}
+	slices.SortStableFunc(list, func(i, j int) int { return after[j] - after[i] })
+	return list
+}
+
+func takes(m *Matcher, text []byte) bool { return m.Clone().AcceptBytes(text) == nil }
+
+// quoteName is a member's name and the colon, behind a comma where others came before.
+func quoteName(comma bool, name string) []byte {
 	b := make([]byte, 0, len(name)+4)
 	if comma {
 		b = append(b, ',')
 	}
-	return append(b, quoteJSON(name)...)
+	return append(append(b, quoteJSON(name)...), ':')
 }

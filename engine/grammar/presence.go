@@ -319,13 +319,14 @@ func (c *schemaCompiler) conditionOf(s *site, k string, v *value) (presence, boo
 	if !slices.Contains(conditions, k) {
 		return presence{}, false
 	}
-	if p, known := c.asked[v]; known {
+	key := impliedKey{s.v, k}
+	if p, known := c.asked[key]; known {
 		return p, p != presence{-1, false}
 	}
 	p, ok := c.presenceKeyword(s, k, v, 0)
 	if !ok {
 		p = presence{-1, false}
 	}
-	c.asked[v] = p
+	c.asked[key] = p
 	return p, ok
 }

@@ -52,11 +52,11 @@ type schemaCompiler struct {
 	oldID     bool // id names a schema
 	// contains says nothing to unevaluatedItems
 	oldContains bool
-	unevaluated bool                // the document asks for what other keywords leave
-	eithers     map[string]*value   // written alternatives
-	dynamic     map[string][]*site  // by name, those with a $dynamicAnchor
-	recursive   []*site             // those with a $recursiveAnchor
-	asked       map[*value]presence // of conditionOf
+	unevaluated bool                    // the document asks for what other keywords leave
+	eithers     map[string]*value       // written alternatives
+	dynamic     map[string][]*site      // by name, those with a $dynamicAnchor
+	recursive   []*site                 // those with a $recursiveAnchor
+	asked       map[impliedKey]presence // of conditionOf
 	written     map[impliedKey]implication
 }
 
@@ -100,7 +100,7 @@ func (g *builder) schema(schema []byte, o Options) (expr, error) {
 
 func newSchemaCompiler(g *builder, o Options) *schemaCompiler {
 	return &schemaCompiler{g: g, o: o, sites: map[*value]*site{}, anchors: map[string]*site{}, byKey: map[string]int{},
-		inline: map[int]expr{}, same: map[expr]int{}, clashes: map[string]bool{}, nots: map[*value]*value{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[*value]presence{}, written: map[impliedKey]implication{},
+		inline: map[int]expr{}, same: map[expr]int{}, clashes: map[string]bool{}, nots: map[*value]*value{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[impliedKey]presence{}, written: map[impliedKey]implication{},
 		eithers: map[string]*value{}, dynamic: map[string][]*site{}}
 }
 

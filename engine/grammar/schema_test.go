@@ -166,6 +166,7 @@ func TestKeywordsThatStandForOthers(t *testing.T) {
 		{`{"type":["object","array"],"not":{"enum":[{"a":1},[1,2],[]]}}`, []string{`{"a":2}`, `{}`, `{"a":1,"b":1}`, `[1]`, `[1,3]`, `[1,2,3]`}, []string{`{"a":1}`, `[1,2]`, `[]`}},
 		{`{"type":"integer","not":{"multipleOf":3}}`, []string{`1`, `-4`, `10`}, []string{`0`, `3`, `-9`, `300`}},
 		{`{"type":"array","items":[{"type":"null"}],"not":{"items":[{}],"additionalItems":{"type":"string"}}}`, []string{`[null,1]`, `[null,"x",2]`}, []string{`[]`, `[null]`, `[null,"x"]`}},
+		{`{"if":{"not":{"if":{},"then":{"type":"string"},"else":{"type":"string"}}},"then":{"maxProperties":1}}`, []string{`"a"`, `1`, `{}`}, []string{`{"a":1,"b":2}`}},
 		{`{"type":"string","minLength":3,"maxLength":0}`, nil, []string{`""`, `"abc"`}},
 		{`{"type":"string","format":"json-pointer"}`, []string{`""`, `"/a/b~0"`}, []string{`"a"`, `"/~2"`}},
 		{`{"type":"string","format":"a-format-of-their-own","minLength":2}`, []string{`"ab"`}, []string{`"a"`}},
