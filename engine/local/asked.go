@@ -2,6 +2,7 @@ package local
 
 import (
 	"errors"
+	"math"
 	"slices"
 
 	"github.com/godwit-ai/godwit/engine"
@@ -70,7 +71,12 @@ func askedOf(ids []int32, out *device.Output) []device.TokenLogprob {
 	if ids == nil || out.Logits == nil {
 		return nil
 	}
-	lse := sample.LogSumExp(out.Logits)
+	lse := 0.0
+	if t, p := out.Token, float64(out.Logprob); t >= 0 && int(t) < len(out.Logits) && !math.IsInf(p, 0) && !math.IsNaN(p) {
+		lse = float64(out.Logits[t]) - p // as the device has it, so that the same token has the same number
+	} else {
+		lse = sample.LogSumExp(out.Logits)
+	}
 	list := make([]device.TokenLogprob, len(ids))
 	for i, id := range ids {
 		list[i] = device.TokenLogprob{ID: id, Logprob: sample.LogProbFrom(out.Logits, id, lse)}
