@@ -178,7 +178,7 @@ var kernelTable = map[string][]kernelInfo{
 		{"prefill_bf16_64", prefillShared(64)}, {"prefill_bf16_128", prefillShared(128)},
 		{"prefill_f16_64", prefillShared(64)}, {"prefill_f16_128", prefillShared(128)}},
 	"flash":  {{"flash_bf16_64", flashShared(64)}, {"flash_bf16_128", flashShared(128)}, {"flash_f16_64", flashShared(64)}, {"flash_f16_128", flashShared(128)}},
-	"sample": {{"sample", aloneShared}, {"sample_cluster", allShared}, {"sample_tiles", 0}},
+	"sample": {{"sample", aloneShared}, {"sample_cluster", allShared}, {"sample_tiles", 0}, {"mask_tiles", 0}},
 }
 
 // flashShared is 128 queries and, for heads of 64, three stages of 64 keys and 64 values,

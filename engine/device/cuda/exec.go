@@ -98,6 +98,7 @@ type step struct {
 	decode     int  // work items of decode attention
 	prefill    int  // tiles of prefill attention
 	single     bool // row i is the only row of sequence i
+	masked     bool // some draws have a mask
 }
 
 func (s *step) count(after bool) int {
@@ -643,7 +644,7 @@ func (e *exec) putDraws(s *slot, b *device.Batch) error {
 	if err := s.draw.Record(e.stream); err != nil {
 		return err
 	}
-	e.apart = true
+	e.apart, e.step.masked = true, anyMask(b)
 	err := e.output.sample(e)
 	e.apart = false
 	if err != nil {

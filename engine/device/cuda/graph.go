@@ -19,13 +19,20 @@ type form struct {
 	prefill          int  // tiles of prefill attention
 	single           bool // row i is the only row of sequence i and has output i
 	late             bool // without the draws
+	masked           bool // some draws have a mask
 }
 
 // graphs are the recorded forms.
 type graphs struct {
-	ready  map[form]driver.Graph
+	ready  map[form]recording
 	seen   map[form]bool // ran once, kernel by kernel
 	single []int         // sizes of single forms, rising
+}
+
+// recording is a form's graph, and what draws that come later must know of it.
+type recording struct {
+	graph       driver.Graph
+	tile, tiles int // as in outputs
 }
 
 const (
@@ -41,7 +48,7 @@ var (
 	promptSizes = []int{16, 32, 64, 128, 256} // of one prompt, recorded ahead
 )
 
-func newGraphs() graphs { return graphs{ready: map[form]driver.Graph{}, seen: map[form]bool{}} }
+func newGraphs() graphs { return graphs{ready: map[form]recording{}, seen: map[form]bool{}} }
 
 // buckets chooses the sizes of single forms.
 func (g *graphs) buckets(limit int) {
@@ -56,8 +63,8 @@ func (g *graphs) buckets(limit int) {
 // close forgets the recorded forms: for good, or because a buffer they use has moved.
 func (g *graphs) close() error {
 	var errs []error
-	for f, graph := range g.ready {
-		errs = append(errs, graph.Close())
+	for f, r := range g.ready {
+		errs = append(errs, r.graph.Close())
 		delete(g.ready, f)
 	}
 	return errors.Join(errs...)
@@ -87,7 +94,7 @@ func (e *exec) tiles(rows int) int { return (rows*e.group + 127) / 128 }
 
 // form is the form in which b runs, and whether as a graph.
 func (e *exec) form(b *device.Batch) (f form, recorded bool) {
-	f = form{rows: len(b.Tokens), seqs: len(b.Seqs), outs: len(b.Outputs), late: b.Late}
+	f = form{rows: len(b.Tokens), seqs: len(b.Seqs), outs: len(b.Outputs), late: b.Late, masked: !b.Late && anyMask(b)}
 	for i := range b.Seqs {
 		if n := b.Seqs[i].Rows; n*e.group <= decodeQueries {
 			f.decode++
@@ -107,15 +114,20 @@ func (e *exec) form(b *device.Batch) (f form, recorded bool) {
 		single = single && o.Row == i
 	}
 	if single && f.rows <= e.graphs.single[len(e.graphs.single)-1] {
-		f = e.singleForm(f.rows)
-		f.late = b.Late
-		return f, true
+		wide := e.singleForm(f.rows)
+		wide.late, wide.masked = f.late, f.masked
+		return wide, true
 	}
 	wide, ok := e.mixedForm(f)
 	if !ok || !e.worth(wide) {
 		return f, false
 	}
 	return wide, true
+}
+
+// anyMask says whether some draw of b has a mask.
+func anyMask(b *device.Batch) bool {
+	return slices.ContainsFunc(b.Outputs, func(o device.OutputRow) bool { return o.Params != nil && o.Params.Mask != nil })
 }
 
 // singleForm is the form of n sequences with a row each.
@@ -133,7 +145,7 @@ func (e *exec) singleForm(n int) form {
 
 // mixedForm is the smallest form of the usual sizes that holds f, if there is one.
 func (e *exec) mixedForm(f form) (form, bool) {
-	w := form{rows: atLeast(mixedSizes, f.rows, e.o.MaxRows), late: f.late}
+	w := form{rows: atLeast(mixedSizes, f.rows, e.o.MaxRows), late: f.late, masked: f.masked}
 	w.seqs = min(powerOf2(f.seqs), w.rows, e.o.MaxSeqs)
 	if f.outs > 0 {
 		w.outs = min(w.seqs, e.o.MaxOutputs)
@@ -162,24 +174,25 @@ func (e *exec) worth(f form) bool {
 // shape prepares the nodes for steps of form f.
 func (e *exec) shape(f form) {
 	s := &e.step
-	s.rows, s.outs, s.decode, s.prefill, s.single = f.rows, f.outs, f.decode, f.prefill, f.single
+	s.rows, s.outs, s.decode, s.prefill, s.single, s.masked = f.rows, f.outs, f.decode, f.prefill, f.single, f.masked
 	s.lay = layoutFor(f.rows, f.outs, f.seqs, f.prefill)
 }
 
 // runGraph starts the graph of a form, recording it first if it is new.
 func (e *exec) runGraph(f form) error {
-	g, ok := e.graphs.ready[f]
+	r, ok := e.graphs.ready[f]
 	if !ok {
 		var err error
-		if g, err = e.record(f); err != nil {
+		if r, err = e.record(f); err != nil {
 			return err
 		}
 	}
-	return g.Launch(e.stream)
+	e.output.tile, e.output.tiles = r.tile, r.tiles
+	return r.graph.Launch(e.stream)
 }
 
 // record captures a step of form f, which shape has prepared.
-func (e *exec) record(f form) (driver.Graph, error) {
+func (e *exec) record(f form) (recording, error) {
 	g, err := e.stream.Capture(func() error {
 		if err := e.runNodes(); err != nil || f.late {
 			return err
@@ -187,10 +200,11 @@ func (e *exec) record(f form) (driver.Graph, error) {
 		return e.output.sample(e)
 	})
 	if err != nil {
-		return g, fmt.Errorf("capture a step of %d rows: %w", f.rows, err)
+		return recording{}, fmt.Errorf("capture a step of %d rows: %w", f.rows, err)
 	}
-	e.graphs.ready[f] = g
-	return g, nil
+	r := recording{graph: g, tile: e.output.tile, tiles: e.output.tiles}
+	e.graphs.ready[f] = r
+	return r, nil
 }
 
 // Record captures the usual forms: every size of decode steps, and single prompts.

@@ -20,6 +20,7 @@ type outputs struct {
 	c        *call[sampleArgs]
 	together bool           // c is a cluster of clusterBlocks for each row
 	shared   int            // memory of its blocks
+	narrow   *driver.Launch // makes those sums follow the masks
 	tiled    *driver.Launch // draws that need but a temperature, from the sums by tile
 	tops     pointer
 	left     pointer
@@ -47,6 +48,7 @@ const greedyMax = 1e-6 // as in package sample
 func (o *outputs) allocate(e *exec) error {
 	o.c, o.shared = newCall[sampleArgs](e, "sample"), aloneShared
 	o.logits = e.views[e.p.Instrs[len(e.p.Instrs)-1].Out]
+	o.narrow = e.launch("mask_tiles", unsafe.Pointer(o.c.a))
 	o.tiled = e.launch("sample_tiles", unsafe.Pointer(o.c.a))
 	part := ((o.logits.width+clusterBlocks-1)/clusterBlocks + 3) &^ 3 // tokens of a block
 	if shared := (togetherShared+15)&^15 + 4*part; e.code.clusters && shared <= e.code.most-skinnyStatic {
@@ -275,7 +277,10 @@ func (o *outputs) copyLogits(e *exec, s *slot, b *device.Batch) error {
 	return nil
 }
 
-// sample starts the kernel that draws.
+// maskedTiles is how many tiles a block of mask_tiles takes.
+const maskedTiles = 64
+
+// sample starts the kernels that draw.
 func (o *outputs) sample(e *exec) error {
 	if e.step.outs == 0 {
 		return nil
@@ -285,6 +290,11 @@ func (o *outputs) sample(e *exec) error {
 		header: e.meta, tokens: p, logprobs: p + pointer(4*len(o.tokens)), drawn: o.drawn, vocab: int32(o.logits.width)}
 	if o.tile > 0 {
 		o.c.a.tops, o.c.a.left, o.c.a.tile, o.c.a.tiles = o.tops, o.left, int32(o.tile), int32(o.tiles)
+		if e.step.masked {
+			if err := e.start(o.narrow, (o.tiles+maskedTiles-1)/maskedTiles, e.step.outs, 1, 256, 0); err != nil {
+				return err
+			}
+		}
 		if err := e.start(o.tiled, e.step.outs, 1, 1, 256, 0); err != nil {
 			return err
 		}

@@ -17,7 +17,7 @@ struct SampleArgs {
   int* tokens;       // results of the last two steps, for the host
   float* logprobs;
   int* drawn;        // tokens again, for the next step
-  const float2* tops; // [rows, tiles] of sample_tiles: the largest logit of a tile, and its masses added
+  float2* tops; // [rows, tiles] of sample_tiles: the largest logit of a tile, and its masses added
   u8* left;           // [rows] that sample_tiles left to the other kernels; null: all of them
   int vocab;
   int tile, tiles; // columns of a tile, tiles of a row
@@ -653,6 +653,62 @@ template <class S> __device__ __forceinline__ void sampleBody(const SampleArgs& 
   if constexpr (S::CLUSTER) clusterSync(); // others may still read this block's memory
 }
 
+// wordOf is the bits of a row's mask for tokens 32 * i to 32 * i + 31, of those that there are.
+__device__ __forceinline__ u32 wordOf(const SampleArgs& a, const SampleRow& r, int i) {
+  int n = a.vocab - 32 * i;
+  u32 there = n >= 32 ? ~0u : n > 0 ? (1u << n) - 1 : 0;
+  return r.nMask < 0 ? there : i < r.nMask ? (u32)a.lists[r.mask + i] & there : 0;
+}
+
+// easyRow says whether nothing is asked for but a temperature, and perhaps a mask.
+__device__ __forceinline__ bool easyRow(const SampleArgs& a, const SampleRow& r) {
+  return r.draw && !r.logprob && !(r.topK > 0 && r.topK < a.vocab) && !(r.topP > 0 && r.topP < 1) && r.minX > 0 &&
+         r.nCounts + r.nBias + r.nBanned == 0 && r.fed < 0;
+}
+
+// mask_tiles makes the sums by tile those of the tokens that masks allow. The grid is
+// (tiles / 64, rows); a warp looks at 8 tiles at once and then adds up, one by one, those
+// that are allowed in part.
+extern "C" __global__ void __launch_bounds__(256) mask_tiles(const __grid_constant__ SampleArgs a) {
+  waitPrior();
+  letNext();
+  int warp = threadIdx.x / 32, lane = threadIdx.x % 32, row = blockIdx.y, base = blockIdx.x * 64 + warp * 8;
+  const SampleRow& r = a.rows[row];
+  if (r.nMask < 0 || !easyRow(a, r)) return;
+  float2* tops = a.tops + (i64)row * a.tiles;
+  const float* l = a.logits + (i64)row * a.vocab;
+  int words = a.tile / 32, own = base + lane;
+  bool part = false;
+  if (lane < 8 && own < a.tiles) {
+    u32 any = 0, gap = 0;
+    for (int w = 0; w < words; w++) {
+      int i = own * words + w, n = a.vocab - 32 * i;
+      u32 m = wordOf(a, r, i);
+      any |= m;
+      gap |= m ^ (n >= 32 ? ~0u : n > 0 ? (1u << n) - 1 : 0);
+    }
+    if (!any) tops[own] = make_float2(-INFINITY, 0.f);
+    part = any && gap;
+  }
+  float rate = r.inverse * 1.44269504088896340736f;
+  for (u32 left = __ballot_sync(~0u, part); left; left &= left - 1) {
+    int tile = base + __ffs(left) - 1;
+    float v[4], top = -INFINITY, sum = 0;
+#pragma unroll
+    for (int w = 0; w < 4; w++) {
+      v[w] = -INFINITY;
+      if (w < words && wordOf(a, r, tile * words + w) >> lane & 1) v[w] = l[(tile * words + w) * 32 + lane];
+      top = fmaxf(top, v[w]);
+    }
+    for (int o = 16; o > 0; o >>= 1) top = fmaxf(top, __shfl_xor_sync(~0u, top, o));
+#pragma unroll
+    for (int w = 0; w < 4; w++)
+      if (v[w] > -INFINITY) sum += exp2f((v[w] - top) * rate);
+    for (int o = 16; o > 0; o >>= 1) sum += __shfl_xor_sync(~0u, sum, o);
+    if (lane == 0) tops[tile] = make_float2(top, sum);
+  }
+}
+
 struct Tiles {
   double powers[256], sums[8];
   u64 keys[8];
@@ -660,7 +716,7 @@ struct Tiles {
   double rest;
 };
 
-// sample_tiles draws where nothing but a temperature is asked for, from the sums that the
+// sample_tiles draws where nothing but a temperature and a mask is asked for, from the sums that the
 // last product left of each tile of logits: only the tile that is drawn from is read. The
 // sums are good for 1e-6 of the mass, so a draw differs from the CPU's where it falls as
 // near as that to the border between two tiles. A block takes a row.
@@ -672,9 +728,7 @@ extern "C" __global__ void __launch_bounds__(256) sample_tiles(const __grid_cons
   waitPrior();
   letNext();
   const SampleRow& r = a.rows[row];
-  bool easy = r.draw && !r.logprob && !(r.topK > 0 && r.topK < a.vocab) && !(r.topP > 0 && r.topP < 1) && r.minX > 0 &&
-              r.nCounts + r.nBias + r.nBanned == 0 && r.nMask < 0 && r.fed < 0;
-  if (!easy) {
+  if (!easyRow(a, r)) {
     if (tid == 0) a.left[row] = 1;
     return;
   }
@@ -692,9 +746,10 @@ extern "C" __global__ void __launch_bounds__(256) sample_tiles(const __grid_cons
     return;
   }
   const float* l = a.logits + (i64)row * a.vocab;
+  auto allowed = [&](int id) { return r.nMask < 0 || wordOf(a, r, id / 32) >> (id % 32) & 1; };
   auto weight = [&](int id) {
     float x = scaled(l[id], top, r.inverse);
-    return x >= DEEPEST ? expNeg((double)x, s.powers) : 0.0;
+    return x >= DEEPEST && allowed(id) ? expNeg((double)x, s.powers) : 0.0;
   };
   if (r.greedy) {
     if (tid == 0) s.tile = (int)~(u32)best;
@@ -745,7 +800,7 @@ extern "C" __global__ void __launch_bounds__(256) sample_tiles(const __grid_cons
   int first = tile * a.tile, end = min(a.vocab, first + a.tile), token = -1;
   if (r.greedy) {
     for (int i = first + lane; i < end && token < 0; i += 32)
-      if (l[i] == top) token = i;
+      if (l[i] == top && allowed(i)) token = i;
     u32 has = (u32)token; // -1 is the largest
     for (int o = 16; o > 0; o >>= 1) has = min(has, __shfl_xor_sync(~0u, has, o));
     token = (int)has;
