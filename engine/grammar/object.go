@@ -290,7 +290,7 @@ func (c *schemaCompiler) roster(s *shape, members []member) (*roster, error) {
 
 // declared are the names that properties, required and conditions speak of, sorted.
 func (c *schemaCompiler) declared(s *shape) []string {
-	list := slices.Concat(s.needs, c.forms.support(s.present))
+	list := slices.Concat(s.needs, c.forms.members(s.present))
 	for _, at := range s.sites {
 		if p := at.v.get("properties"); p != nil {
 			list = append(list, p.keys...)
@@ -327,7 +327,7 @@ func (c *schemaCompiler) members(s *shape) (out []member, dead bool, err error) 
 	for _, n := range s.needs {
 		add(n)
 	}
-	for _, n := range c.forms.support(s.present) {
+	for _, n := range c.forms.members(s.present) {
 		add(n)
 	}
 	needs := map[string]bool{}
@@ -610,9 +610,9 @@ func (o *objectChain) whole() (expr, error) {
 	for _, m := range o.members {
 		there[m.name] = true
 	}
-	for _, n := range o.c.forms.support(f) {
+	for _, n := range o.c.forms.members(f) {
 		if !there[n] {
-			f = o.c.forms.given(f, n, false)
+			f = o.c.forms.absent(f, n)
 		}
 	}
 	e := o.first(chainState{f: f, asks: 1<<len(o.s.some) - 1})
@@ -647,6 +647,9 @@ func (o *objectChain) take(k chainState) expr {
 	if next.f == falsum {
 		return never
 	}
+	if len(o.c.forms.asks(next.f, m.name)) > 0 {
+		return o.takeFitting(next, m)
+	}
 	alts := []expr{g.concat(o.c.pair(m.name, m.value), o.rest(next))}
 	for set := uint8(1); set <= m.kinds&k.asks; set++ {
 		if w, ok := m.wanted[set]; ok && set&^k.asks == 0 && w != never {
@@ -657,11 +660,79 @@ func (o *objectChain) take(k chainState) expr {
 	return g.or(alts...)
 }
 
+// maxKinds bounds the kinds of values of one member that are told apart.
+const maxKinds = 200
+
+// takeFitting is a member of which the conditions ask what its value fits: for each
+// answer, values of that kind and what may follow them.
+func (o *objectChain) takeFitting(k chainState, m member) expr {
+	c, b := o.c, o.c.forms
+	at, err := c.memberSites(o.s, m.name)
+	if err == nil && len(o.s.some) > 0 {
+		err = o.s.some[0].at.fail("not", "members besides the declared ones are not supported with so many alternatives")
+	}
+	values := map[formula][]expr{}
+	var order []formula
+	var split func(f formula, sites []*site, asks []atom)
+	split = func(f formula, sites []*site, asks []atom) {
+		for len(asks) > 0 && b.given(f, asks[0].name, true) == b.given(f, asks[0].name, false) {
+			asks = asks[1:]
+		}
+		if err != nil || f == falsum {
+			return
+		}
+		if len(asks) == 0 {
+			var e expr
+			if e, err = c.compile(sites); err != nil || e == never {
+				return
+			}
+			if values[f] == nil {
+				order = append(order, f)
+			}
+			if values[f] = append(values[f], e); len(order) > maxKinds {
+				err = o.s.site.fail("", "the conditions on a member's value are too many")
+			}
+			return
+		}
+		a := asks[0]
+		with := append(slices.Clone(sites), a.fits)
+		if c.nothing(with) {
+			split(b.given(f, a.name, false), sites, asks[1:])
+			return
+		}
+		split(b.given(f, a.name, true), with, asks[1:])
+		not := c.sites[c.notOf(a.fits.v, a.fits.pointer, a.fits)]
+		if without := append(slices.Clone(sites), not); !c.nothing(without) {
+			split(b.given(f, a.name, false), without, asks[1:])
+		}
+	}
+	split(k.f, at, b.asks(k.f, m.name))
+	if err != nil {
+		if o.err == nil {
+			o.err = err
+		}
+		return never
+	}
+	var alts []expr
+	for _, f := range order {
+		next := k
+		next.f = f
+		alts = append(alts, c.g.concat(c.pair(m.name, c.g.or(values[f]...)), o.rest(next)))
+	}
+	return c.g.or(alts...)
+}
+
+// nothing reports whether plainly no value fits all the sites.
+func (c *schemaCompiler) nothing(sites []*site) bool {
+	list, err := c.looseShapes(sites)
+	return err == nil && len(list) == 0
+}
+
 // skip is the state after member at was left out.
 func (o *objectChain) skip(k chainState) chainState {
 	m := o.members[k.at]
 	k.at++
-	if k.f = o.c.forms.given(k.f, m.name, false); m.needed {
+	if k.f = o.c.forms.absent(k.f, m.name); m.needed {
 		k.f = falsum
 	}
 	return k

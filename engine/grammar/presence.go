@@ -1,6 +1,10 @@
 package grammar
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Many conditions only ask which members are there: required inside anyOf, oneOf, not
 // and if, dependentRequired. They are kept as one formula over names instead of being
@@ -27,11 +31,69 @@ type formulas struct {
 	ids    map[choiceNode]formula
 	memo   map[[3]formula]formula
 	charge func(int)
+	values map[string][]atom // by member, what is asked of its value
+}
+
+// atom is a name in formulas that stands for: the member is there and its value fits.
+type atom struct {
+	name string
+	fits *site
+}
+
+// fits is the formula of a member that is there and whose value fits a schema.
+func (b *formulas) fits(member string, s *site) formula {
+	for _, a := range b.values[member] {
+		if a.fits.base == s.base && a.fits.v.equal(s.v) {
+			return b.has(a.name)
+		}
+	}
+	name := atomName(member, s)
+	if _, ok := b.index[name]; !ok {
+		b.values[member] = append(b.values[member], atom{name, s})
+	}
+	return b.has(name)
+}
+
+// atomName is no member's name: those are UTF-8.
+func atomName(member string, s *site) string { return fmt.Sprintf("%s\xff%d", member, s.id) }
+
+// absent is f where a member is not there.
+func (b *formulas) absent(f formula, member string) formula {
+	f = b.given(f, member, false)
+	for _, a := range b.values[member] {
+		f = b.given(f, a.name, false)
+	}
+	return f
+}
+
+// asks lists what f still asks of a member's value.
+func (b *formulas) asks(f formula, member string) (out []atom) {
+	if len(b.values[member]) == 0 {
+		return nil
+	}
+	names := b.support(f)
+	for _, a := range b.values[member] {
+		if slices.Contains(names, a.name) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// members lists the members that f speaks of.
+func (b *formulas) members(f formula) (out []string) {
+	for _, n := range b.support(f) {
+		n, _, _ = strings.Cut(n, "\xff")
+		if !slices.Contains(out, n) {
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 func newFormulas(charge func(int)) *formulas {
 	return &formulas{index: map[string]int32{}, nodes: make([]choiceNode, 2), ids: map[choiceNode]formula{},
-		memo: map[[3]formula]formula{}, charge: charge}
+		memo: map[[3]formula]formula{}, charge: charge, values: map[string][]atom{}}
 }
 
 func (b *formulas) has(name string) formula {
@@ -215,11 +277,18 @@ func (c *schemaCompiler) presenceKeyword(s *site, k string, v *value, depth int)
 			case e.kind == kFalse || e.kind == kObject && len(e.keys) == 1 && e.keys[0] == "not" && c.anything(e.elem[0]):
 				p.f = b.and(p.f, b.not(b.has(name)))
 			case c.anything(e) && !c.unevaluated:
+			case c.wide && !c.unevaluated && isSchema(e):
+				p.f = b.and(p.f, b.or(b.not(b.has(name)), b.fits(name, c.child(s, e, "/properties/"+escapePointer(name)))))
 			default:
 				return p, false
 			}
 		}
 		return p, true
+	case "$ref":
+		if t, err := c.target(s, k, v); err == nil && c.wide {
+			return c.presenceOf(t, depth+1)
+		}
+		return p, false
 	case "not":
 		q, ok := c.presenceOf(c.child(s, v, "/not"), depth+1)
 		return presence{b.not(q.f), !q.other}, ok
@@ -319,14 +388,17 @@ func (c *schemaCompiler) conditionOf(s *site, k string, v *value) (presence, boo
 	if !slices.Contains(conditions, k) {
 		return presence{}, false
 	}
-	key := impliedKey{s.v, k}
-	if p, known := c.asked[key]; known {
+	key, asked := impliedKey{s.v, k}, c.asked
+	if c.wide {
+		asked = c.askedWide
+	}
+	if p, known := asked[key]; known {
 		return p, p != presence{-1, false}
 	}
 	p, ok := c.presenceKeyword(s, k, v, 0)
 	if !ok {
 		p = presence{-1, false}
 	}
-	c.asked[key] = p
+	asked[key] = p
 	return p, ok
 }

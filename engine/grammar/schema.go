@@ -57,7 +57,10 @@ type schemaCompiler struct {
 	dynamic     map[string][]*site      // by name, those with a $dynamicAnchor
 	recursive   []*site                 // those with a $recursiveAnchor
 	asked       map[impliedKey]presence // of conditionOf
-	written     map[impliedKey]implication
+	// askedWide is asked where conditions on values are formulas too, as they are while wide.
+	askedWide map[impliedKey]presence
+	wide      bool
+	written   map[impliedKey]implication
 }
 
 // maxIndent bounds the blanks and tabs before a line with Options.Tidy.
@@ -100,7 +103,7 @@ func (g *builder) schema(schema []byte, o Options) (expr, error) {
 
 func newSchemaCompiler(g *builder, o Options) *schemaCompiler {
 	return &schemaCompiler{g: g, o: o, sites: map[*value]*site{}, anchors: map[string]*site{}, byKey: map[string]int{},
-		inline: map[int]expr{}, same: map[expr]int{}, clashes: map[string]bool{}, nots: map[*value]*value{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[impliedKey]presence{}, written: map[impliedKey]implication{},
+		inline: map[int]expr{}, same: map[expr]int{}, clashes: map[string]bool{}, nots: map[*value]*value{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[impliedKey]presence{}, askedWide: map[impliedKey]presence{}, written: map[impliedKey]implication{},
 		eithers: map[string]*value{}, dynamic: map[string][]*site{}}
 }
 

@@ -83,7 +83,22 @@ func (c *schemaCompiler) shapes(sites []*site) ([]*shape, error) {
 		todo = append(todo, &path{site: s})
 	}
 	err := x.expand(todo, reached{}, nil, &out)
+	if x.over && !c.wide {
+		return c.wideShapes(sites, err)
+	}
 	return out, err
+}
+
+// wideShapes expands once more, with conditions on the values of members kept as
+// formulas too. Where that does not help, the first error stands.
+func (c *schemaCompiler) wideShapes(sites []*site, first error) ([]*shape, error) {
+	c.wide = true
+	out, err := c.shapes(sites)
+	c.wide = false
+	if err != nil {
+		return nil, first
+	}
+	return out, nil
 }
 
 // expansion is one run of shapes. A loose one may find more than fits: it passes over
@@ -92,6 +107,7 @@ type expansion struct {
 	c      *schemaCompiler
 	budget int
 	loose  bool
+	over   bool // there were too many combinations
 }
 
 // looseShapes is a cheap superset of shapes, for proofs that nothing fits.
@@ -237,6 +253,7 @@ func (c *schemaCompiler) clash(sites []*site) bool {
 
 func (x *expansion) choose(choices []choice, done reached, out *[]*shape) error {
 	if x.budget--; x.budget < 0 || len(*out) > maxShapes {
+		x.over = true
 		return done.sites[0].fail("", fmt.Sprintf("more than %d combinations of alternatives", maxShapes))
 	}
 	if len(choices) == 0 {
