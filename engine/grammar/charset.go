@@ -134,11 +134,24 @@ func minus(s, t runeSet) runeSet {
 // writers of JSON do escape: controls, < > & and all that is not ASCII. Other ASCII
 // has one form, so that literals stay forced.
 func (g *builder) jsonChar(s runeSet) expr {
-	key := string(s)
-	if e, ok := g.chars[key]; ok {
-		return e
+	if len(s) == 2 && s[0] == s[1] && s[0] >= ' ' && s[0] < 0x7F {
+		if g.ascii[s[0]] == unknown {
+			g.ascii[s[0]] = g.makeChar(s)
+		}
+		return g.ascii[s[0]]
 	}
 	s = s.scalars()
+	key := string(s)
+	e, ok := g.chars[key]
+	if !ok {
+		e = g.makeChar(s)
+		g.chars[key] = e
+		g.charSets = append(g.charSets, s)
+	}
+	return e
+}
+
+func (g *builder) makeChar(s runeSet) expr {
 	alts := []expr{g.utf8Set(minus(s, mustEscape))}
 	for i := 0; i < len(shortEscapes); i += 2 {
 		if s.has(rune(shortEscapes[i+1])) {
@@ -148,8 +161,54 @@ func (g *builder) jsonChar(s runeSet) expr {
 	alts = append(alts, g.unicodeEscapes(s))
 	e := g.or(alts...)
 	g.nodes[e].inText = true
-	g.chars[key] = e
 	return e
+}
+
+// maxSamples bounds what samples is good for.
+const maxSamples = 64
+
+// samples are characters other than plain ASCII as they stand in a JSON string, one of
+// each kind that the sets so far tell apart; nil if there are too many kinds.
+func (g *builder) samples() [][]byte {
+	if g.sampled == len(g.charSets) {
+		return g.sample
+	}
+	g.sampled = len(g.charSets)
+	cuts := []rune{0, 0x7F, 0x80, 0xE000}
+	for _, s := range g.charSets {
+		for i := 0; i < len(s); i += 2 {
+			cuts = append(cuts, s[i], s[i+1]+1)
+		}
+	}
+	slices.Sort(cuts)
+	cuts = slices.Compact(cuts)
+	g.sample = [][]byte{}
+	seen := map[string]bool{}
+	for _, r := range cuts {
+		if r > utf8.MaxRune || r >= 0xD800 && r < 0xE000 || r >= ' ' && r < 0x7F {
+			continue
+		}
+		in := make([]byte, len(g.charSets))
+		for i, s := range g.charSets {
+			if s.has(r) {
+				in[i] = 1
+			}
+		}
+		if r < ' ' {
+			in = append(in, 1)
+		}
+		if seen[string(in)] {
+			continue
+		}
+		seen[string(in)] = true
+		if len(seen) > maxSamples || len(cuts) > 100*maxSamples {
+			g.sample = nil
+			return nil
+		}
+		b := quoteJSON(string(r))
+		g.sample = append(g.sample, []byte(b[1:len(b)-1]))
+	}
+	return g.sample
 }
 
 func (g *builder) unicodeEscapes(s runeSet) expr {

@@ -74,6 +74,7 @@ type node struct {
 	nullable bool
 	calls    bool // a call is somewhere below
 	inText   bool // every text of it is whole characters of a JSON string
+	meets    bool // an intersection is somewhere below
 	// a and b are parts. Of bytes, a is the number of a set; of a list of parts, a is
 	// where it begins in the builder's lists and b its length.
 	a, b     expr
@@ -109,6 +110,10 @@ type builder struct {
 	callIDs   map[expr]int    // rules of called
 	textStar  expr            // any content of a JSON string
 	chars     map[string]expr // of jsonChar, by set
+	ascii     [0x80]expr      // of jsonChar, by single characters
+	charSets  []runeSet       // of chars
+	sample    [][]byte        // of samples
+	sampled   int             // sets that they are of
 	limit     int
 	deadline  time.Time
 	looked    time.Time // when the clock was last looked at
@@ -309,7 +314,7 @@ func (g *builder) concat(a, b expr) expr {
 	}
 	x, y := &g.nodes[a], &g.nodes[b]
 	return g.intern(node{op: opConcat, a: a, b: b,
-		nullable: x.nullable && y.nullable, calls: x.calls || y.calls, inText: x.inText && y.inText})
+		nullable: x.nullable && y.nullable, calls: x.calls || y.calls, inText: x.inText && y.inText, meets: x.meets || y.meets})
 }
 
 func (g *builder) optional(e expr) expr { return g.repeat(e, 0, 1) }
@@ -335,7 +340,7 @@ func (g *builder) repeat(a expr, min, max int) expr {
 		return a
 	}
 	return g.intern(
-		node{op: opRepeat, a: a, min: int32(min), max: int32(max), nullable: min == 0, calls: n.calls, inText: n.inText})
+		node{op: opRepeat, a: a, min: int32(min), max: int32(max), nullable: min == 0, calls: n.calls, inText: n.inText, meets: n.meets})
 }
 
 // or is the union: flat, sorted, common first parts taken out, so that literals become
@@ -359,6 +364,7 @@ func (g *builder) or(es ...expr) expr {
 		n.nullable = n.nullable || x.nullable
 		n.calls = n.calls || x.calls
 		n.inText = n.inText && x.inText
+		n.meets = n.meets || x.meets
 	}
 	return g.internList(n, list)
 }
@@ -474,7 +480,7 @@ func (g *builder) not(a expr) expr {
 	if n := &g.nodes[a]; n.op == opNot {
 		return n.a
 	}
-	return g.intern(node{op: opNot, a: a, nullable: !g.nodes[a].nullable})
+	return g.intern(node{op: opNot, a: a, nullable: !g.nodes[a].nullable, meets: g.nodes[a].meets})
 }
 
 // and is the intersection of expressions without calls. The result is never exactly
@@ -504,7 +510,7 @@ func (g *builder) meet(es []expr, whole bool) expr {
 	case 1:
 		return list[0]
 	}
-	n := node{op: opAnd, nullable: true}
+	n := node{op: opAnd, nullable: true, meets: true}
 	for _, e := range list {
 		n.nullable = n.nullable && g.nodes[e].nullable
 		n.inText = n.inText || g.nodes[e].inText
@@ -671,6 +677,18 @@ var (
 // shortest of its forms.
 func (g *builder) eachChar(e expr, add func(expr)) {
 	g.eachByte(e, plainBytes, func(_ byte, d expr) { add(d) })
+	if list := g.samples(); list != nil {
+		for _, text := range append(list, []byte(`\"`), []byte(`\\`)) {
+			d := e
+			for _, b := range text {
+				if d = g.derive(d, b); d == never {
+					break
+				}
+			}
+			add(d)
+		}
+		return
+	}
 	g.eachByte(e, highBytes, func(b byte, d expr) { g.restOfChar(d, pendingChar{}.next(b), add) })
 	escape := g.derive(e, '\\')
 	if escape == never {
@@ -856,6 +874,10 @@ func (g *builder) deriveInto(e expr, b byte, tail expr, list *[]expr) {
 	case opAnd:
 		parts := make([]expr, 0, n.b)
 		for _, x := range g.parts(&n) {
+			if g.raw && !g.nodes[x].meets { // it comes again beside others
+				parts = append(parts, g.next(x, b))
+				continue
+			}
 			parts = append(parts, g.derive(x, b))
 		}
 		d = g.meet(parts, false)

@@ -456,6 +456,7 @@ func (c *schemaCompiler) namePattern(at *site, re string) (expr, error) {
 // region is a set of names, and the schemas of their values.
 type region struct {
 	names []expr // in all of these
+	from  int    // of names: the patterns
 	key   expr
 	sites []*site
 	hit   map[*site]bool // whose patternProperties name them
@@ -538,7 +539,7 @@ func (c *schemaCompiler) regions(s *shape) ([]region, error) {
 		}
 		names = append(names, g.not(g.or(declared...)))
 	}
-	list := []region{{names: names, key: g.and(names...)}}
+	list := []region{{names: names, from: len(names), key: g.and(names...)}}
 	for _, at := range s.sites {
 		p := at.v.get("patternProperties")
 		if p == nil {
@@ -565,7 +566,11 @@ func (c *schemaCompiler) regions(s *shape) ([]region, error) {
 func (c *schemaCompiler) parting(list []region, e expr, at, in *site) (out []region) {
 	g := c.g
 	for _, r := range list {
-		yes := region{names: append(slices.Clone(r.names), e), sites: append(slices.Clone(r.sites), in), hit: maps.Clone(r.hit)}
+		if r.excludes(g, e) {
+			out = append(out, r)
+			continue
+		}
+		yes := region{names: append(slices.Clone(r.names), e), from: r.from, sites: append(slices.Clone(r.sites), in), hit: maps.Clone(r.hit)}
 		if yes.key = g.and(yes.names...); yes.key == never {
 			out = append(out, r)
 			continue
@@ -575,12 +580,23 @@ func (c *schemaCompiler) parting(list []region, e expr, at, in *site) (out []reg
 		}
 		yes.hit[at] = true
 		out = append(out, yes)
-		no := region{names: append(slices.Clone(r.names), g.not(e)), sites: r.sites, hit: r.hit}
+		no := region{names: append(slices.Clone(r.names), g.not(e)), from: r.from, sites: r.sites, hit: r.hit}
 		if no.key = g.and(no.names...); no.key != never {
 			out = append(out, no)
 		}
 	}
 	return out
+}
+
+// excludes reports whether the patterns of a region, whatever names are declared, leave
+// none to another one. Objects with the same patterns find what is known.
+func (r *region) excludes(g *builder, e expr) bool {
+	for _, x := range r.names[r.from:] {
+		if g.nodes[x].op != opNot && g.and(x, e) == never {
+			return true
+		}
+	}
+	return g.and(append(slices.Clone(r.names[r.from:]), e)...) == never
 }
 
 // objectChain writes members in order.

@@ -455,9 +455,9 @@ func (c *schemaCompiler) keyword(s *shape, at *site, k string, v *value) error {
 		if v.kind != kArray {
 			return at.fail(k, "it must be a list")
 		}
-		s.intersect(v)
+		s.intersect(v.different())
 	case "const":
-		s.intersect(list(v))
+		s.intersect([]*value{v})
 	case notInteger:
 		s.fraction = true
 	case notEnum:
@@ -528,20 +528,25 @@ func typeKeyword(s *shape, at *site, v *value) error {
 	return nil
 }
 
-// intersect keeps the values of an array, an enum.
-func (s *shape) intersect(v *value) {
-	list := v.different()
+// intersect keeps the values in a list, all of them different.
+func (s *shape) intersect(list []*value) {
 	if s.enum == nil {
 		s.enum = list[:len(list):len(list)]
 		return
 	}
-	allowed := make(map[string]bool, len(list))
-	for _, e := range list {
-		allowed[e.key()] = true
+	has := func(e *value) bool {
+		return slices.ContainsFunc(list, func(o *value) bool { return o == e || o.key() == e.key() })
+	}
+	if len(list) > 8 {
+		allowed := make(map[string]bool, len(list))
+		for _, e := range list {
+			allowed[e.key()] = true
+		}
+		has = func(e *value) bool { return allowed[e.key()] }
 	}
 	out := []*value{}
 	for _, e := range s.enum {
-		if allowed[e.key()] {
+		if has(e) {
 			out = append(out, e)
 		}
 	}

@@ -63,8 +63,14 @@ func (g *builder) list(e expr) (texts [][]byte) {
 		return nil
 	}
 	steps := 0
+	path := map[expr]bool{} // that leads to e; where it comes back to itself, there is no end
 	var visit func(e expr, text []byte) bool
 	visit = func(e expr, text []byte) bool {
+		if path[e] {
+			return false
+		}
+		path[e] = true
+		defer delete(path, e)
 		if steps++; steps > 20*fewTexts || len(text) > 256 || len(g.edges(e, empty, nil)) > 0 {
 			return false
 		}

@@ -238,10 +238,12 @@ func (v *value) equal(w *value) bool {
 // key is the same text for equal values.
 func (v *value) key() string {
 	switch v.kind {
-	case kNull, kFalse, kTrue:
-		return string(v.compact(nil))
-	case kString:
-		return `"` + v.text
+	case kNull:
+		return "null"
+	case kFalse:
+		return "false"
+	case kTrue:
+		return "true"
 	}
 	if v.equals == "" {
 		v.equals = v.makeKey()
@@ -267,6 +269,8 @@ func (v *value) different() []*value {
 
 func (v *value) makeKey() string {
 	switch v.kind {
+	case kString:
+		return `"` + v.text
 	case kNumber:
 		if r := v.rat(); r != nil {
 			return "n" + r.RatString()
