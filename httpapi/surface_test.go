@@ -141,6 +141,11 @@ func TestSurface(t *testing.T) {
 		status, e := ask(t, url+"/generate", body, f.Name, f.Example)
 		doc.WriteString(row(t, f, nil, status, e))
 	}
+	doc.WriteString("\n## A constraint beside other fields\n\n" +
+		"A constraint is what response_format, regex, ebnf, json_schema, structural_tag, grammar, guided_… or structured_outputs ask for. `tests/clients/goclient` tries every row on a model.\n\n| | |\n|---|---|\n")
+	for _, c := range openai.Compositions() {
+		fmt.Fprintf(&doc, "| %s | %s |\n", c.With, c.What)
+	}
 	const file = "SURFACE.md"
 	if *update {
 		if err := os.WriteFile(file, []byte(doc.String()), 0o644); err != nil {

@@ -1,7 +1,6 @@
 package local
 
 import (
-	"errors"
 	"math"
 	"slices"
 
@@ -44,7 +43,7 @@ func (e *Engine) checkAllowed(s *engine.Sampling) error {
 	return nil
 }
 
-var errAllowed = errors.New("none of allowed_token_ids can follow")
+var errAllowed = engine.Invalid("allowed_token_ids", "None of allowed_token_ids can follow where the constraint has come to.")
 
 // only leaves the allowed ones of a mask.
 func (f *follower) only(allowed []uint64) error {

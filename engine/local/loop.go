@@ -469,6 +469,9 @@ func (l *loop) publish() {
 }
 
 func internal(err error) error {
+	if asked, ok := errors.AsType[*engine.RequestError](err); ok {
+		return asked // the request's own fault
+	}
 	return &engine.RequestError{Err: engine.ErrInternal, Message: "Internal engine error: " + err.Error()}
 }
 

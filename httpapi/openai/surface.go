@@ -83,7 +83,7 @@ var notes = map[string]note{
 	"extra_key":                     {Works, `"s"`, "as cache_salt; both count"},
 
 	"tools":                  {Works, `[{"type":"function","function":{"name":"f"}}]`, "functions that the model may call"},
-	"tool_choice":            {Works, `"auto"`, "auto, none, required or a function of tools"},
+	"tool_choice":            {Works, `"auto"`, "auto, none, required or a function of tools, which is then called once"},
 	"parallel_tool_calls":    {Works, `false`, "false ends the answer at a second call"},
 	"chat_template_kwargs":   {Works, `{"enable_thinking":false}`, "variables of the template; not the engine's own names"},
 	"chat_template":          {Works, `"{{ messages[0].content }}"`, "only with --trust-request-chat-template"},
@@ -95,7 +95,7 @@ var notes = map[string]note{
 	"stream_reasoning":       {Works, `false`, "false sends the thinking in one piece"},
 	"include_reasoning":      {Accepted, `true`, "false is refused: use separate_reasoning"},
 
-	"response_format":         {Works, `{"type":"json_object"}`, "text, json_object, json_schema, structural_tag, regex, grammar"},
+	"response_format":         {Works, `{"type":"json_object"}`, "text, json_object (with a schema as well), json_schema, structural_tag, regex, grammar"},
 	"regex":                   {Works, `"[ab]+c"`, "the answer matches it"},
 	"ebnf":                    {Works, `"root ::= \"a\""`, "the answer is derived from it"},
 	"json_schema":             {Works, `"{\"type\":\"object\"}"`, "the answer satisfies it"},

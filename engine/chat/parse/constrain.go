@@ -58,11 +58,11 @@ func constrainAnswer(p *Plan, answer *engine.Constraint, channel string) *engine
 	f := findFamily(p.Reasoning)
 	c := *answer
 	switch {
-	case f == nil && findFormat(p.ToolCalls).harmony() || f.harmony():
+	case f.harmony() || p.readsCalls() && findFormat(p.ToolCalls).harmony():
 		if p.Continued != nil && p.Continued.Content != "" {
 			return answer
 		}
-		if f == nil { // thinking would be part of the answer
+		if !f.harmony() { // thinking would be part of the answer
 			c = *sequence(fixed(channel), answer)
 			break
 		}
