@@ -78,6 +78,9 @@ func (c *schemaCompiler) counted(s *shape) (expr, error) {
 		}
 		c.g.rules[k.rules[k.order[at]]] = e
 	}
+	if s.repeats != nil {
+		return never, s.repeats.fail("uniqueItems", "not supported where it is negated, beside contains")
+	}
 	if !s.unique {
 		return c.bracket('[', start, ']'), nil
 	}

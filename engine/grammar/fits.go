@@ -197,7 +197,7 @@ func (f *fitting) keyword(s *site, k string, w, v *value, seen *evaluated) bool 
 		return v.kind != kObject || f.dependent(s, k, w, v, seen)
 	case "properties", "patternProperties", "additionalProperties", "propertyNames", "required", "minProperties", "maxProperties", someOther:
 		return v.kind != kObject || f.members(s, k, w, v, seen)
-	case "prefixItems", "items", "additionalItems", "contains", "uniqueItems", "minItems", "maxItems", someItem:
+	case "prefixItems", "items", "additionalItems", "contains", "uniqueItems", "minItems", "maxItems", someItem, someRepeat:
 		return v.kind != kArray || f.elements(s, k, w, v, seen)
 	case "minLength", "maxLength", "pattern", "format", notPattern, notFormat:
 		return v.kind != kString || f.text(s, k, w, v)
@@ -366,10 +366,13 @@ func (f *fitting) elements(s *site, k string, w, v *value, seen *evaluated) bool
 	case someItem:
 		from := min(countOf(w.get(itemsFrom)), len(v.elem))
 		return slices.ContainsFunc(v.elem[from:], func(e *value) bool { return f.child(s, w.get(valueFits), "", e) })
-	case "uniqueItems":
+	case "uniqueItems", someRepeat:
 		keys := map[string]bool{}
 		for _, e := range v.elem {
 			keys[e.key()] = true
+		}
+		if k == someRepeat {
+			return len(keys) < len(v.elem)
 		}
 		return w.kind != kTrue || len(keys) == len(v.elem)
 	default:
@@ -420,8 +423,8 @@ func (f *fitting) text(s *site, k string, w, v *value) bool {
 	if err != nil {
 		return f.fail(err)
 	}
-	if t.regex != nil {
-		return f.fail(s.fail("format", `the format "regex" is not supported beside enum`))
+	if t.regex != nil && !isRegex(v.text) {
+		return false
 	}
 	for _, e := range t.text {
 		if !f.c.inside(e, v.text) {

@@ -16,6 +16,7 @@ const (
 	someOther   = "\xffsome" // some member besides the declared ones has a value that …
 	someItem    = "\xffitem" // some element from a place on has a value that …
 	notMultiple = "\xffmultiple"
+	someRepeat  = "\xffrepeat" // two elements are equal
 )
 
 // The parts of a someOther.
@@ -290,7 +291,9 @@ func (c *schemaCompiler) negateKeyword(s *site, k string, v *value, depth int) (
 		if v.kind == kFalse {
 			return nil, nil
 		}
-		return typed("array", unnegated, text(k)), nil
+		return typed("array", someRepeat, yes), nil
+	case someRepeat:
+		return typed("array", "uniqueItems", yes), nil
 	case "multipleOf":
 		return typed("number", notMultiple, v), nil
 	case "unevaluatedProperties", "unevaluatedItems":
@@ -535,6 +538,10 @@ func negateType(s *site, v *value) ([]*value, error) {
 // withoutPattern notes what a string must not match.
 func (c *schemaCompiler) withoutPattern(s *shape, at *site, k string, v *value) error {
 	p, whole := v.text, false
+	if k == notFormat && p == "regex" {
+		s.text = append(s.text, c.notRegex())
+		return nil
+	}
 	if k == notFormat {
 		f, ok := formats[v.text]
 		if !ok {

@@ -8,6 +8,11 @@ import (
 )
 
 func (c *schemaCompiler) array(s *shape) (expr, error) {
+	if s.repeats != nil {
+		if s.minItem = max(s.minItem, 2); s.maxItem >= 0 && s.maxItem < 2 {
+			return never, nil
+		}
+	}
 	if len(s.have) > 0 {
 		return c.counted(s)
 	}
@@ -73,6 +78,12 @@ func (c *schemaCompiler) array(s *shape) (expr, error) {
 	}
 	if s.minItem == 0 {
 		e = g.optional(e)
+	}
+	if s.repeats != nil {
+		if prefix > 0 || rest == never {
+			return never, s.repeats.fail("uniqueItems", "not supported where it is negated, beside prefixItems")
+		}
+		return c.marked('[', g.seq(c.space, e, g.byte(']')), &distinct{repeat: true, most: most}), nil
 	}
 	if !s.unique || most == 0 || most == 1 {
 		return c.bracket('[', e, ']'), nil

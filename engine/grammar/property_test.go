@@ -211,7 +211,7 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 		`{"allOf":[{"type":"strin"}]}`:                         "/allOf/0/type",
 		`{"properties":{"x":{"pattern":"(?<=a)b"}}}`:           "/properties/x/pattern",
 		`{"type":"string","format":"idn-email"}`:               "/format",
-		`{"not":{"uniqueItems":true}}`:                         "/not/uniqueItems",
+		`{"not":{"uniqueItems":true},"prefixItems":[{}]}`:      "/not/uniqueItems",
 		`{"anyOf":[{"$ref":"#"},{"type":"null"}]}`:             "",
 		`{"type":"object","minProperties":300}`:                "/minProperties",
 		`{"type":"string","minLength":-1}`:                     "/minLength",

@@ -1,5 +1,7 @@
 package grammar
 
+import "regexp"
+
 // The format "regex" asks for a regular expression as ECMA-262 has it. They are
 // written here as rules; what is left out are backreferences, named groups, Unicode
 // escapes, and ranges whose ends are not both digits or letters of one case in order.
@@ -10,10 +12,54 @@ func (c *schemaCompiler) regexValue() expr {
 	if r, ok := c.byKey["regex"]; ok {
 		return g.call(r)
 	}
-	first := len(g.rules)
-	g.rules = append(g.rules, never, never, never)
-	c.byKey["regex"] = first
-	whole, part, atom := g.call(first), g.call(first+1), g.call(first+2)
+	r := len(g.rules)
+	g.rules = append(g.rules, never)
+	c.byKey["regex"] = r
+	g.rules[r] = c.regexAround(g.call(r))
+	return g.call(r)
+}
+
+// regexDepth is how deep groups are nested where a rule cannot be had.
+const regexDepth = 2
+
+// shallowRegex is the same without calls.
+func (c *schemaCompiler) shallowRegex() expr {
+	e := never
+	for range regexDepth + 1 {
+		e = c.regexAround(e)
+	}
+	return e
+}
+
+// notRegex are strings that are no regular expressions: those that begin with what must
+// follow something, or with a parenthesis that closes nothing.
+func (c *schemaCompiler) notRegex() expr {
+	var first runeSet
+	for _, r := range ")*+?" {
+		first = append(first, r, r)
+	}
+	return c.g.concat(c.g.jsonChar(first), c.g.textStar)
+}
+
+// isRegex reports whether s is a regular expression, what this package cannot build
+// included.
+func isRegex(s string) bool {
+	if _, err := parsePattern(s, ecma, true); err == nil {
+		return true
+	}
+	s = looksBehind.ReplaceAllString(backReference.ReplaceAllString(s, "x"), "(?:")
+	_, err := parsePattern(s, ecma, true)
+	return err == nil
+}
+
+var (
+	looksBehind   = regexp.MustCompile(`\(\?<[=!]`)
+	backReference = regexp.MustCompile(`\\(k<\w+>|[1-9]\d*)`)
+)
+
+// regexAround is a regular expression whose groups hold others.
+func (c *schemaCompiler) regexAround(whole expr) expr {
+	g := c.g
 	chars := func(s string) expr {
 		var set runeSet
 		for _, r := range s {
@@ -39,8 +85,7 @@ func (c *schemaCompiler) regexValue() expr {
 	quantifier := g.concat(g.or(chars("*+?"), count), g.optional(text("?")))
 	group := g.seq(text("("), g.optional(text("?:")), whole, text(")"))
 	look := g.seq(text("("), g.or(text("?="), text("?!")), whole, text(")"))
-	g.rules[first+2] = g.or(plainChar, text("."), escape, class, group)
-	g.rules[first+1] = g.or(g.concat(atom, g.optional(quantifier)), text("^"), text("$"), g.seq(text(`\`), chars("bB")), look)
-	g.rules[first] = g.concat(g.star(part), g.star(g.concat(text("|"), g.star(part))))
-	return whole
+	atom := g.or(plainChar, text("."), escape, class, group)
+	part := g.or(g.concat(atom, g.optional(quantifier)), text("^"), text("$"), g.seq(text(`\`), chars("bB")), look)
+	return g.concat(g.star(part), g.star(g.concat(text("|"), g.star(part))))
 }

@@ -70,7 +70,7 @@ const maxIndent = 40
 var enforced = strings.Fields(`$ref $dynamicRef type enum const allOf anyOf oneOf not if then else properties required additionalProperties
 	patternProperties propertyNames minProperties maxProperties dependentRequired dependentSchemas dependencies items prefixItems
 	additionalItems minItems maxItems contains minContains maxContains uniqueItems pattern format minLength maxLength minimum maximum
-	exclusiveMinimum exclusiveMaximum multipleOf $recursiveRef unevaluatedItems unevaluatedProperties` + " " + notMultiple + " " + someItem + " " + notInteger + " " + notEnum + " " + notPattern + " " + notFormat + " " + someOther + " " + unnegated)
+	exclusiveMinimum exclusiveMaximum multipleOf $recursiveRef unevaluatedItems unevaluatedProperties` + " " + notMultiple + " " + someRepeat + " " + someItem + " " + notInteger + " " + notEnum + " " + notPattern + " " + notFormat + " " + someOther + " " + unnegated)
 
 // CompileSchema makes the grammar of the JSON texts that are valid by a JSON Schema
 // (draft 2020-12, and what older drafts spell differently). Members come in the

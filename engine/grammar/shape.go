@@ -52,6 +52,7 @@ type shape struct {
 	// unnegated are sites that ask for what cannot be built, unless something else
 	// excludes it.
 	unnegated []*site
+	repeats   *site // which asks for two elements that are equal
 }
 
 // haves is a contains: at least min elements, at most max, fit a schema. Those before
@@ -427,10 +428,8 @@ func (c *schemaCompiler) merge(done reached, loose bool) (*shape, error) {
 	for _, n := range s.needs {
 		s.present = c.forms.given(s.present, n, true)
 	}
-	for _, at := range s.unnegated {
-		if s.unique && at.v.get(unnegated).text == "uniqueItems" {
-			s.types &^= tArray
-		}
+	if s.unique && s.repeats != nil {
+		s.types &^= tArray
 	}
 	if s.present == falsum {
 		s.types &^= tObject
@@ -462,6 +461,8 @@ func (c *schemaCompiler) keyword(s *shape, at *site, k string, v *value) error {
 		s.fraction = true
 	case notEnum:
 		s.without = append(s.without, v.elem...)
+	case someRepeat:
+		s.repeats = at
 	case unnegated:
 		s.unnegated = append(s.unnegated, at)
 	case someOther:
@@ -692,8 +693,8 @@ func (c *schemaCompiler) filter(s *shape) error {
 				return s.site.fail("enum", "a number is too large")
 			}
 			ok = s.num.admits(r) && (!s.integer || r.IsInt()) && !(s.fraction && r.IsInt())
-		case v.kind == kString && s.regex != nil:
-			return s.regex.fail("format", `the format "regex" is not supported beside enum`)
+		case v.kind == kString && s.regex != nil && !isRegex(v.text):
+			ok = false
 		case v.kind == kString && (s.minLen > 0 || s.maxLen >= 0 || len(s.text) > 0):
 			if text == unknown {
 				text = c.content(s)
@@ -795,7 +796,7 @@ func (c *schemaCompiler) shape(s *shape) (expr, error) {
 
 // free reports whether nothing but annotations is said.
 func (s *shape) free() bool {
-	if s.present != verum || len(s.some) > 0 || len(s.unnegated) > 0 {
+	if s.present != verum || s.repeats != nil || len(s.some) > 0 || len(s.unnegated) > 0 {
 		return false
 	}
 	for _, at := range s.sites {
@@ -834,7 +835,9 @@ func (c *schemaCompiler) stringValue(s *shape) (expr, error) {
 	q := c.g.byte('"')
 	if s.regex != nil {
 		if len(s.text) > 0 || s.minLen > 0 || s.maxLen >= 0 {
-			return never, s.regex.fail("format", `the format "regex" is not supported beside other keywords for strings`)
+			t := *s
+			t.text = append(slices.Clone(s.text), c.shallowRegex())
+			return c.g.called(c.g.seq(q, c.content(&t), q)), nil
 		}
 		return c.g.called(c.g.seq(q, c.regexValue(), q)), nil
 	}

@@ -16,9 +16,12 @@ import (
 
 // distinct is what is known of a marked value's elements, or names.
 type distinct struct {
-	names bool     // of an object
-	few   [][]byte // every text of an element, when they are few; nil: many
-	all   int      // different values among few
+	names bool // of an object
+	// repeat asks for the contrary: two elements are equal, of at most most (< 0: any).
+	repeat bool
+	most   int
+	few    [][]byte // every text of an element, when they are few; nil: many
+	all    int      // different values among few
 }
 
 // fewTexts bounds the elements that are listed.
@@ -122,6 +125,7 @@ type nest struct {
 	used   *element
 	count  int
 	start  int  // of the element at hand in the text, -1: none
+	twice  bool // two elements are equal
 	scalar bool // the element at hand is a number or a word, which only what follows ends
 }
 
@@ -179,7 +183,7 @@ func (r *reading) follow(b byte, u *distinct) bool {
 		r.in = &nest{up: r.in, unique: u, array: b == '[', start: -1}
 		return true
 	case b == ']' || b == '}':
-		if !r.endScalar() {
+		if !r.endScalar() || r.in.must() && !r.in.twice {
 			return false
 		}
 		if r.in = r.in.up; r.in == nil {
@@ -194,6 +198,14 @@ func (r *reading) follow(b byte, u *distinct) bool {
 		r.begin(true)
 	}
 	return r.partly()
+}
+
+// must reports whether two elements must be equal.
+func (n *nest) must() bool { return n.unique != nil && n.unique.repeat }
+
+// last reports whether the element at hand is the last chance for that.
+func (n *nest) last() bool {
+	return n.must() && !n.twice && n.unique.most > 0 && n.count+1 >= n.unique.most
 }
 
 // names reports whether the elements are the names of an object.
@@ -231,9 +243,16 @@ func (r *reading) done(text []byte) bool {
 	if n.unique != nil {
 		key := keyOfText(text)
 		for e := n.used; e != nil; e = e.next {
-			if e.key == key {
+			if e.key != key {
+				continue
+			}
+			if !n.must() {
 				return false
 			}
+			n.twice = true
+		}
+		if n.last() && !n.twice {
+			return false
 		}
 		n.used = &element{key, text, n.used}
 		n.count++
@@ -246,10 +265,21 @@ func (r *reading) done(text []byte) bool {
 // yet, where the possible ones are few.
 func (r *reading) partly() bool {
 	n := r.in
-	if n == nil || n.unique == nil || n.unique.few == nil || n.start < 0 {
+	if n == nil || n.unique == nil || n.start < 0 {
 		return true
 	}
 	text := r.text[n.start:]
+	if n.last() {
+		for e := n.used; e != nil; e = e.next {
+			if bytes.HasPrefix(e.text, text) {
+				return true
+			}
+		}
+		return false
+	}
+	if n.unique.few == nil {
+		return true
+	}
 	for _, t := range n.unique.few {
 		if bytes.HasPrefix(t, text) && !n.has(t) {
 			return true
@@ -420,7 +450,7 @@ func (x *Matcher) unrepeated(dst []uint64) {
 	case in == nil:
 		some(v.tell().opening)
 		return
-	case x.reading.quoted && (in.unique == nil || in.unique.few == nil):
+	case x.reading.quoted && (in.unique == nil || in.unique.few == nil && !in.last()):
 		some(v.tell().quoting)
 		return
 	}
