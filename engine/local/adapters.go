@@ -86,7 +86,7 @@ func (e *Engine) openAdapters(ctx context.Context) error {
 		return nil
 	}
 	if _, ok := e.exec.(device.Adapting); !ok {
-		return fmt.Errorf("LoRA adapters can not be run on the device %s yet: use the CPU, --device cpu", e.dev.Name())
+		return fmt.Errorf("LoRA adapters can not be run on the device %s", e.dev.Name())
 	}
 	for i := range e.models {
 		e.models[i].LoRA = true

@@ -123,6 +123,29 @@ func TestDecodePrefillAndOfflineOnTheProcessor(t *testing.T) {
 	}
 }
 
+func TestAdaptersAreComparedWithNone(t *testing.T) {
+	r, err := LoRABench(t.Context(), Options{Model: "tiny", LoadFormat: "dummy", Device: "cpu", Threads: 1, Repeat: 1, NoCeilings: true},
+		LoRA{Ranks: []int{2, 3}, Adapters: 2, Batches: []int{3}, Prompts: []Prompts{{2, 20}}, Context: 20, Tokens: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Rows) != 4 || r.Rows[0]["rank"] != 2 || r.Rows[3]["rank"] != 3 {
+		t.Fatalf("rows %v", r.Rows)
+	}
+	for _, row := range r.Rows {
+		for _, way := range []string{"none", "one", "many"} {
+			if v, ok := row[way].(float64); !ok || !(v > 0) {
+				t.Errorf("%s of %v is %v tokens per second", way, row["work"], row[way])
+			}
+		}
+	}
+	for _, d := range []LoRA{{}, {Ranks: []int{0}, Batches: []int{1}, Context: 1}, {Ranks: []int{2}}, {Ranks: []int{2}, Batches: []int{1}}} {
+		if _, err := LoRABench(t.Context(), Options{Model: "tiny", LoadFormat: "dummy"}, d); err == nil {
+			t.Errorf("%+v is measured", d)
+		}
+	}
+}
+
 func TestAShortOfflineWorkload(t *testing.T) {
 	if testing.Short() {
 		t.Skip("generates some hundred tokens")

@@ -185,6 +185,9 @@ func (m *Model) together(ctx context.Context, w *Workload, temperature float32) 
 	for i, p := range w.Prompts {
 		requests[i] = &engine.Request{TokenIDs: p, Sampling: engine.Sampling{MaxTokens: w.Lengths[i], IgnoreEOS: true,
 			Temperature: temperature, Seed: uint64(i), HasSeed: true}}
+		if w.Models != nil {
+			requests[i].Model = w.Models[i]
+		}
 	}
 	f := &figures{n: len(w.Prompts), start: time.Now()}
 	streams := make([]*engine.Stream, 0, len(requests))

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/engine/device"
 	"github.com/godwit-ai/godwit/engine/hub"
 	"github.com/godwit-ai/godwit/engine/local"
@@ -37,6 +38,8 @@ type Options struct {
 
 	Logger   *slog.Logger
 	Progress Progress
+
+	adapters []engine.AdapterSpec // that requests may name
 }
 
 func (o *Options) repeat() int {
@@ -277,6 +280,9 @@ func (m *Model) options(d device.Device, n Sizes) local.Options {
 		MaxRunningRequests: n.Running, MaxTotalTokens: n.Tokens, ChunkedPrefillSize: o.ChunkedPrefill, RandomSeed: o.Seed, Logger: o.Logger}
 	if n.Context > 0 && n.Context < m.Program.ContextLen {
 		lo.ContextLength = n.Context
+	}
+	if lo.Adapters = o.adapters; len(o.adapters) > 0 {
+		lo.MaxAdaptersPerBatch = len(o.adapters)
 	}
 	if lo.ChunkedPrefillSize == 0 && m.GPU {
 		lo.ChunkedPrefillSize = 16384 // as much as the published workload allows

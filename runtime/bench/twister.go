@@ -64,6 +64,7 @@ func (m *twister) between(a, b int) int {
 type Workload struct {
 	Prompts [][]int32
 	Lengths []int
+	Models  []string // of each request, "" the model itself; nil: of none
 }
 
 // Tokens counts both sides.

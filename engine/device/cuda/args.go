@@ -83,6 +83,32 @@ type linearArgs struct {
 	eps                                     float32
 	shared, tiles                           int32
 	tops, samples                           pointer
+	delta, slots                            pointer
+	deltaStride, deltaType                  int32
+	late, _                                 int32
+}
+
+// loraTerm is a pair of an adapter in a product.
+type loraTerm struct {
+	a, b          pointer
+	first, octets int32
+	factor        float32
+	total         int32
+}
+
+// loraPair is where the columns of a pair's product lie.
+type loraPair struct{ n, offset, step, _ int32 }
+
+type loraArgs struct {
+	x, norm, delta      pointer
+	terms, tiles, order pointer
+	pair                [loraPairs]loraPair
+	pairs, slotTerms    int32
+	k, xStride          int32
+	deltaStride, base   int32
+	items               int32
+	eps                 float32
+	xType, _            int32
 }
 
 type narrowArgs struct {
@@ -178,6 +204,7 @@ var kernelTable = map[string][]kernelInfo{
 		{"prefill_bf16_64", prefillShared(64)}, {"prefill_bf16_128", prefillShared(128)},
 		{"prefill_f16_64", prefillShared(64)}, {"prefill_f16_128", prefillShared(128)}},
 	"flash":  {{"flash_bf16_64", flashShared(64)}, {"flash_bf16_128", flashShared(128)}, {"flash_f16_64", flashShared(64)}, {"flash_f16_128", flashShared(128)}},
+	"lora":   {{"lora_16", allShared}, {"lora_64", allShared}, {"lora_plain", 0}},
 	"sample": {{"sample", aloneShared}, {"sample_cluster", allShared}, {"sample_tiles", 0}, {"mask_tiles", 0}},
 }
 
@@ -208,6 +235,7 @@ var structTable = map[string][]structInfo{
 		sizeOf[copyArgs]("CopyArgs"), sizeOf[tableArgs]("TableArgs"), sizeOf[headsArgs]("HeadsArgs")},
 	"linear":    {sizeOf[linearArgs]("LinearArgs"), sizeOf[dequantArgs]("DequantArgs"), sizeOf[narrowArgs]("NarrowArgs")},
 	"attention": {sizeOf[attentionArgs]("AttentionArgs")},
+	"lora":      {sizeOf[loraTerm]("LoraTerm"), sizeOf[loraArgs]("LoraArgs")},
 	"sample": {sizeOf[sampleRow]("SampleRow"), sizeOf[sampleArgs]("SampleArgs"),
 		{"SampleAlone", aloneShared}, {"SampleTogether", togetherShared}},
 }

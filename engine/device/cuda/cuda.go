@@ -16,6 +16,11 @@
 // row may differ in rounding with the number of rows, since few rows take other
 // kernels than many.
 //
+// Adapters (LoRA) of all ranks and rows are one kernel more for each group of products, which
+// gathers rows by adapter and works beside the product (adapter.go, kernels/lora.cu). Tables
+// on the device say where an adapter lies, so that recorded steps stay valid when one
+// comes or goes; steps without adapters are recorded apart and pay nothing.
+//
 // A step: Launch checks the batch, fills one pinned block and starts copy, kernels and
 // sampling in the Exec's own stream; Wait sleeps on an event and reads tokens that the
 // last kernel wrote to pinned memory. The next step may be launched before that: its

@@ -48,6 +48,7 @@ type exec struct {
 	copies *call[copyArgs]
 	output outputs
 	graphs graphs
+	lora   adapters
 
 	batchFrom   int  // more rows than this, and
 	batchRows   int  // no more than this, take the kernels for batches
@@ -98,6 +99,7 @@ type step struct {
 	decode     int  // work items of decode attention
 	prefill    int  // tiles of prefill attention
 	single     bool // row i is the only row of sequence i
+	terms      int  // as in form
 	masked     bool // some draws have a mask
 }
 
@@ -168,7 +170,7 @@ func (e *exec) compile(ctx context.Context, w device.Weights, keepBF16 bool) err
 	if err := e.openSlots(); err != nil {
 		return err
 	}
-	for _, f := range []func(*loader) error{e.allocateValues, e.allocateScratch, e.allocateStep, e.allocateCache, e.build, e.buildTops} {
+	for _, f := range []func(*loader) error{e.allocateValues, e.allocateScratch, e.allocateAdapters, e.allocateStep, e.allocateCache, e.build, e.buildTops} {
 		if err := f(l); err != nil {
 			return err
 		}
@@ -189,7 +191,7 @@ func (e *exec) allocateCache(l *loader) error {
 	page := 2 * int64(e.p.Layers) * int64(e.o.PageTokens) * int64(e.p.KVHeads*e.p.HeadDim) * int64(typeBytes(e.compute))
 	const coming = stagingBytes + 32<<20 // the loader's buffer, tables of rotations, graphs
 	weights, free := l.deviceBytes(), int64(now)
-	if left := free - weights - coming; e.o.CacheShare > 0 && left > 0 {
+	if left := free - weights - coming - e.lora.reserve(); e.o.CacheShare > 0 && left > 0 {
 		e.o.Pages = int(min(int64(e.o.Pages), int64(float64(left)*min(1, e.o.CacheShare))/page))
 	}
 	cache, work := float64(page)*float64(e.o.Pages), e.held+coming
@@ -449,11 +451,12 @@ func (e *exec) closeSlots() error {
 type layout struct {
 	samples, tokens, positions, rowSeq, slots int
 	outRows, seqs, decode, prefill, tables    int
+	adapters, order, work                     int // of rows: slot, order by slot; tiles of adapters
 }
 
 const headerBytes = 16
 
-func layoutFor(rows, outs, seqs, tiles int) layout {
+func layoutFor(rows, outs, seqs, tiles, adapted int) layout {
 	var l layout
 	at := headerBytes
 	place := func(bytes int) int {
@@ -464,6 +467,9 @@ func layoutFor(rows, outs, seqs, tiles int) layout {
 	l.samples = place(outs * int(unsafe.Sizeof(sampleRow{})))
 	l.tokens, l.positions, l.rowSeq, l.slots = place(4*rows), place(4*rows), place(4*rows), place(4*rows)
 	l.outRows, l.seqs, l.decode, l.prefill = place(4*outs), place(16*seqs), place(4*seqs), place(8*tiles)
+	if adapted > 0 {
+		l.adapters, l.order, l.work = place(4*rows), place(4*rows), place(16*adapted)
+	}
 	l.tables = at
 	return l
 }
@@ -473,7 +479,7 @@ func (e *exec) allocateStep(l *loader) error {
 	e.maxTab = (min(e.p.ContextLen, e.o.Pages*e.o.PageTokens) + e.o.PageTokens - 1) / e.o.PageTokens
 	e.group = e.maxGroup()
 	tiles := e.o.MaxRows*e.group/128 + e.o.MaxSeqs + 1
-	bytes := int64(layoutFor(e.o.MaxRows, e.o.MaxOutputs, e.o.MaxSeqs, tiles).tables) + 4*int64(e.o.MaxSeqs)*int64(e.maxTab)
+	bytes := int64(layoutFor(e.o.MaxRows, e.o.MaxOutputs, e.o.MaxSeqs, tiles, e.lora.most(e.o.MaxRows)).tables) + 4*int64(e.o.MaxSeqs)*int64(e.maxTab)
 	var err error
 	if e.meta, err = e.alloc(bytes); err != nil {
 		return err
@@ -667,6 +673,9 @@ func (e *exec) fill(s *slot, b *device.Batch, f form) (int, error) {
 	header[0], header[1], header[2] = int32(stride), int32(s.base), int32(e.slots[e.at].base)
 	e.fillRows(s, b, f)
 	e.fillSeqs(s, b, f, stride)
+	if f.terms > 0 {
+		e.fillAdapters(s, b, f)
+	}
 	outRows := s.ints(l.outRows, f.outs)
 	for i := range outRows {
 		outRows[i] = int32(i)

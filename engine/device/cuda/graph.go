@@ -18,6 +18,7 @@ type form struct {
 	decode           int  // work items of decode attention
 	prefill          int  // tiles of prefill attention
 	single           bool // row i is the only row of sequence i and has output i
+	terms            int  // products that adapters change: 0 none, else 1 + a number of adapters.sets
 	late             bool // without the draws
 	masked           bool // some draws have a mask
 }
@@ -94,7 +95,7 @@ func (e *exec) tiles(rows int) int { return (rows*e.group + 127) / 128 }
 
 // form is the form in which b runs, and whether as a graph.
 func (e *exec) form(b *device.Batch) (f form, recorded bool) {
-	f = form{rows: len(b.Tokens), seqs: len(b.Seqs), outs: len(b.Outputs), late: b.Late, masked: !b.Late && anyMask(b)}
+	f = form{rows: len(b.Tokens), seqs: len(b.Seqs), outs: len(b.Outputs), terms: e.lora.terms(b), late: b.Late, masked: !b.Late && anyMask(b)}
 	for i := range b.Seqs {
 		if n := b.Seqs[i].Rows; n*e.group <= decodeQueries {
 			f.decode++
@@ -115,7 +116,7 @@ func (e *exec) form(b *device.Batch) (f form, recorded bool) {
 	}
 	if single && f.rows <= e.graphs.single[len(e.graphs.single)-1] {
 		wide := e.singleForm(f.rows)
-		wide.late, wide.masked = f.late, f.masked
+		wide.terms, wide.late, wide.masked = f.terms, f.late, f.masked
 		return wide, true
 	}
 	wide, ok := e.mixedForm(f)
@@ -145,7 +146,7 @@ func (e *exec) singleForm(n int) form {
 
 // mixedForm is the smallest form of the usual sizes that holds f, if there is one.
 func (e *exec) mixedForm(f form) (form, bool) {
-	w := form{rows: atLeast(mixedSizes, f.rows, e.o.MaxRows), late: f.late, masked: f.masked}
+	w := form{rows: atLeast(mixedSizes, f.rows, e.o.MaxRows), terms: f.terms, late: f.late, masked: f.masked}
 	w.seqs = min(powerOf2(f.seqs), w.rows, e.o.MaxSeqs)
 	if f.outs > 0 {
 		w.outs = min(w.seqs, e.o.MaxOutputs)
@@ -175,7 +176,24 @@ func (e *exec) worth(f form) bool {
 func (e *exec) shape(f form) {
 	s := &e.step
 	s.rows, s.outs, s.decode, s.prefill, s.single, s.masked = f.rows, f.outs, f.decode, f.prefill, f.single, f.masked
-	s.lay = layoutFor(f.rows, f.outs, f.seqs, f.prefill)
+	s.terms = f.terms
+	tiles := 0
+	if f.terms > 0 {
+		tiles = e.lora.shape(f.rows)
+	}
+	s.lay = layoutFor(f.rows, f.outs, f.seqs, f.prefill, tiles)
+}
+
+// forget drops the recorded forms that have adapters: what they launch has changed.
+func (g *graphs) forget() error {
+	var errs []error
+	for f, r := range g.ready {
+		if f.terms > 0 {
+			errs = append(errs, r.graph.Close())
+			delete(g.ready, f)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // runGraph starts the graph of a form, recording it first if it is new.

@@ -24,6 +24,7 @@ type productRun struct {
 	weight pointer // of the norm
 	ready  view    // the operand after norm or cast
 	parts  []*linearRun
+	low    *lowRankRun // what adapters may add; nil: nothing
 }
 
 // linearRun is one matrix with the kernels that may multiply it; all share a.
@@ -66,6 +67,9 @@ func (e *exec) buildProduct(l *loader, n *node) (runner, error) {
 			return nil, err
 		}
 		r.parts = append(r.parts, run)
+	}
+	if r.low = e.lora.of[pr]; r.low != nil {
+		e.buildLowRank(r)
 	}
 	return r, nil
 }
@@ -167,7 +171,11 @@ func (e *exec) widest() int64 {
 
 func (r *productRun) run(s *step) error {
 	rows := s.count(r.after)
-	fuse := r.norm != nil && rows <= normRows && r.x.typ == f32 && skinnyShared(rows, r.width) <= s.e.code.most-skinnyStatic
+	low := r.low
+	if low != nil && !s.e.lora.touches(s.terms, low.index) {
+		low = nil
+	}
+	fuse := r.norm != nil && rows <= normRows && r.x.typ == f32 && skinnyShared(rows, r.width) <= s.e.code.most-skinnyStatic && (low == nil || !low.plain)
 	for _, p := range r.parts {
 		fuse = fuse && p.skinny[0] != nil
 	}
@@ -185,12 +193,19 @@ func (r *productRun) run(s *step) error {
 	if err != nil {
 		return err
 	}
+	weight := r.weight
+	if !fuse {
+		weight = 0
+	}
 	for _, p := range r.parts {
 		a := p.a
-		a.rows, a.x, a.xType, a.xStride, a.norm = int32(rows), x.p, x.typ, int32(x.stride), 0
-		if fuse {
-			a.norm, a.eps = r.weight, r.eps
-		}
+		a.rows, a.x, a.xType, a.xStride, a.norm, a.eps = int32(rows), x.p, x.typ, int32(x.stride), weight, r.eps
+		a.delta, a.late = 0, 0
+	}
+	if low != nil {
+		return r.runAdapted(s, low, x, weight)
+	}
+	for _, p := range r.parts {
 		if err := p.run(s, rows); err != nil {
 			return err
 		}
@@ -311,6 +326,7 @@ func (r *linearRun) multiplyBatch(rows int) (done bool, err error) {
 func (r *linearRun) widened(rows int) error {
 	all := *r.a
 	defer func() { *r.a = all }()
+	all.late = 0 // the weights are made first
 	n, k := int(r.w.n), int(r.w.k)
 	per := int(r.e.wideN) / (2 * k) / 128 * 128
 	for first := 0; first < n; first += per {
@@ -331,6 +347,9 @@ func (r *linearRun) widened(rows int) error {
 		}
 		if all.residual != 0 {
 			r.a.residual += pointer(4 * first)
+		}
+		if all.delta != 0 {
+			r.a.delta += pointer(first * typeBytes(all.deltaType))
 		}
 		if err := r.multiply(rows); err != nil {
 			return err

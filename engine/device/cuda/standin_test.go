@@ -35,6 +35,7 @@ type standIn struct {
 	draws     bool             // what is captured draws
 	drawing   map[uintptr]bool // graphs that draw
 	launches  int              // kernels that were not captured
+	started   map[string]int   // kernels that were captured or not, by name; nil: nobody asks
 	graphs    int              // graph launches
 	recorded  int
 	meta      []byte // device memory of the step's metadata
@@ -194,6 +195,9 @@ func (s *standIn) ordered(call string, a []uintptr) int {
 	case "cuLaunchKernelEx":
 		draws := strings.HasPrefix(s.names[a[1]], "sample")
 		s.draws = s.draws || draws
+		if s.started != nil {
+			s.started[s.names[a[1]]]++
+		}
 		if s.capturing {
 			break
 		}

@@ -60,7 +60,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&s.path, "json", "", "file for the figures")
 	flag.StringVar(&s.o.Device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	flag.IntVar(&s.o.Repeat, "repeat", 3, "measurements of each row")
-	only := flag.String("only", "", "some of qwen2.5, structured, start, qwen3, llama8b, storm, separated by commas; default: all")
+	only := flag.String("only", "", "some of qwen2.5, structured, lora, start, qwen3, llama8b, storm, separated by commas; default: all")
 	quick := flag.Bool("quick", false, "the smallest model instead of the others: whether everything runs")
 	verbose := flag.Bool("v", false, "log what the engine does")
 	flag.Parse()
@@ -207,6 +207,9 @@ func (s *set) whole(ctx context.Context) {
 		defer func() { s.o.LoadFormat = dummy }()
 		return s.structured(ctx, path, "smollm2", bench.Structured{Temperature: 0.6})
 	})
+	s.part(ctx, "lora", func(ctx context.Context) error {
+		return s.lora(ctx, "Qwen2.5-0.5B", "qwen2.5-0.5b", bench.LoRA{Ranks: []int{8, 16}, Batches: []int{1, 16, 64, 256}, Prompts: []bench.Prompts{{Count: 16, Length: 1024}}, Context: 128})
+	})
 	s.part(ctx, "start", func(ctx context.Context) error { return s.start(ctx, "Qwen2.5-0.5B", "qwen2.5-0.5b") })
 	s.part(ctx, "qwen3", func(ctx context.Context) error {
 		return s.model(ctx, "Qwen3-0.6B", "qwen3-0.6b", rows{decode: []bench.Decode{{Batches: []int{1, 64, 256}, Contexts: []int{128}}}, offline: &bench.Offline{Temperature: 0.6}})
@@ -230,6 +233,9 @@ func (s *set) quick(ctx context.Context) {
 	s.part(ctx, "structured", func(ctx context.Context) error {
 		return s.structured(ctx, "tiny", "tiny", bench.Structured{Rows: 8, Steps: 16, Temperature: 0.6})
 	})
+	s.part(ctx, "lora", func(ctx context.Context) error {
+		return s.lora(ctx, "tiny", "tiny", bench.LoRA{Ranks: []int{4}, Adapters: 3, Batches: []int{1, 6}, Prompts: []bench.Prompts{{Count: 2, Length: 64}}, Context: 64, Tokens: 16})
+	})
 	s.part(ctx, "start", func(ctx context.Context) error { return s.start(ctx, "tiny", "tiny") })
 	s.part(ctx, "storm", func(ctx context.Context) error { return s.storm(ctx, 50) })
 }
@@ -240,6 +246,14 @@ func (s *set) structured(ctx context.Context, model, short string, d bench.Struc
 	o.Model = model
 	r, err := bench.StructuredBench(ctx, o, d)
 	return s.show(short+"-structured", r, err)
+}
+
+// lora compares rows with adapters and rows without, in turns.
+func (s *set) lora(ctx context.Context, model, short string, d bench.LoRA) error {
+	o := s.o
+	o.Model = model
+	r, err := bench.LoRABench(ctx, o, d)
+	return s.show(short+"-lora", r, err)
 }
 
 func (s *set) start(ctx context.Context, model, short string) error {

@@ -126,8 +126,7 @@ template <class T, int BN, int STAGES> __device__ __forceinline__ void batchBody
 #pragma unroll
   for (int i = 0; i < FILL; i++)
     if (s0 + i < s1) fillWeights(s0 + i);
-  waitPrior();
-  letNext();
+  begin(a);
 #pragma unroll
   for (int i = 0; i < FILL; i++) {
     if (s0 + i < s1) fillRows(s0 + i);
@@ -164,6 +163,13 @@ template <class T, int BN, int STAGES> __device__ __forceinline__ void batchBody
   }
   copyWait<0>();
   __syncthreads();
+  float2 low[EARLY];
+  if (a.delta && a.late) waitPrior();
+#pragma unroll
+  for (int j = 0; j < EARLY; j++) {
+    int i = tid + j * 128;
+    low[j] = a.delta && early && i < share * 32 ? lowRank(a, m0 + rank * share + i / 32, n0 + 2 * (i % 32)) : make_float2(0.f, 0.f);
+  }
 
   // The tile of sums, [BN][WIDE]: a row of x after the other. Lanes hit different banks.
   float* tile = (float*)((u8*)dynamic + (base - smemAddress(dynamic)));
@@ -193,12 +199,16 @@ template <class T, int BN, int STAGES> __device__ __forceinline__ void batchBody
       int i = tid + j * 128, m = rank * share + i / 32, n = 2 * (i % 32);
       if (i >= share * 32) break;
       float2 v = sum(m, n);
-      leave(a, m0 + m, n0 + n, v.x + more[j].x, v.y + more[j].y);
+      leave(a, m0 + m, n0 + n, v.x + more[j].x + low[j].x, v.y + more[j].y + low[j].y);
     }
   } else {
     for (int i = tid; i < share * 32; i += 128) {
       int m = rank * share + i / 32, n = 2 * (i % 32);
       float2 v = sum(m, n), b = beside(a, m0 + m, n0 + n);
+      if (a.delta) {
+        float2 d = lowRank(a, m0 + m, n0 + n);
+        b.x += d.x, b.y += d.y;
+      }
       leave(a, m0 + m, n0 + n, v.x + b.x, v.y + b.y);
     }
   }

@@ -178,8 +178,7 @@ template <class F, bool MANY, int AHEAD> __device__ __forceinline__ void skinnyB
   };
 #pragma unroll
   for (int j = 0; j < AHEAD; j++) fetch(raw[j]);
-  waitPrior();
-  letNext();
+  begin(a);
   // What is added at the end is on its way while the sums are made.
   int step = 0, tile = first + slot;
   float2 add[2] = {make_float2(0, 0), make_float2(0, 0)};
@@ -260,6 +259,12 @@ template <class F, bool MANY, int AHEAD> __device__ __forceinline__ void skinnyB
         }
       }
       if (rank == 0) {
+        if (a.delta) {
+          if (a.late) waitPrior();
+          float2 d = lowRank(a, g, tile * 8 + 2 * t), e = make_float2(0.f, 0.f);
+          if (MANY) e = lowRank(a, g + 8, tile * 8 + 2 * t);
+          add[0].x += d.x, add[0].y += d.y, add[1].x += e.x, add[1].y += e.y;
+        }
         emitSum(a, g, tile * 8 + 2 * t, acc[0] + add[0].x, acc[1] + add[0].y);
         if (MANY) emitSum(a, g + 8, tile * 8 + 2 * t, acc[2] + add[1].x, acc[3] + add[1].y);
       }

@@ -22,7 +22,30 @@ struct LinearArgs {
   int tiles;  // in tops
   float2* tops; // wgmma: null, or [rows, tiles] for sample_tiles
   const SampleRow* samples;
+  const void* delta; // [rows, deltaStride] or null: what adapters add to the product
+  const int* slots;  // with delta: of each row, 0: nothing is added to it
+  int deltaStride, deltaType; // F16 or F32
+  int late; // the kernel before makes delta: x is ready, delta is after waitPrior
+  int pad;
 };
+
+// begin waits for x. The kernel that makes delta lets this one start when each of its
+// blocks has seen the one before end, which made x or came after that: then there is
+// nothing to wait for yet, but what a cache holds from before may be old.
+__device__ __forceinline__ void begin(const LinearArgs& a) {
+  if (!a.late) waitPrior();
+  else asm volatile("fence.acq_rel.gpu;" ::: "memory");
+  letNext();
+}
+
+// lowRank is what the adapter of row m adds to columns n and n+1 (n even).
+__device__ __forceinline__ float2 lowRank(const LinearArgs& a, int m, int n) {
+  if (m >= a.rows || n >= a.w.n || a.slots[m] == 0) return make_float2(0.f, 0.f);
+  i64 i = (i64)m * a.deltaStride + n;
+  if (a.deltaType == F32) return __ldcg((const float2*)((const float*)a.delta + i));
+  u32 two = __ldcg((const u32*)((const u16*)a.delta + i));
+  return make_float2(tof(f16{(u16)two}), tof(f16{(u16)(two >> 16)}));
+}
 
 // addends are what is added to columns n and n+1 (n even) of row m: bias and residual.
 __device__ __forceinline__ float2 addends(const LinearArgs& a, int m, int n) {
@@ -62,6 +85,10 @@ __device__ __forceinline__ void emitSum(const LinearArgs& a, int m, int n, float
 // emit finishes columns n and n+1 (n even) of row m.
 __device__ __forceinline__ void emit(const LinearArgs& a, int m, int n, float v0, float v1) {
   float2 v = addends(a, m, n);
+  if (a.delta) {
+    float2 d = lowRank(a, m, n);
+    v.x += d.x, v.y += d.y;
+  }
   emitSum(a, m, n, v0 + v.x, v1 + v.y);
 }
 
@@ -81,6 +108,13 @@ template <int N> __device__ __forceinline__ void emitRow(const LinearArgs& a, in
     for (int j = 0; j < N; j++) b[j] = *(const float2*)(a.bias + n + 8 * j);
 #pragma unroll
     for (int j = 0; j < N; j++) v[j][0] += b[j].x, v[j][1] += b[j].y;
+  }
+  if (a.delta) {
+    float2 d[N];
+#pragma unroll
+    for (int j = 0; j < N; j++) d[j] = lowRank(a, m, n + 8 * j);
+#pragma unroll
+    for (int j = 0; j < N; j++) v[j][0] += d[j].x, v[j][1] += d[j].y;
   }
   if (a.glu) {
     i64 o = (i64)m * a.outStride + n / 2;

@@ -1,0 +1,299 @@
+// What adapters add to a product (LoRA, Hu et al., arXiv:2106.09685): (x · Aᵀ) · Bᵀ for
+// the rows of every adapter of a step in one kernel. Rows of one adapter are gathered
+// into tiles (Chen et al., "Punica", arXiv:2310.18547; Sheng et al., "S-LoRA",
+// arXiv:2311.03285); both halves run on the tensor cores. A cluster has a tile: its
+// blocks share the terms of x · Aᵀ, add their sums from shared memory to shared memory,
+// and share the columns of · Bᵀ. The product of x with the weights runs at the same time
+// and takes the result at its end (LinearArgs.late), so that the two halves of both
+// kernels hide each other; A and B are on their way before x is there.
+//
+// Lane 4 g + t of a warp has these pieces of 16 bytes: of A, for each 8 of its rows and 32
+// columns, columns 8 t.. of row g; of B, for each 32 of its rows and 8 columns, columns
+// 2 t and 2 t + 1 of rows g, g + 8, g + 16 and g + 24. The host stores them so, one after
+// the other, as half floats.
+#include "common.cuh"
+
+// LoraTerm is a pair of an adapter in a product.
+struct LoraTerm {
+  const void* a; // of all pairs of the product: [total][columns / 32] pieces
+  const void* b; // [rows / 32][octets] pieces
+  int first;     // its first 8 rows of A, counted over all pairs
+  int octets;    // how many times 8 rows; 0: the adapter leaves this product alone
+  float factor;
+  int total; // of all pairs
+};
+STRUCT(LoraTerm)
+
+// LoraPair is a place for a pair: where the columns of its product lie in delta.
+struct LoraPair {
+  int n, offset;
+  int step; // 2: this one's columns and the next one's come in turns
+  int pad;
+};
+
+extern __shared__ uint4 dynamic[];
+
+struct LoraArgs {
+  const void* x;      // [rows, xStride], half floats, or with norm float32
+  const float* norm;  // [k] or null: x is normalised first
+  void* delta;        // [rows - base, deltaStride], half floats
+  const LoraTerm* terms; // [slots][slotTerms], from this product's first pair on
+  const int4* tiles;  // first place in order, rows, slot
+  const int* order;   // rows
+  LoraPair pair[8];
+  int pairs, slotTerms;
+  int k, xStride;
+  int deltaStride, base; // base: the first row of delta
+  int items;             // runs of 32 columns
+  float eps;
+  int xType, pad; // lora_plain
+};
+STRUCT(LoraArgs)
+
+__device__ __forceinline__ void mmaShort(float (&c)[4], u32 a0, u32 a1, u32 b0) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a0), "r"(a1), "r"(b0));
+}
+
+__device__ __forceinline__ void clusterArrive() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.arrive;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void clusterWait() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.wait;" ::: "memory");
+#endif
+}
+
+// ofPeer reads two numbers of the shared memory of a block of the cluster.
+__device__ __forceinline__ float2 ofPeer(const float* p, int rank) {
+#if __CUDA_ARCH__ >= 900
+  u32 there;
+  float2 v;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(smemAddress(p)), "r"(rank));
+  asm volatile("ld.shared::cluster.v2.f32 {%0, %1}, [%2];" : "=f"(v.x), "=f"(v.y) : "r"(there) : "memory");
+  return v;
+#else
+  return *(const float2*)p;
+#endif
+}
+
+__device__ __forceinline__ void ahead(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
+
+// Grid: blocks of a cluster, tiles, clusters that share the columns of a tile. MT is 16ths
+// of the most rows of a tile.
+template <int MT> __device__ __forceinline__ void loraBody(const LoraArgs& a) {
+  constexpr int ALONG = 8 / MT, ROWS = 16 * MT, OCTETS = 8;
+  __shared__ float scale[ROWS];
+  float* part = (float*)dynamic;         // [warps][OCTETS][16][8]
+  float* own = part + 8 * OCTETS * 128;  // [total][ROWS][8]
+  int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+  int high = warp % MT, along = warp / MT; // 16 rows of the tile, and a share of the work
+  int ranks = gridDim.x, rank = blockIdx.x;
+  int4 tile = a.tiles[blockIdx.y];
+  int count = tile.y;
+  if (count == 0) {
+    waitPrior();
+    letNext();
+    return;
+  }
+  const LoraTerm* terms = a.terms + (i64)tile.z * a.slotTerms;
+  int total = terms[0].total, chunks = (a.k + 31) / 32, c0 = rank * ALONG + along, stride = ranks * ALONG;
+  u32* mid = (u32*)(own + total * ROWS * 8); // half floats, [total][ROWS][8]
+  const uint4* wa = (const uint4*)terms[0].a + lane;
+  int item0 = (blockIdx.z * ranks + rank) * ALONG + along, items = gridDim.z * ranks * ALONG;
+
+  // find gives the pair and the 32 columns of an item.
+  auto find = [&](int item, int& j, int& group) {
+    j = 0, group = item;
+    while (j + a.pair[j].step < a.pairs && group >= (a.pair[j].n + 31) / 32) group -= (a.pair[j].n + 31) / 32, j += a.pair[j].step;
+  };
+  for (int i = 0, item = item0; i < 4 && item < a.items; i++, item += items) {
+    int j, group;
+    find(item, j, group);
+    for (int h = 0; h < a.pair[j].step; h++) {
+      LoraTerm w = terms[j + h];
+      for (int o = lane / 8; o < w.octets; o += 4) ahead((const uint4*)w.b + ((i64)group * w.octets + o) * 32 + lane % 8 * 4);
+    }
+  }
+  uint4 raw[OCTETS];
+  auto fetch = [&](int first, int c) {
+#pragma unroll
+    for (int o = 0; o < OCTETS; o++) {
+      raw[o] = make_uint4(0, 0, 0, 0);
+      if (first + o < total && c < chunks) raw[o] = read16(wa + ((i64)(first + o) * chunks + c) * 32);
+    }
+  };
+  fetch(0, c0);
+  waitPrior();
+  letNext();
+
+  int r0 = high * 16 + g, r1 = r0 + 8;
+  int row0 = r0 < count ? a.order[tile.x + r0] : -1, row1 = r1 < count ? a.order[tile.x + r1] : -1;
+  if (a.norm) {
+    for (int m = warp; m < count; m += 8) {
+      const float4* row = (const float4*)((const float*)a.x + (i64)a.order[tile.x + m] * a.xStride);
+      float sum = 0;
+      for (int i = lane; i < a.k / 4; i += 32) {
+        float4 v = row[i];
+        sum += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
+      }
+      sum = warpSum(sum);
+      if (lane == 0) scale[m] = rsqrtf(sum / a.k + a.eps);
+    }
+    __syncthreads();
+  }
+  auto piece = [&](int row, int m, int at) {
+    if (row < 0 || at >= a.k) return make_uint4(0, 0, 0, 0);
+    if (!a.norm) return *(const uint4*)((const f16*)a.x + (i64)row * a.xStride + at);
+    const float4* x = (const float4*)((const float*)a.x + (i64)row * a.xStride + at);
+    const float4* n = (const float4*)(a.norm + at);
+    float4 u = x[0], v = x[1], p = n[0], q = n[1];
+    float s = scale[m];
+    return make_uint4(pack2<f16>(u.x * s * p.x, u.y * s * p.y), pack2<f16>(u.z * s * p.z, u.w * s * p.w), pack2<f16>(v.x * s * q.x, v.y * s * q.y),
+                      pack2<f16>(v.z * s * q.z, v.w * s * q.w));
+  };
+
+  // x · Aᵀ: this block's terms.
+  for (int first = 0; first < total; first += OCTETS) {
+    float acc[OCTETS][4] = {};
+    if (first > 0) fetch(first, c0);
+    for (int c = c0; c < chunks; c += stride) {
+      int at = c * 32 + t * 8;
+      uint4 lo = piece(row0, r0, at), hi = piece(row1, r1, at);
+      uint4 now[OCTETS];
+#pragma unroll
+      for (int o = 0; o < OCTETS; o++) now[o] = raw[o];
+      fetch(first, c + stride);
+#pragma unroll
+      for (int o = 0; o < OCTETS; o++) {
+        if (first + o >= total) break;
+        mma<f16>(acc[o], lo.x, hi.x, lo.y, hi.y, now[o].x, now[o].y);
+        mma<f16>(acc[o], lo.z, hi.z, lo.w, hi.w, now[o].z, now[o].w);
+      }
+    }
+    int n = min(OCTETS, total - first);
+#pragma unroll
+    for (int o = 0; o < OCTETS; o++) {
+      if (o >= n) break;
+      float* p = part + (warp * OCTETS + o) * 128 + g * 8 + 2 * t;
+      *(float2*)p = make_float2(acc[o][0], acc[o][1]);
+      *(float2*)(p + 64) = make_float2(acc[o][2], acc[o][3]);
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < n * ROWS * 8; i += 256) {
+      int o = i / (ROWS * 8), e = i % (ROWS * 8);
+      if (e / 8 >= count) continue;
+      float s = 0;
+#pragma unroll
+      for (int w = 0; w < ALONG; w++) s += part[((w * MT + e / 128) * OCTETS + o) * 128 + e % 128];
+      own[(first + o) * ROWS * 8 + e] = s;
+    }
+    __syncthreads();
+  }
+  if (ranks > 1) clusterArrive(), clusterWait();
+  for (int i = threadIdx.x; i < total * ROWS * 4; i += 256) {
+    float2 v = make_float2(0.f, 0.f);
+    if (i / 4 % ROWS < count) {
+      if (ranks == 1) v = *(const float2*)(own + 2 * i);
+      else
+        for (int r = 0; r < ranks; r++) {
+          float2 u = ofPeer(own + 2 * i, r);
+          v.x += u.x, v.y += u.y;
+        }
+    }
+    mid[i] = pack2<f16>(v.x, v.y);
+  }
+  if (ranks > 1) clusterArrive(); // others may still read this block's sums
+  __syncthreads();
+
+  // · Bᵀ: this block's columns.
+  u16* delta = (u16*)a.delta;
+  for (int item = item0; item < a.items; item += items) {
+    int j, group;
+    find(item, j, group);
+    float acc[2][4][4] = {};
+    bool turns = a.pair[j].step == 2;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+      if (h == 1 && !turns) break;
+      LoraTerm w = terms[j + h];
+      const uint4* b = (const uint4*)w.b + (i64)group * w.octets * 32 + lane;
+#pragma unroll 4
+      for (int o = 0; o < w.octets; o++) {
+        uint4 v = __ldg(b + o * 32);
+        const u32* m = mid + ((w.first + o) * ROWS + r0) * 4 + t;
+        u32 a0 = m[0], a1 = m[32];
+        mmaShort(acc[h][0], a0, a1, v.x);
+        mmaShort(acc[h][1], a0, a1, v.y);
+        mmaShort(acc[h][2], a0, a1, v.z);
+        mmaShort(acc[h][3], a0, a1, v.w);
+      }
+#pragma unroll
+      for (int i = 0; i < 16; i++) acc[h][i / 4][i % 4] *= w.octets ? w.factor : 0.f;
+    }
+#pragma unroll
+    for (int q = 0; q < 4; q++) {
+      int c = group * 32 + q * 8 + 2 * t;
+      if (c >= a.pair[j].n) break;
+      bool two = c + 1 < a.pair[j].n;
+#pragma unroll
+      for (int e = 0; e < 2; e++) {
+        int row = e ? row1 : row0;
+        if (row < 0) continue;
+        u16* to = delta + (i64)(row - a.base) * a.deltaStride + a.pair[j].offset;
+        if (turns) {
+          u32 one = pack2<f16>(acc[0][q][2 * e], acc[1][q][2 * e]), other = pack2<f16>(acc[0][q][2 * e + 1], acc[1][q][2 * e + 1]);
+          if (two) *(uint2*)(to + 2 * c) = make_uint2(one, other);
+          else *(u32*)(to + 2 * c) = one;
+          continue;
+        }
+        if (two && a.pair[j].offset % 2 == 0) {
+          *(u32*)(to + c) = pack2<f16>(acc[0][q][2 * e], acc[0][q][2 * e + 1]);
+          continue;
+        }
+        to[c] = fromf<f16>(acc[0][q][2 * e]).bits;
+        if (two) to[c + 1] = fromf<f16>(acc[0][q][2 * e + 1]).bits;
+      }
+    }
+  }
+  if (ranks > 1) clusterWait();
+}
+
+extern "C" __global__ void __launch_bounds__(256, 2) lora_16(const __grid_constant__ LoraArgs a) { loraBody<1>(a); }
+extern "C" __global__ void __launch_bounds__(256, 2) lora_64(const __grid_constant__ LoraArgs a) { loraBody<4>(a); }
+
+// lora_plain: every format and width, float32 arithmetic; A is [total, k] and B [n, rank]
+// there, row by row, octets and first are counted in single rows, and delta is float32.
+// The grid is (rows of a tile, tiles).
+extern "C" __global__ void __launch_bounds__(256) lora_plain(const __grid_constant__ LoraArgs a) {
+  float* mid = (float*)dynamic; // [total]
+  int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  int4 tile = a.tiles[blockIdx.y];
+  waitPrior();
+  letNext();
+  if ((int)blockIdx.x >= tile.y) return;
+  i64 row = a.order[tile.x + blockIdx.x];
+  const LoraTerm* terms = a.terms + (i64)tile.z * a.slotTerms;
+  int total = terms[0].total;
+  for (int r = warp; r < total; r += 8) {
+    const float* w = (const float*)terms[0].a + (i64)r * a.k;
+    float sum = 0;
+    for (int k = lane; k < a.k; k += 32) sum += w[k] * load(a.x, a.xType, row * a.xStride + k);
+    sum = warpSum(sum);
+    if (lane == 0) mid[r] = sum;
+  }
+  __syncthreads();
+  float* to = (float*)a.delta + (row - a.base) * a.deltaStride;
+  for (int j = 0; j < a.pairs; j++) {
+    LoraTerm w = terms[j];
+    for (int c = threadIdx.x; c < a.pair[j].n; c += 256) {
+      const float* b = (const float*)w.b + (i64)c * w.octets;
+      float sum = 0;
+      for (int r = 0; r < w.octets; r++) sum += b[r] * mid[w.first + r];
+      to[a.pair[j].offset + c * a.pair[j].step] = w.octets ? sum * w.factor : 0.f;
+    }
+  }
+}
