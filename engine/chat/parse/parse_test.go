@@ -332,7 +332,7 @@ func allPlans() []Plan {
 // space nor call is not lost.
 func TestHostileChunking(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	rounds := 40
+	rounds := 24
 	if testing.Short() {
 		rounds = 10
 	}

@@ -254,6 +254,17 @@ class Errors(ServerTest):
             self.assertIn("not supported", caught.exception.message)
             self.assertEqual(caught.exception.param, next(iter(extra)))
 
+    def test_tokens_by_their_ids(self):
+        ask = dict(model=MODEL, messages=HELLO, max_tokens=4)
+        few = self.client.chat.completions.create(**ask, extra_body={"allowed_token_ids": [40, 41], "return_token_ids": True})
+        self.assertEqual(few.choices[0].finish_reason, "length")
+        self.assertLessEqual(set(few.choices[0].model_extra["token_ids"]), {40, 41})
+        named = self.client.chat.completions.create(**ask, logprobs=True, extra_body={"logprob_token_ids": [40, 41, 42], "ignore_eos": True})
+        for entry in named.choices[0].logprobs.content:
+            self.assertEqual(len(entry.top_logprobs), 3)
+        cut = self.client.completions.create(model=MODEL, prompt="one two three four five six", max_tokens=1, extra_body={"truncate_prompt_tokens": 2})
+        self.assertEqual(cut.usage.prompt_tokens, 2)
+
     def test_log_probabilities_of_the_prompt(self):
         answer = self.client.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=1, extra_body={"prompt_logprobs": 1})
         found = answer.model_extra["prompt_logprobs"]
