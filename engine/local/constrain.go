@@ -472,7 +472,7 @@ func (l *loop) force(c *choice, tokens []int32, ended bool) {
 			p.end = byGrammar
 		}
 		if p.end != goesOn {
-			l.drewForced(i+1, c.seq.Awaits())
+			l.drewForced(i+1, i+1) // no step computes them
 			l.endChoice(c)
 			l.publish()
 			c.job.push(p)
@@ -480,16 +480,12 @@ func (l *loop) force(c *choice, tokens []int32, ended bool) {
 		}
 		c.job.push(p)
 	}
-	l.drewForced(len(tokens), c.seq.Awaits())
+	l.drewForced(len(tokens), 0)
 	l.sched.Extend(&c.seq, tokens...)
 }
 
-// drewForced counts forced tokens; one of them has a step if there is one under way.
-func (l *loop) drewForced(n int, under bool) {
-	free := n
-	if under && n > 0 {
-		free--
-	}
+// drewForced counts n forced tokens, and those of them that will never have a step.
+func (l *loop) drewForced(n, free int) {
 	l.mu.Lock()
 	l.stats.GeneratedTokens += int64(n)
 	l.stats.ForcedTokens += int64(free)

@@ -64,6 +64,10 @@ type cancel struct {
 	choice int
 }
 
+// knownShare is for GPUs: there a step of a row for each text takes an eighth less time
+// than one with some rows more (engine/device/cuda/LOG.md).
+const knownShare = 8
+
 func newLoop(exec device.Exec, so sched.Options, pages, page, queued int, log *slog.Logger) *loop {
 	l := &loop{log: log, exec: exec, schedOpt: so, pages: pages, page: page,
 		jobs: map[*job]struct{}{}, done: make(chan struct{}), wake: make(chan struct{}, 1)}
@@ -72,6 +76,9 @@ func newLoop(exec device.Exec, so sched.Options, pages, page, queued int, log *s
 	}
 	if s, ok := exec.(device.Splitter); ok && l.ahead {
 		l.splits = s.Splits()
+	}
+	if l.splits {
+		l.schedOpt.KnownShare = knownShare
 	}
 	if queued > 0 {
 		l.most = so.MaxRunning + queued
@@ -241,10 +248,10 @@ func (l *loop) deliver(f *flight, outs []device.Output) {
 			c.job.probs = append(c.job.probs, c.job.newPiece(0, &outs[k]))
 		}
 		outs = outs[n:]
-		if r.Emit {
-			if c.con == nil {
-				l.emit(c, &outs[0])
-			}
+		if r.Emit && c.con == nil {
+			l.emit(c, &outs[0])
+		}
+		if r.Emit || r.Known {
 			outs = outs[1:]
 		}
 	}
@@ -256,15 +263,8 @@ func (l *loop) deliver(f *flight, outs []device.Output) {
 // constrained are the texts of a step that have a constraint and a new token, which their
 // followers know by now.
 func (l *loop) constrained(f *flight, outs []device.Output) []*choice {
-	list, output := l.crew.all[:0], -1
-	for i := range f.runs {
-		r := &f.runs[i]
-		output += max(0, r.TargetTo-r.TargetFrom)
-		if !r.Emit {
-			continue
-		}
-		output++
-		c := r.Seq.Owner.(*choice)
+	list := l.crew.all[:0]
+	for c, output := range f.draws() {
 		if c.con == nil || c.ended || f.batch.Outputs[output].Params == nil {
 			continue
 		}
@@ -284,21 +284,24 @@ func (l *loop) constrained(f *flight, outs []device.Output) []*choice {
 // count adds a step to the statistics, before its readers know of it: who has an answer
 // finds it counted.
 func (l *loop) count(runs []sched.Run, outs []device.Output) {
-	tokens, prompt, out := 0, 0, 0
+	tokens, forced, prompt, out := 0, 0, 0, 0
 	for i := range runs {
 		r := &runs[i]
+		if r.Past >= r.Seq.PromptLen() && r.Seq.Preempted() == 0 {
+			forced += r.Rows - 1 // they had no step of their own
+		}
 		prompt += max(0, min(r.Past+r.Rows, r.Seq.PromptLen())-r.Past)
 		out += max(0, r.TargetTo-r.TargetFrom)
-		if !r.Emit {
-			continue
-		}
-		if !r.Seq.Owner.(*choice).ended && outs[out].Token >= 0 {
+		if r.Emit && !r.Seq.Owner.(*choice).ended && outs[out].Token >= 0 {
 			tokens++
 		}
-		out++
+		if r.Emit || r.Known {
+			out++
+		}
 	}
 	l.mu.Lock()
 	l.stats.Steps++
+	l.stats.ForcedTokens += int64(forced)
 	l.stats.GeneratedTokens += int64(tokens)
 	l.stats.PromptTokens += int64(prompt)
 	l.mu.Unlock()

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"time"
@@ -114,15 +115,8 @@ func (l *loop) land(f, behind *flight) bool {
 // step before are known: a text that has ended draws nothing, and neither does one whose
 // next token is known.
 func (l *loop) draw(f *flight) bool {
-	output := -1
-	for i := range f.runs {
-		r := &f.runs[i]
-		output += max(0, r.TargetTo-r.TargetFrom)
-		if !r.Emit {
-			continue
-		}
-		output++
-		if c := r.Seq.Owner.(*choice); c.ended || !r.Seq.Awaits() {
+	for c, output := range f.draws() {
+		if c.ended || !c.seq.Awaits() {
 			o := &f.batch.Outputs[output]
 			o.Params, o.Target = nil, -1
 		} else {
@@ -138,6 +132,23 @@ func (l *loop) draw(f *flight) bool {
 	l.fail(f, err)
 	l.sched.Restart()
 	return false
+}
+
+// draws are the texts that have a draw in a step, and its outputs.
+func (f *flight) draws() iter.Seq2[*choice, int] {
+	return func(yield func(*choice, int) bool) {
+		output := 0
+		for i := range f.runs {
+			r := &f.runs[i]
+			output += max(0, r.TargetTo-r.TargetFrom)
+			if r.Emit && !yield(r.Seq.Owner.(*choice), output) {
+				return
+			}
+			if r.Emit || r.Known {
+				output++
+			}
+		}
+	}
 }
 
 // wait gives the step's results; a panic of the device is an error of this step.
@@ -183,15 +194,7 @@ func (l *loop) fail(f *flight, err error) {
 // gets a token that stands for the one it is about to have. A text whose last token
 // this is gets none, and neither does one whose next token is known, or must be known first.
 func (l *loop) expect(f *flight) {
-	output := -1
-	for i := range f.runs {
-		r := &f.runs[i]
-		output += max(0, r.TargetTo-r.TargetFrom)
-		if !r.Emit {
-			continue
-		}
-		output++
-		c := r.Seq.Owner.(*choice)
+	for c, output := range f.draws() {
 		switch {
 		case c.ended || f.batch.Outputs[output].Params == nil || c.generated+1 >= c.limit:
 		case c.con != nil && !l.splits:
@@ -228,6 +231,9 @@ func (l *loop) fill(f *flight) {
 		for p := r.TargetFrom; p < r.TargetTo; p++ {
 			b.Outputs = append(b.Outputs, device.OutputRow{Row: first + p - r.Past, Target: r.Seq.Tokens[p+1],
 				Logprob: true, Top: c.job.top, Logits: c.job.asked != nil})
+		}
+		if r.Known { // as if it drew: steps in which each text has a row and an output are the fastest
+			b.Outputs = append(b.Outputs, device.OutputRow{Row: first, Target: -1})
 		}
 		if r.Emit {
 			out := device.OutputRow{Row: first + r.Rows - 1, Params: &c.params}

@@ -47,6 +47,12 @@ type Options struct {
 	PrefillRows   int  // most prompt rows of a step
 	TargetRows    int  // most rows of a step with a target; at least 1
 	NoPrefixCache bool // neither look up nor keep prefixes
+
+	// KnownShare is for a device on which a row for each sequence takes less time than some
+	// rows more. Tokens that Extend added have a step of their own, as those that are drawn,
+	// unless there are prompts in the step anyway, or the tokens beyond one for each
+	// sequence are at least one for KnownShare rows. 0: they never have one.
+	KnownShare int
 }
 
 // Scheduler is owned by one goroutine, together with its cache.
@@ -152,6 +158,9 @@ func (s *Scheduler) Next() []Run {
 	if !s.decodes() {
 		s.admit()
 	}
+	if s.o.KnownShare > 0 {
+		s.knowns()
+	}
 	s.prefills()
 	s.open = len(s.step) > 0
 	if !s.open && len(s.running)+s.Waiting() > 0 && !s.awaits() {
@@ -192,6 +201,31 @@ func (s *Scheduler) decodes() (preempted bool) {
 		}
 	}
 	return preempted
+}
+
+// knowns plans a row each for sequences with several tokens that nobody draws, where it is
+// not worth while to compute them all at once.
+func (s *Scheduler) knowns() {
+	beyond, rows := 0, len(s.step)
+	for _, q := range s.running {
+		if q.planned == s.steps || q.remaining() == 0 {
+			continue
+		}
+		if q.past < q.prompt {
+			return
+		}
+		rows++
+		beyond += q.remaining() - 1
+	}
+	if beyond*s.o.KnownShare >= rows {
+		return
+	}
+	for _, q := range s.running {
+		if q.planned != s.steps && q.remaining() > 0 {
+			q.planned = s.steps
+			s.step = append(s.step, Run{Seq: q, Past: q.past, Rows: 1, Known: true})
+		}
+	}
 }
 
 // preempt takes a running sequence's pages and queues it again at its rank.

@@ -478,3 +478,63 @@ func BenchmarkStepOf16(b *testing.B) {
 		}
 	}
 }
+
+// TestKnownTokensHaveRowsOfTheirOwnUntilThereAreMany plans sequences that generate, one of
+// them with tokens that nobody draws.
+func TestKnownTokensHaveRowsOfTheirOwnUntilThereAreMany(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		share, known int
+		want         string // rows of that sequence, step by step, with a mark where it predicts a token
+	}{
+		{"few beside many rows come one by one", 2, 4, "1 1 1 1*"},
+		{"many come at once", 2, 9, "9*"},
+		{"none ever has a step of its own", 0, 2, "2*"},
+		{"enough for the rows that there are", 8, 2, "2*"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := New(Options{MaxRunning: 8, PrefillRows: 64, KnownShare: c.share}, kvcache.New(100, 4))
+			var all []*Sequence
+			for range 8 {
+				q := &Sequence{Tokens: []int32{1, 2, 3}, Limit: 60}
+				all = append(all, q)
+				if err := s.Add(q); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var got []string
+			for n := range 6 {
+				for _, r := range s.Next() {
+					if r.Known == r.Emit && r.Rows == 1 {
+						t.Errorf("run %+v", r)
+					}
+					if r.Seq == all[3] && n > 0 {
+						mark := ""
+						if r.Emit {
+							mark = "*"
+						}
+						got = append(got, fmt.Sprint(r.Rows, mark))
+					}
+				}
+				s.Commit()
+				for _, q := range all {
+					switch {
+					case q == all[3] && n == 0:
+						s.Extend(q, make([]int32, c.known)...) // in the place of the token that is drawn
+					case q.Awaits():
+						s.Append(q, 7)
+					}
+				}
+				if err := s.Check(); err != nil {
+					t.Fatal(err)
+				}
+				if len(got) > 0 && strings.HasSuffix(got[len(got)-1], "*") {
+					break
+				}
+			}
+			if have := strings.Join(got, " "); have != c.want {
+				t.Errorf("rows %q, want %q", have, c.want)
+			}
+		})
+	}
+}

@@ -85,6 +85,7 @@ type Run struct {
 	Seq        *Sequence
 	Past, Rows int
 	Emit       bool // the last row predicts a new token
+	Known      bool // or one that is known already; the run has one row
 	TargetFrom int  // rows TargetFrom..Past+Rows-1 that predict a prompt token want its
 	TargetTo   int  // log-probability: positions TargetFrom <= p < TargetTo
 }
