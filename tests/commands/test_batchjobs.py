@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import re
 import signal
 import subprocess
 import time
@@ -332,3 +333,54 @@ def test_a_bomb_is_one_line_that_is_too_long(tmp_path):
     assert ran.code == ERROR_LINES, ran
     out = answers(ran.out)
     assert len(out) == 7 and out[3]["error"]["code"] == "line_too_long" and out[3]["line"] == 4
+
+
+def test_lines_with_constraints_and_damaged_ones_among_them(tmp_path):
+    schema = {"type": "object", "additionalProperties": False, "required": ["n", "who"],
+              "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9}, "who": {"enum": ["me", "you"]}}}
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    tool = {"type": "function", "function": {"name": "pick", "parameters": schema}}
+    asked = dict(model="builtin:tiny", temperature=1, max_tokens=120)
+    good, bad = [], []
+    for i in range(12):
+        good += [chat_line(f"schema{i}", **asked, seed=i, response_format=form), chat_line(f"free{i}", **asked, seed=i),
+                 chat_line(f"call{i}", **asked, seed=i, tools=[tool], tool_choice="required", parallel_tool_calls=False),
+                 chat_line(f"think{i}", **asked, seed=i, response_format=form, chat_template_kwargs={"enable_thinking": True}),
+                 text_line(f"regex{i}", **asked, seed=i, regex="[a-c]{3}"), text_line(f"choice{i}", **asked, seed=i, guided_choice=["yes", "no"])]
+    for i, (fields, place) in enumerate([
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"properties": {"a": {"$ref": "#/none"}}}}}}, "#/properties/a/$ref"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": "{broken"}}}, "JSON"),
+        ({"response_format": {"type": "json_schema"}}, "missing"), ({"regex": "("}, "missing"), ({"ebnf": "root ::= nowhere"}, "line 1, column 10"),
+        ({"tools": [{**tool, "function": {"name": "pick", "parameters": {"properties": {"x": {"minimum": "one"}}}}}], "tool_choice": "required"}, "#/properties/x/minimum"),
+    ]):
+        bad.append((f"qbad{i}", place))
+        good.insert(7 * i + 3, chat_line(f"bad{i}", **{**asked, **fields}))
+    (tmp_path / "in.jsonl").write_text("".join(good))
+    ran = run(BATCHJOBS, "run", "in.jsonl", "--model-path", "builtin:tiny", "--reasoning-parser", "auto", "--tool-call-parser", "qwen25", cwd=tmp_path)
+    assert ran.code == ERROR_LINES and f"{len(good)} lines, {len(bad)} errors" in ran.err, ran
+    out = {a["custom_id"]: a for a in answers(tmp_path / "in.out.jsonl")}
+    assert len(out) == len(good)
+    for name, place in bad:
+        assert out[name]["error"]["code"] and place in out[name]["error"]["message"], out[name]
+    ended = 0
+    for name, a in out.items():
+        if name.startswith("qbad"):
+            continue
+        (choice,) = a["response"]["body"]["choices"]
+        message = choice.get("message") or {"content": choice["text"]}
+        if choice["finish_reason"] == "length":
+            continue
+        ended += 1
+        if name.startswith("qcall"):
+            (call,) = message["tool_calls"]
+            assert choice["finish_reason"] == "tool_calls" and call["function"]["name"] == "pick", a
+            check = json.loads(call["function"]["arguments"])
+        elif name.startswith(("qschema", "qthink")):
+            check = json.loads(message["content"])
+            assert not name.startswith("qthink") or message["reasoning_content"], a
+        else:
+            want = {"qregex": "[a-c]{3}", "qchoic": "yes|no"}.get(name[:6], "(?s).*")
+            assert re.fullmatch(want, message["content"]), a
+            continue
+        assert set(check) == {"n", "who"} and check["n"] in range(10) and check["who"] in ("me", "you"), a
+    assert ended > 40, f"{ended} of {len(good)} ended by themselves"
