@@ -223,7 +223,8 @@ func (s *Scheduler) knowns() {
 	for _, q := range s.running {
 		if q.planned != s.steps && q.remaining() > 0 {
 			q.planned = s.steps
-			s.step = append(s.step, Run{Seq: q, Past: q.past, Rows: 1, Known: true})
+			last := q.remaining() == 1 // it was admitted in this very step, and the cache knew the rest
+			s.step = append(s.step, Run{Seq: q, Past: q.past, Rows: 1, Emit: last, Known: !last})
 		}
 	}
 }

@@ -60,6 +60,7 @@ type player struct {
 	finish int
 	added  int
 	ahead  bool
+	forced int   // tokens that nobody draws come by this; 0: never
 	flying []Run // of the step under way, with stepAhead
 }
 
@@ -106,6 +107,7 @@ func (p *player) step() string {
 			continue
 		}
 		p.s.Append(q, int32(len(q.Tokens)*7))
+		p.extend(q)
 	}
 	p.check()
 	return strings.Join(parts, " | ")
@@ -137,7 +139,7 @@ func (p *player) stepAhead(holds, fails bool) {
 	}
 	p.land()
 	for _, r := range runs {
-		if q := r.Seq; r.Emit && q.state != ended && len(q.Tokens)+1 < q.Limit {
+		if q := r.Seq; r.Emit && q.state != ended && q.Awaits() && len(q.Tokens)+1 < q.Limit {
 			p.s.Append(q, Unknown)
 		}
 	}
@@ -152,17 +154,29 @@ func (p *player) land() {
 		if !r.Emit || q.state == ended {
 			continue
 		}
-		known := q.Tokens[len(q.Tokens)-1] != Unknown
-		if !known {
+		last := len(q.Tokens) <= r.Past+r.Rows // it was at its limit
+		if !last && q.Tokens[len(q.Tokens)-1] != Unknown {
+			continue // what it would have drawn was known
+		}
+		if !last {
 			p.s.Resolve(q, int32(len(q.Tokens)*7))
 		}
-		if known || len(q.Tokens)*7%5 == 0 {
+		if last || len(q.Tokens)*7%5 == 0 {
 			p.drop(q)
 			p.finish++
+			continue
 		}
+		p.extend(q)
 	}
 	p.flying = nil
 	p.check()
+}
+
+// extend now and then adds tokens that nobody draws.
+func (p *player) extend(q *Sequence) {
+	if n := p.forced * len(q.Tokens) % 7; n < 4 && len(q.Tokens)+n < q.Limit {
+		p.s.Extend(q, make([]int32, n)...)
+	}
 }
 
 func (p *player) drop(q *Sequence) {
@@ -400,9 +414,10 @@ func FuzzOperations(f *testing.F) {
 			ops = ops[:600]
 		}
 		o := Options{MaxRunning: 1 + int(ops[0]%6), MaxQueued: int(ops[1] % 9), PrefillRows: 1 + int(ops[2]%20),
-			TargetRows: 1 + int(ops[2]%5), NoPrefixCache: ops[3]&1 == 1}
+			TargetRows: 1 + int(ops[2]%5), NoPrefixCache: ops[3]&1 == 1, KnownShare: int(ops[1]>>6) * 3}
 		p := newPlayer(t, o, 2+int(ops[3]%14), 3)
 		p.ahead = ops[0]&64 != 0
+		p.forced = int(ops[1]>>4) % 4
 		playOps(p, ops[4:])
 	})
 }
@@ -440,7 +455,7 @@ func playOps(p *player, ops []byte) {
 	}
 	for n := 0; len(p.live) > 0; n++ {
 		if n > 20000 {
-			p.t.Fatalf("%d sequences never end", len(p.live))
+			p.t.Fatalf("%d sequences never end%s", len(p.live), p.s.describe())
 		}
 		if p.ahead {
 			p.stepAhead(false, false)
