@@ -143,6 +143,7 @@ type mixed struct {
 	constrained   int
 	tokens, drawn float64 // per second: all of them, and without those that took no step
 	step          float64 // seconds
+	cpu           float64 // seconds of the process in each step
 	idle          float64 // share of the time in which the device did nothing
 	forced        float64 // share of the tokens
 }
@@ -150,7 +151,7 @@ type mixed struct {
 func (m *Model) structured(ctx context.Context, d Structured, log *stepLog) (*Report, error) {
 	r := m.report("structured", Column{"rows", "rows", ""}, Column{"tokens_per_second", "tok/s", "%.0f"}, Column{"change", "change %", "%+.1f"},
 		Column{"drawn_per_second", "drawn tok/s", "%.0f"}, Column{"drawn_change", "change %", "%+.1f"}, Column{"forced", "forced %", "%.1f"},
-		Column{"ms_per_step", "ms/step", "%.3f"}, Column{"idle", "device idle %", "%.1f"}, Column{"waited_mean", "wait µs", "%.1f"}, Column{"waited_p50", "p50", "%.1f"},
+		Column{"ms_per_step", "ms/step", "%.3f"}, Column{"cpu", "CPU ms/step", "%.3f"}, Column{"idle", "device idle %", "%.1f"}, Column{"waited_mean", "wait µs", "%.1f"}, Column{"waited_p50", "p50", "%.1f"},
 		Column{"waited_p90", "p90", "%.1f"}, Column{"waited_p99", "p99", "%.1f"}, Column{"waited_max", "max", "%.1f"})
 	r.note("%d rows that generate together at temperature %g, prompts of %d tokens, %d steps, median of %d, in turns. Constrained rows follow %d schemas in equal parts. Drawn: without forced tokens, which took no step of their own.",
 		d.rows(), d.Temperature, d.context(), d.steps(), m.o.repeat(), len(endless))
@@ -184,7 +185,7 @@ func (m *Model) structured(ctx context.Context, d Structured, log *stepLog) (*Re
 		row := map[string]any{"rows": fmt.Sprintf("%d free, %d constrained", n-c, c), "free": n - c, "constrained": c,
 			"tokens_per_second": of(i, tokens), "change": 100 * (of(i, tokens)/of(0, tokens) - 1),
 			"drawn_per_second": of(i, drawn), "drawn_change": 100 * (of(i, drawn)/of(0, drawn) - 1),
-			"forced": 100 * of(i, func(x mixed) float64 { return x.forced }), "ms_per_step": 1e3 * of(i, func(x mixed) float64 { return x.step })}
+			"forced": 100 * of(i, func(x mixed) float64 { return x.forced }), "ms_per_step": 1e3 * of(i, func(x mixed) float64 { return x.step }), "cpu": 1e3 * of(i, func(x mixed) float64 { return x.cpu })}
 		if idle := of(i, func(x mixed) float64 { return x.idle }); idle < 1 {
 			row["idle"] = 100 * max(0, idle)
 		}
@@ -255,20 +256,27 @@ func (m *Model) window(ctx context.Context, d Structured, log *stepLog) (x mixed
 	if err != nil {
 		return x, err
 	}
-	start := time.Now()
+	start, before := time.Now(), busy()
 	log.record(true)
 	to, err := m.until(ctx, from.Steps+int64(d.steps()))
 	took := time.Since(start).Seconds()
+	cpu := busy() - before
 	log.record(false)
 	if err != nil {
 		return x, err
 	}
 	tokens, forced, steps := float64(to.GeneratedTokens-from.GeneratedTokens), float64(to.ForcedTokens-from.ForcedTokens), float64(to.Steps-from.Steps)
-	x = mixed{tokens: tokens / took, drawn: (tokens - forced) / took, step: took / steps, idle: 1, forced: forced / tokens}
+	x = mixed{tokens: tokens / took, drawn: (tokens - forced) / took, step: took / steps, cpu: cpu.Seconds() / steps, idle: 1, forced: forced / tokens}
 	if worked := to.StepTimes.Worked - from.StepTimes.Worked; worked > 0 {
 		x.idle = 1 - worked/took
 	}
 	return x, nil
+}
+
+// busy is the processor time of this process so far.
+func busy() time.Duration {
+	user, system := cpuTime()
+	return user + system
 }
 
 // until waits for a number of steps. It looks seldom: asking is work for the driver.
