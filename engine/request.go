@@ -95,7 +95,8 @@ type Sampling struct {
 	Presence     float32 // presence penalty, -2..2
 	Repetition   float32 // repetition penalty, 0 or 1: off
 	LogitBias    map[int32]float32
-	Allowed      []int32 // only these tokens are drawn; nil: all
+	Allowed      []int32  // only these tokens are drawn; nil: all
+	BadWords     []string // texts that are not written: the token that would complete one is banned
 	Stop         []string
 	StopRegex    []string // package engine/stop says which expressions and how they match
 	StopTokenIDs []int32

@@ -105,6 +105,8 @@ func (s *Sampling) check(vocab int) error {
 		return Invalid("min_tokens", "min_tokens must be between 0 and max_tokens, got %d.", s.MinTokens)
 	case slices.Contains(s.Stop, ""):
 		return Invalid("stop", "A stop string cannot be empty.")
+	case slices.ContainsFunc(s.BadWords, func(w string) bool { return strings.Trim(w, " ") == "" }):
+		return Invalid("bad_words", "A bad word cannot be empty.")
 	case s.Allowed != nil && len(s.Allowed) == 0:
 		return Invalid("allowed_token_ids", "allowed_token_ids cannot be empty.")
 	}

@@ -322,6 +322,9 @@ func (f *Fake) answer(req *engine.Request, prompt string, choice, limit int) ans
 		return settle(ids, false, req)
 	}
 	text := f.reply(req, prompt, choice)
+	for _, w := range req.Sampling.BadWords {
+		text = strings.ReplaceAll(text, strings.TrimLeft(w, " "), "")
+	}
 	if req.Sampling.Allowed != nil {
 		return f.among(req, text, limit)
 	}

@@ -240,7 +240,7 @@ func (s *adapters) checkName(name string) error {
 // server's own paths are nothing for clients.
 func (s *adapters) read(folder, named string) (*lora.Adapter, error) {
 	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
-		return nil, engine.Invalid("lora_path", "There is no folder %s: an adapter is a folder with adapter_config.json and adapter_model.safetensors.", named)
+		return nil, engine.Invalid("lora_path", "The folder %s does not exist: an adapter is a folder with adapter_config.json and adapter_model.safetensors.", named)
 	}
 	data, err := lora.Load(folder, s.e.program)
 	if err != nil {

@@ -221,6 +221,17 @@ func mixture(n int) []*engine.Request {
 			q.Constraint = limits[r.IntN(len(limits))]
 			s.Stop = nil
 		}
+		switch r.IntN(6) {
+		case 0:
+			for id := range int32(70) {
+				s.Allowed = append(s.Allowed, 3*id)
+			}
+			q.Constraint = nil
+		case 1: // also words of several tokens, whose last one depends on those before
+			s.BadWords, q.Constraint = []string{"the", "th", "in", "an e", "er", "a", "qu", "s t"}, nil
+		case 2:
+			q.LogprobIDs = []int32{0, 5, int32(r.IntN(200))}
+		}
 		q.Logprobs, q.TopLogprobs, q.PromptLogprobs = r.IntN(2) == 0, r.IntN(3), r.IntN(4) == 0
 		q.Priority = r.IntN(3)
 		all = append(all, q)
@@ -292,14 +303,20 @@ func TestAnswersAreTheSameAStepAheadAndInAnyRoom(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ahead.fed, parts.fed = 0, 0
-			e := open(t, func(o *Options) {
-				o.device, o.MaxTotalTokens, o.PageTokens, o.MaxRunningRequests, o.ContextLength = c.dev, c.tokens, 4, 10, 200
-				o.ChunkedPrefillSize, o.DisableRadixCache = 24, !c.cache
-			})
-			got := answers(t, e, all)
-			s := e.Stats()
-			if (c.tokens < 8192) != (s.Preemptions > 0) {
-				t.Errorf("%d preemptions in a cache of %d tokens", s.Preemptions, c.tokens)
+			var got [][]engine.Result
+			var lost int64
+			for range 30 { // whether enough of them meet in few pages depends on the machine's other work
+				e := open(t, func(o *Options) {
+					o.device, o.MaxTotalTokens, o.PageTokens, o.MaxRunningRequests, o.ContextLength = c.dev, c.tokens, 4, 10, 200
+					o.ChunkedPrefillSize, o.DisableRadixCache = 24, !c.cache
+				})
+				got, lost = answers(t, e, all), e.Stats().Preemptions
+				if c.tokens == 8192 || lost > 0 {
+					break
+				}
+			}
+			if (c.tokens < 8192) != (lost > 0) {
+				t.Errorf("%d preemptions in a cache of %d tokens", lost, c.tokens)
 			}
 			if f, ok := c.dev.(*feeding); ok && f.fed == 0 {
 				t.Error("no step ran ahead")

@@ -178,3 +178,63 @@ func TestPromptsAreCut(t *testing.T) {
 		t.Errorf("an answer that fills the context: %v", err)
 	}
 }
+
+func TestBadWordsAreNotWritten(t *testing.T) {
+	e := openBuiltin(t, nil)
+	plain := one(t, e, talk("What is the capital of France?")).Text
+	for _, w := range []string{"Paris", "France", "the", "capital of", "a"} {
+		req := talk("What is the capital of France?")
+		req.Sampling.BadWords, req.N = []string{w, "never said"}, 2
+		rs, _ := collect(t, e, req)
+		drawn := talk("What is the capital of France?")
+		drawn.Sampling = engine.Sampling{MaxTokens: 60, Temperature: 1, HasSeed: true, Seed: 3, BadWords: []string{" " + w}, IgnoreEOS: true}
+		more, _ := collect(t, e, drawn)
+		for _, r := range append(rs, more...) {
+			for _, text := range []string{w, " " + w} {
+				if bad := e.tok.EncodePlain(text, false); within(r.Tokens, bad) {
+					t.Errorf("without %q: %q", w, r.Text)
+				}
+			}
+		}
+	}
+	if !strings.Contains(plain, "Paris") {
+		t.Errorf("the test needs an answer with its words: %q", plain)
+	}
+	req := talk("hi")
+	req.Sampling.BadWords, req.Constraint = []string{"x"}, &engine.Constraint{Kind: engine.ConstrainRegex, Text: "[a-z]+"}
+	if _, err := e.Generate(t.Context(), req); !errors.Is(err, engine.ErrUnsupported) {
+		t.Errorf("beside a constraint: %v", err)
+	}
+	req.Constraint, req.Sampling.BadWords = nil, []string{" "}
+	if _, err := e.Generate(t.Context(), req); !errors.Is(err, engine.ErrInvalidRequest) {
+		t.Errorf("a blank: %v", err)
+	}
+}
+
+// within reports whether ids stand in a row among tokens.
+func within(tokens []engine.Token, ids []int32) bool {
+	for i := range len(tokens) - len(ids) + 1 {
+		same := true
+		for k, id := range ids {
+			same = same && tokens[i+k].ID == id
+		}
+		if same {
+			return true
+		}
+	}
+	return false
+}
+
+func TestWhatMayNotFollow(t *testing.T) {
+	b := &badWords{}
+	for _, ids := range [][]int32{{5}, {1, 2, 3}, {3, 3}, {5}, {}, {2, 9}} {
+		b.add(ids)
+	}
+	for _, c := range []struct{ answer, want []int32 }{
+		{nil, []int32{7, 5}}, {[]int32{1}, []int32{7, 5}}, {[]int32{1, 2}, []int32{7, 5, 3, 9}}, {[]int32{9, 3}, []int32{7, 5, 3}},
+	} {
+		if got := b.with([]int32{7}, c.answer); !slices.Equal(got, c.want) {
+			t.Errorf("after %v: %v, want %v", c.answer, got, c.want)
+		}
+	}
+}

@@ -83,6 +83,9 @@ func (e *Engine) Generate(ctx context.Context, req *engine.Request) (*engine.Str
 	if err := e.checkAllowed(&req.Sampling); err != nil {
 		return nil, err
 	}
+	if err := e.checkBadWords(req); err != nil {
+		return nil, err
+	}
 	if e.o.AutoTruncate {
 		ids, req = e.truncate(ids, req)
 	}
@@ -198,9 +201,9 @@ func (e *Engine) newJob(ctx context.Context, req *engine.Request, ids []int32, l
 	if !s.IgnoreEOS {
 		stops = append(slices.Clone(e.stopIDs), s.StopTokenIDs...)
 	}
-	mask := e.allowed(s.Allowed)
+	mask, bad := e.allowed(s.Allowed), e.badWords(s)
 	for i := range j.choices {
-		c := &choice{job: j, limit: limit, minTokens: s.MinTokens, stopIDs: stops, banned: stops,
+		c := &choice{job: j, limit: limit, minTokens: s.MinTokens, stopIDs: stops, banned: stops, bad: bad,
 			params: params(s, i, seed, mask)}
 		c.seq.Tokens = append(make([]int32, 0, len(ids)+min(limit, 256)), ids...)
 		c.seq.Limit = len(ids) + limit

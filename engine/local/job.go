@@ -72,6 +72,7 @@ type choice struct {
 	banned    []int32 // while fewer than minTokens are generated
 	stopIDs   []int32 // EOS and stop tokens; nil with ignore_eos
 
+	bad *badWords // nil without
 	con *follower // keeps the answer inside a constraint; nil: any answer
 
 	expects bool  // the last token of seq stands for one that a step is drawing
@@ -95,6 +96,7 @@ func (c *choice) prepare() {
 	if generated < c.minTokens {
 		c.params.Banned = c.banned
 	}
+	c.params.Banned = c.bad.with(c.params.Banned, c.seq.Tokens[c.job.promptLen:])
 }
 
 // accept counts a new token and says whether it ends the choice. The order is that of

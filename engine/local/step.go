@@ -197,7 +197,7 @@ func (l *loop) expect(f *flight) {
 	for c, output := range f.draws() {
 		switch {
 		case c.ended || f.batch.Outputs[output].Params == nil || c.generated+1 >= c.limit:
-		case c.con != nil && !l.splits:
+		case c.con != nil && !l.splits || c.bad.watches():
 			f.held = true
 		default:
 			l.sched.Append(&c.seq, sched.Unknown)

@@ -113,6 +113,7 @@ var fields = map[string]field{
 	"logit_bias":         {inBoth, readLogitBias},
 	"seed":               {inBoth, readSeed},
 	"allowed_token_ids":  {inBoth, readAllowed},
+	"bad_words":          {inBoth, readBadWords},
 
 	// Length and ends.
 	"max_tokens":                 {inBoth, readMaxTokens},
@@ -211,7 +212,6 @@ var fields = map[string]field{
 	"prompt_embeds":                {inBoth, neutral("serialised tensors are never read from a request")},
 	"documents":                    {inBoth, neutral("put them into the messages", "[]")},
 	"guided_whitespace_pattern":    {inBoth, neutral("white space is free, or left out with structured_outputs.disable_any_whitespace")},
-	"bad_words":                    {inBoth, neutral("use logit_bias", "[]")},
 	"prompt_logprobs":              {inBoth, readPromptLogprobs},
 	"add_special_tokens":           {inBoth, readAddSpecial},
 	"use_beam_search":              {inBoth, neutral("a choice follows one path; use n", "false")},
@@ -252,6 +252,23 @@ func readAllowed(r *request, name string, v jsontext.Value) (err error) {
 		err = invalid(name, "%s cannot be empty", name)
 	}
 	return err
+}
+
+func readBadWords(r *request, name string, v jsontext.Value) error {
+	return array(v, name, func(i int, e jsontext.Value) error {
+		path := elem(name, i)
+		w, err := stringOf(e, path)
+		switch {
+		case err != nil:
+			return err
+		case i >= 16*r.lim.Stops:
+			return invalid(name, "%s holds more than %d words", name, 16*r.lim.Stops)
+		case strings.Trim(w, " ") == "" || len(w) > r.lim.StopBytes:
+			return invalid(path, "%s must have 1 to %d bytes beside blanks", path, r.lim.StopBytes)
+		}
+		r.sampling.BadWords = append(r.sampling.BadWords, w)
+		return nil
+	})
 }
 
 func readLogprobIDs(r *request, name string, v jsontext.Value) (err error) {

@@ -103,7 +103,7 @@ var samplingFields = map[string]string{
 	"no_stop_trim": "no_stop_trim", "logit_bias": "logit_bias", "custom_params": "custom_params",
 	"json_schema": "json_schema", "regex": "regex", "ebnf": "ebnf", "structural_tag": "structural_tag",
 	"stream_interval":   "",
-	"allowed_token_ids": "allowed_token_ids", "truncate_prompt_tokens": "truncate_prompt_tokens", "truncation_side": "truncation_side",
+	"allowed_token_ids": "allowed_token_ids", "truncate_prompt_tokens": "truncate_prompt_tokens", "truncation_side": "truncation_side", "bad_words": "bad_words",
 }
 
 // shared reads a field as the OpenAI routes do.
