@@ -47,6 +47,10 @@ race *PKGS: venv
 fuzz TIME="60s" *DIRS:
     tests/fuzz.sh {{TIME}} {{DIRS}}
 
+# Grammars that cost far more than their length: answer, time and bytes of each
+hostile:
+    @GODWIT_HOSTILE=1 go test -count 1 -v -run HostileGrammars ./engine/grammar | grep -v '^===\|^---'
+
 # The real model of tests and demo, fetched once into the user's cache
 model: build
     @bin/godwit pull smollm2 >/dev/null

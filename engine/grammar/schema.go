@@ -60,6 +60,7 @@ type schemaCompiler struct {
 	// askedWide is asked where conditions on values are formulas too, as they are while wide.
 	askedWide map[impliedKey]presence
 	wide      bool
+	naming    bool // a schema of names is read
 	written   map[impliedKey]implication
 }
 

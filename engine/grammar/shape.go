@@ -658,6 +658,11 @@ func (c *schemaCompiler) namesKeyword(s *shape, at *site, v *value) error {
 
 // namesFitting is the names, without quotes, that fit the schema v at a site.
 func (c *schemaCompiler) namesFitting(at *site, v *value) (expr, error) {
+	if c.naming { // names have no members
+		return c.g.textStar, nil
+	}
+	c.naming = true
+	defer func() { c.naming = false }()
 	shapes, err := c.shapes([]*site{c.child(at, v, "/propertyNames")})
 	if err != nil {
 		return never, err
