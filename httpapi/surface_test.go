@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/godwit-ai/godwit/engine/chat/parse"
 	"github.com/godwit-ai/godwit/httpapi/openai"
 )
 
@@ -72,6 +73,17 @@ func row(t *testing.T, f openai.FieldInfo, routes []string, status int, e map[st
 		in = strings.Join(routes, ", ") + " | "
 	}
 	return fmt.Sprintf("| `%s` | %s%s | %s |\n", f.Name, in, f.Class, strings.ReplaceAll(what, "|", "\\|"))
+}
+
+// names tries each parser and lists them; auto is by the chat template.
+func names(t *testing.T, url, route, body string, list []string) string {
+	t.Helper()
+	for _, name := range list {
+		if res, text := do(t, "POST", url+route, fmt.Sprintf(body, name)); res.StatusCode != 200 {
+			t.Errorf("%s with %s: %d %s", route, name, res.StatusCode, text)
+		}
+	}
+	return "`" + strings.Join(list, "`, `") + "`\n"
 }
 
 // TestSurface tries every route and every field, and compares what it found with the
@@ -146,6 +158,8 @@ func TestSurface(t *testing.T) {
 	for _, c := range openai.Compositions() {
 		fmt.Fprintf(&doc, "| %s | %s |\n", c.With, c.What)
 	}
+	doc.WriteString("\n## Parsers\n\n`--reasoning-parser`, and `reasoning_parser` of /separate_reasoning:\n\n" + names(t, url, "/separate_reasoning", `{"text":"x","reasoning_parser":%q}`, parse.Reasonings()) +
+		"\n`--tool-call-parser`, and `tool_call_parser` of /parse_function_call:\n\n" + names(t, url, "/parse_function_call", `{"text":"x","tools":[],"tool_call_parser":%q}`, parse.ToolCallParsers()))
 	const file = "SURFACE.md"
 	if *update {
 		if err := os.WriteFile(file, []byte(doc.String()), 0o644); err != nil {

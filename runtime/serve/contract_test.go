@@ -307,6 +307,10 @@ func TestFieldsAreAsTheContractSays(t *testing.T) {
 				return len(a.list("choices.0.token_ids")) == 6
 			})},
 			{name: "allowed_token_ids", fields: `"allowed_token_ids":[]`, status: 400, param: "allowed_token_ids"},
+			{name: "bad_words", fields: `"bad_words":["Paris","PARIS"]`, check: is("another word", func(a, base answer) bool {
+				return strings.Contains(base.text(text), "Paris") && !strings.Contains(a.text(text), " Paris") && a.text(text) != ""
+			})},
+			{name: "bad_words beside a constraint", fields: `"bad_words":["x"],"regex":"[a-z]+"`, status: 400, param: "bad_words"},
 			{name: "truncate_prompt_tokens", fields: `"truncate_prompt_tokens":2`, check: equal("usage.prompt_tokens", 2.0)},
 			{name: "logprob_token_ids", fields: `"logprob_token_ids":[70],` + logprobs, check: is("log-probabilities", func(a, _ answer) bool { return a.at("choices.0.logprobs") != nil })},
 
@@ -348,6 +352,7 @@ func TestFieldsAreAsTheContractSays(t *testing.T) {
 			bad("return_hidden_states", "true", `"last"`), good("return_hidden_states", "false"), bad("return_routed_experts", "true"), bad("return_cached_tokens_details", "true"),
 			bad("bootstrap_host", `"h"`), bad("bootstrap_port", "1"), bad("bootstrap_room", "1"), bad("data_parallel_rank", "0"), bad("routed_dp_rank", "0"), good("custom_labels", `{"a":"b"}`),
 			good("stop", "null", "[]"), bad("stop", "5", `[""]`), good("stop_token_ids", "[5]", "null"), bad("stop_token_ids", "5", `["a"]`),
+			bad("bad_words", `[""]`, `"x"`, "[5]"), good("bad_words", "[]", "null"),
 			good("metadata", `{"a":"b"}`), good("service_tier", `"auto"`),
 		)
 	}
