@@ -19,6 +19,7 @@ func Compositions() []Composition {
 		{"echo", "the prompt stands in front of the constrained text and is no part of it"},
 		{"logit_bias, penalties, top_p and the like", "choose among what the constraint allows; the only token that is allowed is taken whatever its bias"},
 		{"allowed_token_ids", "choose among what the constraint allows as well; where nothing is left the answer ends with an error"},
+		{"bad_words", "400: the constraint says what may come"},
 		{"min_tokens, ignore_eos", "keep the answer going while the constraint allows more; a complete one ends"},
 		{"continue_final_message", "the constraint is of what is added, not of the text before it"},
 		{"several prompts", "every answer keeps to the constraint"},

@@ -415,6 +415,12 @@ var compositions = map[string]func(t *testing.T, s *tiny){
 			t.Errorf("%+v", c)
 		}
 	},
+	"bad_words": func(t *testing.T, s *tiny) {
+		status, answer := s.post("/v1/chat/completions", chat(fields{"bad_words": []any{"x"}}))
+		if status != 400 || !strings.Contains(fmt.Sprint(answer), "beside a constraint") {
+			t.Errorf("%d %v", status, answer)
+		}
+	},
 	"a second constraint": func(t *testing.T, s *tiny) {
 		status, answer := s.post("/v1/chat/completions", chat(fields{"regex": "a"}))
 		if status != 400 || !strings.Contains(fmt.Sprint(answer), "exclude each other") {
