@@ -98,6 +98,9 @@ func (x *Matcher) readApart(text []byte) error {
 			return &Error{Msg: "the grammar does not allow " + quoteShort(string(text[i:])) + " here, or it is there already and must differ"}
 		}
 	}
+	if heads = x.m.unstuck(heads); len(heads) == 0 {
+		return &Error{Msg: "nothing that differs can follow " + quoteShort(string(text))}
+	}
 	x.threads, x.reading, x.others = heads[0].threads, heads[0].reading, heads[1:]
 	return nil
 }

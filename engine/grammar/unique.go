@@ -452,6 +452,9 @@ func (x *Matcher) unrepeated(dst []uint64) {
 		return
 	case x.reading.quoted && (in.unique == nil || in.unique.few == nil && !in.last()):
 		some(v.tell().quoting)
+		if in.unique != nil {
+			some(x.beginnings())
+		}
 		return
 	}
 	for w, bits := range dst {
@@ -481,7 +484,7 @@ func (x *Matcher) repeats(t, buffer []byte) bool {
 			return true
 		}
 	}
-	return false
+	return r.atRisk() && x.stuckBehind(t)
 }
 
 // opensTwo reports whether a token may open an array or object and write two of its

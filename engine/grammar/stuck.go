@@ -1,0 +1,119 @@
+package grammar
+
+import (
+	"bytes"
+	"slices"
+)
+
+// An element that has begun as one that is there already may have no other way to go on:
+// a code of two letters behind both of them, a 0 as an integer. Where the possible
+// elements are too many to be listed, this is seen by trying: what completes the element
+// at hand as another one is looked for, byte by byte. A token after which there is
+// nothing is left out of the mask.
+
+// stuckReads bounds the bytes that are tried; beyond, there is some way on.
+const stuckReads = 2000
+
+// atRisk reports whether the element at hand may have no way on but one that is there
+// already.
+func (r *reading) atRisk() bool {
+	n := r.in
+	if n == nil || n.unique == nil || n.unique.repeat || n.unique.few != nil || n.start < 0 || n.used == nil {
+		return false
+	}
+	text := r.text[n.start:]
+	if n.scalar && (text[0] == '0' || bytes.HasPrefix(text, []byte("-0")) || bytes.ContainsAny(text, ".eE")) {
+		return true // one value has many texts
+	}
+	for e := n.used; e != nil; e = e.next {
+		if bytes.HasPrefix(e.text, text) {
+			return true
+		}
+	}
+	return false
+}
+
+// stuckBehind reports whether nothing can follow a token that the mask allows.
+func (x *Matcher) stuckBehind(t []byte) bool {
+	return x.alone(head{x.threads, x.reading}).Clone().read(t) != nil
+}
+
+// unstuck leaves the heads that something can follow.
+func (m *machine) unstuck(heads []head) []head {
+	return slices.DeleteFunc(heads, func(h head) bool {
+		left := stuckReads
+		return h.reading.atRisk() && !m.endsElement(h, depthOf(h.reading.in), h.reading.in.count, &left)
+	})
+}
+
+func depthOf(n *nest) (depth int) {
+	for ; n != nil; n = n.up {
+		depth++
+	}
+	return depth
+}
+
+// enders complete an element at once, or what completes it.
+const enders = `",]}: 1`
+
+// endsElement reports whether the element at hand can be completed: then the nest at depth
+// counts one more, or is left.
+func (m *machine) endsElement(h head, depth, count int, left *int) bool {
+	try := func(b byte) bool {
+		if *left--; *left < 0 {
+			return true
+		}
+		h.reading.text = h.reading.text[:len(h.reading.text):len(h.reading.text)]
+		for _, next := range m.read([]head{h}, b) {
+			in := next.reading.in
+			if d := depthOf(in); d < depth || d == depth && in.count > count || m.endsElement(next, depth, count, left) {
+				return true
+			}
+		}
+		return false
+	}
+	for i := range len(enders) {
+		if try(enders[i]) {
+			return true
+		}
+	}
+	for b := 255; b >= 0; b-- {
+		if bytes.IndexByte([]byte(enders), byte(b)) < 0 && try(byte(b)) {
+			return true
+		}
+	}
+	return false
+}
+
+// beginnings are tokens that go on inside a string as one that is there already.
+func (x *Matcher) beginnings() (list []int32) {
+	n := x.reading.in
+	if n == nil || n.start < 0 {
+		return nil
+	}
+	text := x.reading.text[n.start:]
+	for e := n.used; e != nil; e = e.next {
+		if !bytes.HasPrefix(e.text, text) {
+			continue
+		}
+		for _, t := range []*trie{x.m.vocab.short.full, x.m.vocab.long.full} {
+			at := int32(0)
+			for _, b := range e.text[len(text):] {
+				if at = t.child(at, b); at < 0 {
+					break
+				}
+				id := t.nodes[at].token
+				if id < 0 {
+					continue
+				}
+				list = append(list, id)
+				for _, w := range t.twins {
+					if w.of == id {
+						list = append(list, w.id)
+					}
+				}
+			}
+		}
+	}
+	return list
+}
