@@ -64,9 +64,9 @@ type cancel struct {
 	choice int
 }
 
-// knownShare is for GPUs: there a step of a row for each text takes an eighth less time
-// than one with some rows more (engine/device/cuda/LOG.md).
-const knownShare = 8
+// knownShare is for GPUs: there a step in which some texts have several rows takes up to
+// four tenths more time than one with a row for each (engine/device/cuda/LOG.md).
+const knownShare = 2
 
 func newLoop(exec device.Exec, so sched.Options, pages, page, queued int, log *slog.Logger) *loop {
 	l := &loop{log: log, exec: exec, schedOpt: so, pages: pages, page: page,
