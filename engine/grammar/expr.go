@@ -103,6 +103,8 @@ type builder struct {
 	hints     map[expr]int
 	spans     map[expr]span // of compiled patterns, where known
 	raw       bool          // build conjunctions without looking whether they are alive
+	derivs    *[1 << 10]derivative
+	classes   *[1 << 9]byteClass
 	rosters   []*roster
 	rosterIDs map[string]int
 	wordLists []wordList
@@ -762,10 +764,18 @@ func (g *builder) class(e expr, b byte) byteSet {
 		}
 		return s
 	case opOr, opAnd:
+		if g.classes == nil {
+			g.classes = new([1 << 9]byteClass)
+		}
+		known := &g.classes[(uint32(e)*0x9E3779B1>>20^uint32(b)*5)&(1<<9-1)]
+		if known.of == e && known.of != unknown && known.set.has(b) {
+			return known.set
+		}
 		s := (byteSet{}).not()
 		for _, x := range g.parts(n) {
 			s = s.and(g.class(x, b))
 		}
+		*known = byteClass{e, s}
 		return s
 	case opNot, opRepeat:
 		return g.class(n.a, b)
@@ -791,6 +801,12 @@ func (g *builder) class(e expr, b byte) byteSet {
 		return number.not()
 	}
 	return (byteSet{}).not()
+}
+
+// byteClass is a class that was looked for lately.
+type byteClass struct {
+	of  expr
+	set byteSet
 }
 
 // next is derive with memory.
@@ -835,7 +851,31 @@ func (g *builder) next(e expr, b byte) expr {
 // derive is what must follow b for a text of e that begins with b
 // (J. A. Brzozowski, Derivatives of regular expressions, 1964).
 func (g *builder) derive(e expr, b byte) expr {
-	var list []expr
+	n := &g.nodes[e]
+	if n.op < opConcat || n.op >= opMembers || g.raw && n.meets {
+		return g.derived(e, b)
+	}
+	if g.derivs == nil {
+		g.derivs = new([1 << 10]derivative)
+	}
+	known := &g.derivs[(uint32(e)*0x9E3779B1>>20^uint32(b)*5)&(1<<10-1)]
+	if known.of == e && known.by == b {
+		return known.is
+	}
+	d := g.derived(e, b)
+	*known = derivative{e, d, b}
+	return d
+}
+
+// derivative is one that was looked for lately.
+type derivative struct {
+	of, is expr
+	by     byte
+}
+
+func (g *builder) derived(e expr, b byte) expr {
+	var buf [8]expr
+	list := buf[:0]
 	g.deriveInto(e, b, empty, &list)
 	if len(list) == 1 {
 		return list[0]

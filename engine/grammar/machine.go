@@ -11,20 +11,24 @@ import (
 // states, stacks and masks are made when they are first needed and shared by all
 // matchers of a grammar, under one mutex.
 type machine struct {
-	mu     sync.Mutex
-	g      *builder
-	vocab  *Vocabulary
-	stacks []stackNode
-	pushed map[stackNode]stack
-	sets   []*set
-	setIDs map[string]int32
-	short  map[expr]*reach // of the vocabulary's short tokens, by state
-	long   map[expr]*reach
-	below  map[belowKey]*reach
-	rounds map[expr]loop // of round
-	lasts  map[expr]byteSet
-	size   int // bytes held by masks
-	work   int // places of the trie that the current mask looked at
+	mu       sync.Mutex
+	g        *builder
+	vocab    *Vocabulary
+	stacks   []stackNode
+	pushed   map[stackNode]stack
+	sets     []*set
+	setIDs   map[string]int32
+	short    map[expr]*reach // of the vocabulary's short tokens, by state
+	long     map[expr]*reach
+	below    map[belowKey]*reach
+	rounds   map[expr]loop // of round
+	lasts    map[expr]byteSet
+	size     int               // bytes held by masks
+	explored int               // of isFree, in the current mask
+	searches int               // of isFree
+	counting map[expr]bool     // of counts
+	partly   map[partChar]bool // that the current search has seen
+	work     int               // places of the trie that the current mask looked at
 }
 
 // Bounds on ambiguity: ways to read a text at once, and the work for one mask, some
@@ -55,6 +59,8 @@ type set struct {
 	threads []thread
 	exits   bool // some thread may be complete at the bottom of its stack
 	looked  bool
+	freedom freedom
+	met     int  // the search of isFree that came here last
 	loop    loop // once looked is set
 	next    [256]int32
 }
@@ -62,7 +68,7 @@ type set struct {
 const dead = -1
 
 func newMachine(g *builder, v *Vocabulary) *machine {
-	m := &machine{g: g, vocab: v, pushed: map[stackNode]stack{}, rounds: map[expr]loop{}, lasts: map[expr]byteSet{}}
+	m := &machine{g: g, vocab: v, pushed: map[stackNode]stack{}, rounds: map[expr]loop{}, lasts: map[expr]byteSet{}, counting: map[expr]bool{}}
 	m.stacks = []stackNode{{}}
 	m.forget()
 	return m
@@ -272,6 +278,8 @@ func (m *machine) from(state expr, tr *tries, known map[expr]*reach) *reach {
 	r := &reach{trie: tr.full}
 	if s := m.slabFor(state, tr); s != nil {
 		r.slab, r.trie = s.mask, s.rest
+	} else if start := m.intern([]thread{{state, 0}}); !m.sets[start].exits && m.isFree(start) {
+		r.slab, r.trie = tr.slices[0].mask, tr.slices[0].rest
 	}
 	m.walk(r, state, []int32{0})
 	known[state] = r
@@ -417,10 +425,14 @@ func (m *machine) walk(r *reach, state expr, starts []int32) {
 			if n.token >= 0 {
 				found = append(found, n.token)
 			}
+			if n.end == i+1 {
+				i++
+				continue
+			}
 			s := m.sets[next]
 			if n.end > i+4 && !s.exits {
-				if !s.looked {
-					m.look(s)
+				if !s.looked && n.end > i+32 {
+					m.look(next)
 				}
 				if s.loop.chars > 0 && s.loop.takes(&below[i]) {
 					found = append(found, r.trie.order[r.trie.before[i+1]:r.trie.before[n.end]]...)
@@ -428,8 +440,7 @@ func (m *machine) walk(r *reach, state expr, starts []int32) {
 					continue
 				}
 			}
-			i++
-			if i < n.end && s.exits {
+			if i++; s.exits {
 				r.exits = append(r.exits, i-1)
 			}
 		}
@@ -439,8 +450,16 @@ func (m *machine) walk(r *reach, state expr, starts []int32) {
 
 // look finds the loop of a set: any thread's is good for the whole, if no thread can be
 // complete on the way.
-func (m *machine) look(s *set) {
+func (m *machine) look(id int32) {
+	s := m.sets[id]
 	s.looked = true
+	m.lookAtThreads(s)
+	if s.loop != anyText && m.isFree(id) {
+		s.loop = anyText
+	}
+}
+
+func (m *machine) lookAtThreads(s *set) {
 	var best loop
 	var last byteSet
 	for _, t := range s.threads {
@@ -488,7 +507,7 @@ func (m *machine) mask(list []thread, dst []uint64) {
 		m.forget()
 	}
 	clear(dst)
-	m.work, m.g.steps = 0, 0
+	m.work, m.explored, m.g.steps = 0, 0, 0
 	var seen map[seenKey]bool
 	if len(list) > 4 {
 		seen = map[seenKey]bool{}
