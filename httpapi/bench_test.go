@@ -1,6 +1,14 @@
 package httpapi
 
 import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"sync"
+	"time"
+
 	"bufio"
 	"net/http"
 	"strings"
@@ -68,6 +76,77 @@ func BenchmarkStreamHandler(b *testing.B) {
 				s.Handler().ServeHTTP(&sink{http.Header{}}, r)
 			}
 			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/tokens, "µs/token")
+		})
+	}
+}
+
+// null is a connection that brings one request and drops what is written to it.
+type null struct {
+	net.Conn
+	in   io.Reader
+	done chan struct{}
+	once sync.Once
+}
+
+func (c *null) Read(b []byte) (int, error) {
+	if n, err := c.in.Read(b); err == nil {
+		return n, nil
+	}
+	<-c.done
+	return 0, io.EOF
+}
+func (c *null) Write(b []byte) (int, error) {
+	if bytes.HasSuffix(b, []byte("0\r\n\r\n")) {
+		c.once.Do(func() { close(c.done) })
+	}
+	runtime.Gosched() // the next stream's turn
+	return len(b), nil
+}
+func (c *null) Close() error                     { return nil }
+func (c *null) LocalAddr() net.Addr              { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+func (c *null) RemoteAddr() net.Addr             { return c.LocalAddr() }
+func (c *null) SetDeadline(time.Time) error      { return nil }
+func (c *null) SetReadDeadline(time.Time) error  { return nil }
+func (c *null) SetWriteDeadline(time.Time) error { return nil }
+
+// feed is a listener of connections from a channel.
+type feed chan net.Conn
+
+func (f feed) Accept() (net.Conn, error) {
+	if c, ok := <-f; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+func (f feed) Close() error   { return nil }
+func (f feed) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+
+// BenchmarkStreamConnections is the whole of net/http's work and the door's for streams
+// that take turns, as after an engine's steps, but no system call.
+func BenchmarkStreamConnections(b *testing.B) {
+	for _, streams := range []int{1, 200, 1000} {
+		b.Run(fmt.Sprintf("streams=%d", streams), func(b *testing.B) {
+			s, err := New(&enginetest.Fake{ContextLen: 100_000}, Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			ln := make(feed)
+			go func() { s.Serve(b.Context(), ln) }() // ends with the benchmark's context
+			defer close(ln)
+			const tokens = 500
+			body := `{"messages":[{"role":"user","content":"x"}],"max_tokens":500,"ignore_eos":true,"stream":true}`
+			request := fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+			for b.Loop() {
+				conns := make([]*null, streams)
+				for i := range conns {
+					conns[i] = &null{in: strings.NewReader(request), done: make(chan struct{})}
+					ln <- conns[i]
+				}
+				for _, c := range conns {
+					<-c.done
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/tokens/float64(streams), "µs/token")
 		})
 	}
 }

@@ -200,7 +200,7 @@ type item struct {
 // so that a failure before any output is an HTTP status.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request, x *exchange, call *openai.Call, next func() item, ready func() bool, clock *tokenClock) {
 	enc := call.NewEncoder()
-	out := newSSE(w, s.opt.WriteTimeout)
+	out := newSSE(w, r, s.opt.WriteTimeout)
 	defer out.release()
 	running := len(call.Requests)
 	usages := make([]engine.Usage, running)
