@@ -265,7 +265,10 @@ func (g *builder) without(e expr, ok []bool, memo map[expr]expr) expr {
 	case opRepeat:
 		v = g.repeat(g.without(n.a, ok, memo), int(n.min), int(n.max))
 	case opMembers:
-		v = g.roster(g.rosters[n.a].with(func(e expr) expr { return g.without(e, ok, memo) }))
+		v = never
+		if r := g.rosters[n.a].with(func(e expr) expr { return g.without(e, ok, memo) }); r != nil {
+			v = g.roster(r)
+		}
 	}
 	memo[e] = v
 	return v

@@ -118,7 +118,8 @@ func (r *roster) produces(value func(expr) bool) bool {
 	return r.open && value(r.rest) || !r.open && value(r.others)
 }
 
-// with is the roster with other values, without the members that have none.
+// with is the roster with other values, without the members that have none; nil if no
+// object is left.
 func (r *roster) with(change func(expr) expr) *roster {
 	out := &roster{space: r.space, others: change(r.others), rest: r.rest, declared: r.declared, open: r.open, some: r.some}
 	if r.open {
@@ -127,9 +128,15 @@ func (r *roster) with(change func(expr) expr) *roster {
 		}
 	}
 	for i, w := range r.words {
-		if v := change(r.values[i]); v != never {
+		switch v := change(r.values[i]); {
+		case v != never:
 			out.words, out.values, out.needed = append(out.words, w), append(out.values, v), append(out.needed, r.needed[i])
+		case r.needed[i]:
+			return nil
 		}
+	}
+	if out.some && len(out.words) == 0 && !out.open && out.others == never {
+		return nil
 	}
 	return out
 }

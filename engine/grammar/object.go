@@ -140,6 +140,7 @@ type member struct {
 	name   string
 	needed bool
 	value  expr
+	extra  bool           // one of few that are not declared
 	kinds  uint8          // of what is asked for, those that the name fits
 	wanted map[uint8]expr // the whole member with a value of all the kinds in a set
 }
@@ -242,6 +243,7 @@ func (c *schemaCompiler) fewMembers(s *shape) (out []member, err error) {
 			if err != nil {
 				return nil, err
 			}
+			m.extra = true
 			all = append(all, g.not(c.g.characters(string(t))))
 			out = append(out, m)
 		}
@@ -301,7 +303,7 @@ func (c *schemaCompiler) roster(s *shape, members []member) (*roster, error) {
 
 // declared are the names that properties, required and conditions speak of, sorted.
 func (c *schemaCompiler) declared(s *shape) []string {
-	list := slices.Concat(s.needs, c.forms.members(s.present))
+	list := slices.Concat(s.needs, c.forms.members(s.present), s.universe)
 	for _, at := range s.sites {
 		if p := at.v.get("properties"); p != nil {
 			list = append(list, p.keys...)
@@ -338,7 +340,7 @@ func (c *schemaCompiler) members(s *shape) (out []member, dead bool, err error) 
 	for _, n := range s.needs {
 		add(n)
 	}
-	for _, n := range c.forms.members(s.present) {
+	for _, n := range slices.Concat(c.forms.members(s.present), s.universe) {
 		add(n)
 	}
 	needs := map[string]bool{}
@@ -671,6 +673,9 @@ func (c *schemaCompiler) pair(name string, value expr) expr {
 func (o *objectChain) take(k chainState) expr {
 	g, m := o.c.g, o.members[k.at]
 	next := chainState{k.at + 1, k.n + 1, o.c.forms.given(k.f, m.name, true), k.asks}
+	if m.extra {
+		next.f = o.c.forms.given(next.f, undeclared, true)
+	}
 	if next.f == falsum {
 		return never
 	}
@@ -775,7 +780,7 @@ func (o *objectChain) first(k chainState) expr {
 		}
 	}
 	if k.f != verum {
-		return g.or(alts...)
+		return g.or(append(alts, o.undeclared(empty, k))...)
 	}
 	if o.high != 0 {
 		if k.asks != 0 {
@@ -806,7 +811,7 @@ func (o *objectChain) rest(k chainState) expr {
 	case k.at < len(o.members):
 		e = o.member(k)
 	case k.f != verum:
-		e = never
+		e = o.undeclared(o.c.comma(), k)
 	case k.asks != 0:
 		e = o.asked(o.c.comma(), k)
 	default:
@@ -816,11 +821,28 @@ func (o *objectChain) rest(k chainState) expr {
 	return e
 }
 
+// undeclared is what may follow the declared members where the conditions still ask
+// whether others come.
+func (o *objectChain) undeclared(comma expr, k chainState) expr {
+	g, b := o.c.g, o.c.forms
+	e := never
+	if b.given(k.f, undeclared, false) == verum && k.asks == 0 && k.n >= o.low {
+		e = empty
+	}
+	if b.given(k.f, undeclared, true) != verum || o.others == never || o.high >= 0 && k.n >= o.high {
+		return e
+	}
+	if k.asks != 0 {
+		return g.or(e, o.asked(comma, k))
+	}
+	return g.or(e, g.seq(comma, o.others, o.tail(k.n+1)))
+}
+
 // member is the rest where a member is next.
 func (o *objectChain) member(k chainState) expr {
 	g, m := o.c.g, o.members[k.at]
 	left := o.skip(k)
-	free := o.high < 0 && o.low <= 1 && !m.needed && k.asks&m.kinds == 0 && o.c.forms.given(k.f, m.name, true) == left.f
+	free := o.high < 0 && o.low <= 1 && !m.needed && k.asks&m.kinds == 0 && !m.extra && o.c.forms.given(k.f, m.name, true) == left.f
 	if free { // what follows does not depend on it
 		return g.concat(g.optional(g.concat(o.c.comma(), o.c.pair(m.name, m.value))), o.rest(left))
 	}

@@ -83,6 +83,9 @@ func (b *formulas) asks(f formula, member string) (out []atom) {
 // members lists the members that f speaks of.
 func (b *formulas) members(f formula) (out []string) {
 	for _, n := range b.support(f) {
+		if n == undeclared {
+			continue
+		}
 		n, _, _ = strings.Cut(n, "\xff")
 		if !slices.Contains(out, n) {
 			out = append(out, n)
@@ -260,6 +263,9 @@ func (c *schemaCompiler) presenceKeyword(s *site, k string, v *value, depth int)
 			if e.kind != kString {
 				return p, false
 			}
+			if !c.speaksOf(e.text) {
+				return p, false
+			}
 			p.f = b.and(p.f, b.has(e.text))
 		}
 		return p, true
@@ -273,6 +279,9 @@ func (c *schemaCompiler) presenceKeyword(s *site, k string, v *value, depth int)
 			return p, false
 		}
 		for i, name := range v.keys {
+			if !c.speaksOf(name) {
+				return p, false
+			}
 			switch e := v.elem[i]; {
 			case e.kind == kFalse || e.kind == kObject && len(e.keys) == 1 && e.keys[0] == "not" && c.anything(e.elem[0]):
 				p.f = b.and(p.f, b.not(b.has(name)))
@@ -284,6 +293,8 @@ func (c *schemaCompiler) presenceKeyword(s *site, k string, v *value, depth int)
 			}
 		}
 		return p, true
+	case "additionalProperties":
+		return c.presenceClosed(s, v)
 	case "$ref":
 		if t, err := c.target(s, k, v); err == nil && c.wide {
 			return c.presenceOf(t, depth+1)
@@ -311,12 +322,103 @@ func (c *schemaCompiler) presenceKeyword(s *site, k string, v *value, depth int)
 				if e.kind != kString {
 					return p, false
 				}
+				if !c.speaksOf(name) || !c.speaksOf(e.text) {
+					return p, false
+				}
 				p.f = b.and(p.f, b.or(b.not(b.has(name)), b.has(e.text)))
 			}
 		}
 		return p, true
 	}
 	return p, !slices.Contains(enforced, k)
+}
+
+// speaksOf reports whether formulas may speak of a member: while wide, those of the
+// universe, which the others are told from.
+func (c *schemaCompiler) speaksOf(name string) bool {
+	return !c.wide || slices.Contains(c.universe, name)
+}
+
+// undeclared is the atom of an object that has a member outside of the universe.
+const undeclared = "\xff\xff"
+
+// presenceClosed: of the universe, only the declared members are there, and no others.
+func (c *schemaCompiler) presenceClosed(s *site, v *value) (p presence, ok bool) {
+	if v.kind == kTrue && !c.unevaluated {
+		return presence{verum, true}, true
+	}
+	if !c.wide || c.unevaluated || v.kind != kFalse || s.v.get("patternProperties") != nil {
+		return p, false
+	}
+	b := c.forms
+	f := b.not(b.has(undeclared))
+	for _, n := range c.universe {
+		if s.v.get("properties").get(n) == nil {
+			f = b.and(f, b.not(b.has(n)))
+		}
+	}
+	return presence{f, true}, true
+}
+
+// namesIn lists the names that schemas of the same value speak of.
+func (c *schemaCompiler) namesIn(sites []*site) (names []string) {
+	seen := map[*site]bool{}
+	there := map[string]bool{}
+	add := func(n string) {
+		if !there[n] {
+			there[n] = true
+			names = append(names, n)
+		}
+	}
+	var visit func(s *site)
+	visit = func(s *site) {
+		if seen[s] || s.v.kind != kObject {
+			return
+		}
+		seen[s] = true
+		for i, k := range s.v.keys {
+			v := s.v.elem[i]
+			switch k {
+			case "properties", "dependentRequired", "dependentSchemas", "dependencies":
+				for j, n := range v.keys {
+					add(n)
+					if e := v.elem[j]; k != "properties" && e.kind == kObject {
+						visit(c.child(s, e, "/"+k+"/"+escapePointer(n)))
+					} else if k != "properties" {
+						for _, x := range e.elem {
+							add(x.text)
+						}
+					}
+				}
+			case "required":
+				for _, e := range v.elem {
+					add(e.text)
+				}
+			case "const", "enum":
+				for _, e := range append(slices.Clone(v.elem), v) {
+					if e.kind == kObject {
+						for _, n := range e.keys {
+							add(n)
+						}
+					}
+				}
+			case "$ref", "$dynamicRef", "$recursiveRef":
+				if t, err := c.target(s, k, v); err == nil && t != nil {
+					visit(t)
+				}
+			case "allOf", "anyOf", "oneOf":
+				for j, e := range v.elem {
+					visit(c.child(s, e, fmt.Sprintf("/%s/%d", k, j)))
+				}
+			case "not", "if", "then", "else":
+				visit(c.child(s, v, "/"+k))
+			}
+		}
+	}
+	for _, s := range sites {
+		visit(s)
+	}
+	return names
 }
 
 // anything reports whether a schema has no keyword that constrains.

@@ -60,7 +60,8 @@ type schemaCompiler struct {
 	// askedWide is asked where conditions on values are formulas too, as they are while wide.
 	askedWide map[impliedKey]presence
 	wide      bool
-	naming    bool // a schema of names is read
+	universe  []string // names that the sites speak of, while wide
+	naming    bool     // a schema of names is read
 	written   map[impliedKey]implication
 }
 

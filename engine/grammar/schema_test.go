@@ -176,6 +176,8 @@ func TestKeywordsThatStandForOthers(t *testing.T) {
 			{"if":{"properties":{"k":{"const":"b"}}},"then":{"required":["v"],"properties":{"v":{"type":"integer"}}},"else":{"properties":{"w":false}}},`, 6), ",") + `]}`,
 			[]string{`{"k":"a","v":null}`, `{"k":"b","v":1,"w":2}`, `{"k":"c","v":true}`, `{"k":"a"}`}, []string{`{"k":"a","v":1}`, `{"k":"b"}`, `{"k":"c","w":1}`, `{"v":1}`}},
 		{`{"propertyNames":{"$ref":"#"},"maxLength":2}`, []string{`{"a":1,"ab":{}}`, `"x"`}, []string{`{"abc":1}`, `"abc"`}},
+		{`{"type":["object","null"],"required":["c"],"properties":{"c":{"type":"array","minItems":1,"items":{"$ref":"#/properties/c"}}}}`, []string{`null`}, []string{`{}`, `{"c":[]}`}},
+		{`{"not":{"properties":{"c":{"items":true}},"items":false}}`, []string{`[1]`}, []string{`{}`, `[]`, `{"c":[]}`}},
 		{`{"type":"string","minLength":3,"maxLength":0}`, nil, []string{`""`, `"abc"`}},
 		{`{"type":"string","format":"json-pointer"}`, []string{`""`, `"/a/b~0"`}, []string{`"a"`, `"/~2"`}},
 		{`{"type":"string","format":"a-format-of-their-own","minLength":2}`, []string{`"ab"`}, []string{`"a"`}},

@@ -52,7 +52,8 @@ type shape struct {
 	// unnegated are sites that ask for what cannot be built, unless something else
 	// excludes it.
 	unnegated []*site
-	repeats   *site // which asks for two elements that are equal
+	universe  []string // names that are not undeclared, if conditions speak of those that are
+	repeats   *site    // which asks for two elements that are equal
 }
 
 // haves is a contains: at least min elements, at most max, fit a schema. Those before
@@ -93,9 +94,13 @@ func (c *schemaCompiler) shapes(sites []*site) ([]*shape, error) {
 // wideShapes expands once more, with conditions on the values of members kept as
 // formulas too. Where that does not help, the first error stands.
 func (c *schemaCompiler) wideShapes(sites []*site, first error) ([]*shape, error) {
-	c.wide = true
+	c.wide, c.universe = true, c.namesIn(sites)
+	clear(c.askedWide) // it speaks of other names
 	out, err := c.shapes(sites)
-	c.wide = false
+	for _, s := range out {
+		s.universe = c.universe
+	}
+	c.wide, c.universe = false, nil
 	if err != nil {
 		return nil, first
 	}
