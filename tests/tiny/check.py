@@ -1,4 +1,4 @@
-"""Holds render.py to chat_template.jinja as transformers renders it, and writes prompts
+"""Holds render.py to chat_template.jinja as transformers renders it and bpe.py to its tokenizer, and writes prompts
 as goldens for the tests of engine/builtin.
 
 Usage: check.py OUT [GOLDENS.json]"""
@@ -9,7 +9,8 @@ import sys
 
 from transformers import AutoTokenizer
 
-import corpus
+import bpe
+import chats
 import render
 
 WEATHER = {"type": "function", "function": {"name": "get_weather", "description": "Get the weather in a city", "parameters": {
@@ -37,15 +38,18 @@ CASES = {
 
 def main(out, goldens=None):
     tok = AutoTokenizer.from_pretrained(os.path.join(out, "tiny"))
+    plain = bpe.BPE(os.path.join(out, "tiny", "tokenizer.json"))
     r, n = random.Random(5), 0
     for _ in range(500):
-        messages, tools, thought, _ = corpus.sample(r)
+        messages, tools, thought, _ = chats.sample(r)
         if isinstance(messages, str):
+            assert plain.encode(messages) == tok(messages).input_ids, messages
             continue
         text = "".join(t for t, _ in render.segments(messages, tools, thought))
         turns = messages[:-1] + [dict(messages[-1], reasoning_content=thought or "")]
         want = tok.apply_chat_template(turns, tools=tools, tokenize=False)
         assert text == want, (text, want)
+        assert plain.encode(text) == tok(text).input_ids, text
         prompt = tok.apply_chat_template(turns[:-1], tools=tools, tokenize=False, add_generation_prompt=True, enable_thinking=bool(thought))
         assert text.startswith(prompt), (text, prompt)
         n += 1

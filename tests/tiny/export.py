@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
 import adapt
+import chats
 import net
 
 
@@ -50,7 +51,7 @@ def adapter(folder, name, out):
 
 def main(folder, out):
     model(folder, os.path.join(out, "tiny"))
-    for name in sorted(adapt.CHANGES):
+    for name in sorted(chats.CHANGES):
         if os.path.exists(os.path.join(folder, name + ".pt")):
             adapter(folder, name, os.path.join(out, "tiny-" + name))
 

@@ -57,7 +57,7 @@ class Attention(nn.Module):
         self.o_proj = linear(self.q * d, h)
         self.q_norm, self.k_norm = Norm(d), Norm(d)
 
-    def forward(self, x, cos, sin, future):
+    def forward(self, x, cos, sin):
         b, t, _ = x.shape
         q = self.q_norm(self.q_proj(x).view(b, t, self.q, self.d)).transpose(1, 2)
         k = self.k_norm(self.k_proj(x).view(b, t, self.kv, self.d)).transpose(1, 2)
@@ -65,8 +65,11 @@ class Attention(nn.Module):
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         n = self.q // self.kv
         k, v = k.repeat_interleave(n, 1), v.repeat_interleave(n, 1)
-        w = (q * self.d ** -.5) @ k.mT + future[:t, :t]  # faster backwards than the fused kernel at these lengths
-        y = w.softmax(-1).to(v.dtype) @ v
+        if x.is_cuda:
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        else:  # faster backwards than the fused kernel at these lengths
+            future = torch.full((t, t), float("-inf"), dtype=x.dtype).triu(1)
+            y = ((q * self.d ** -.5) @ k.mT + future).softmax(-1).to(v.dtype) @ v
         return self.o_proj(y.transpose(1, 2).reshape(b, t, -1))
 
 
@@ -87,8 +90,8 @@ class Layer(nn.Module):
         self.input_layernorm, self.post_attention_layernorm = Norm(h), Norm(h)
         self.self_attn, self.mlp = Attention(c), MLP(c)
 
-    def forward(self, x, cos, sin, future):
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, future)
+    def forward(self, x, cos, sin):
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -123,19 +126,15 @@ class Net(nn.Module):
         """The normed state behind every token of ids [b, t], as [b, t, hidden]."""
         t = ids.shape[1]
         x = self.model.embed_tokens(ids)
-        cos, sin = self.cos[:t], self.sin[:t]
-        future = torch.full((t, t), float("-inf"), dtype=torch.bfloat16 if torch.is_autocast_enabled("cpu") else None).triu(1)
-        if torch.is_autocast_enabled("cpu"):
-            x, cos, sin = x.bfloat16(), cos.bfloat16(), sin.bfloat16()
+        cos, sin = self.cos[:t].to(x.dtype), self.sin[:t].to(x.dtype)
         for layer in self.model.layers:
-            x = layer(x, cos, sin, future)
+            x = layer(x, cos, sin)
         return self.model.norm(x)
 
     def logits(self, h):
         return F.linear(h, self.model.embed_tokens.weight)
 
-    def loss(self, ids, learn):
-        """Summed loss and number of predicted tokens; learn marks the tokens to predict."""
-        h = self.hidden(ids[:, :-1])[learn[:, 1:]]
-        want = ids[:, 1:][learn[:, 1:]]
-        return F.cross_entropy(self.logits(h).float(), want, reduction="sum"), len(want)
+    def loss(self, ids, at, want):
+        """Summed loss of ids [b, t]: behind the places at of the flat ids the tokens want are to be predicted."""
+        h = self.hidden(ids).flatten(0, 1).index_select(0, at)
+        return F.cross_entropy(self.logits(h).float(), want, reduction="sum")

@@ -39,8 +39,11 @@ def main(out, *specs):
            f'<rect width="{W}" height="{H}" fill="white"/>']
     for e in range(low, high + 1):
         svg.append(f'<path d="M{LEFT} {y(10 ** e):.1f}H{W - RIGHT}" stroke="#ddd"/><text x="{LEFT - 6}" y="{y(10 ** e) + 4:.1f}" text-anchor="end">{10.0 ** e:g}</text>')
-    for m in range(int(offset) + 1):
-        svg.append(f'<path d="M{x(m):.1f} {H - BOTTOM}v5" stroke="#888"/><text x="{x(m):.1f}" y="{H - BOTTOM + 18}" text-anchor="middle">{m}</text>')
+    step = 10 ** math.floor(math.log10(offset))
+    step = step if offset / step > 4 else step / 4
+    for i in range(int(offset / step) + 1):
+        m = i * step
+        svg.append(f'<path d="M{x(m):.1f} {H - BOTTOM}v5" stroke="#888"/><text x="{x(m):.1f}" y="{H - BOTTOM + 18}" text-anchor="middle">{m:g}</text>')
     svg.append(f'<text x="{(W + LEFT) / 2:.0f}" y="{H - 6}" text-anchor="middle">million tokens</text><text x="{LEFT}" y="18">loss per predicted token</text>')
     for i, (title, rows) in enumerate(all_series):
         c = COLOURS[i % len(COLOURS)]

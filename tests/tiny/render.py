@@ -20,8 +20,16 @@ def answer_text(message):
     return "\n".join(parts + [call_text(c) for c in message.get("tool_calls", [])])
 
 
+def marks(message, text):
+    """For each letter of an answer with parts whether it is learnt; the end is not where the last part is given."""
+    out = [learn for part, learn in message["parts"] for _ in part]
+    return out + [out[-1]] * (len(text) - len(out))
+
+
 def segments(messages, tools=None, thought=None):
-    """Pieces (text, learn) of a whole conversation; thought belongs to the last answer."""
+    """Pieces (text, learn) of a whole conversation; thought belongs to the last answer.
+
+    learn is a list, one for each letter, where the answer has parts that are given."""
     out, i = [], 0
     system = ""
     if messages[0]["role"] == "system":
@@ -45,22 +53,27 @@ def segments(messages, tools=None, thought=None):
             if thought and n == len(messages) - 1:
                 out += [("<|im_start|>assistant\n", False), (f"<think>\n{thought}\n</think>\n\n" + text, True)]
             else:
-                out += [("<|im_start|>assistant\n" + EMPTY, False), (text, True)]
+                out += [("<|im_start|>assistant\n" + EMPTY, False), (text, marks(m, text) if "parts" in m else True)]
             out.append(("\n", False))
     return out
 
 
 def encode(tok, doc):
-    """Token ids of a document of corpus.sample and which of them are to be predicted."""
+    """Token ids of a document of chats.sample and which of them are to be predicted."""
     messages, tools, thought, _ = doc
     if isinstance(messages, str):
-        ids = tok.encode(messages).ids + [tok.token_to_id("<|endoftext|>")]
+        ids = tok.encode(messages) + [tok.token_to_id("<|endoftext|>")]
         return ids, [True] * len(ids)
     ids, learn = [], []
     for text, wanted in segments(messages, tools, thought):
         # Pieces meet at added tokens or at a newline behind one, so encoding them
         # apart gives the ids of the whole.
-        piece = tok.encode(text).ids
+        if isinstance(wanted, list):
+            for at, piece in tok.pieces(text):
+                ids += piece
+                learn += [wanted[at]] * len(piece)
+            continue
+        piece = tok.encode(text)
         ids += piece
         learn += [wanted] * len(piece)
-    return ids[:512], learn[:512]
+    return ids, learn

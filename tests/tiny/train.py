@@ -1,45 +1,23 @@
-"""Trains builtin:tiny on one core.
+"""Trains builtin:tiny.
 
-Usage: train.py FOLDER --until HH:MM[:SS] | --seconds N | --steps N [--seed 7] [--resume]
+Usage: train.py FOLDER --seconds N | --steps N [--device cuda --workers 14] [--seed 7] [--resume]
 
-FOLDER holds tokenizer.json; it gets state.pt (every few minutes and at the end) and
-loss-SEED.csv. With --resume it begins with the state.pt that is there. The learning rate is constant for a part of the given time or steps and then
-falls in a line to zero at its end, so the end always is a finished model."""
+FOLDER holds tokenizer.json; it gets state.pt (every minute and at the end) and
+loss-SEED.csv. With --resume it begins with the state.pt that is there. The learning rate is
+constant for a part of the given time or steps and then falls in a line to zero at its end, so
+the end always is a finished model."""
 import argparse
+import copy
 import csv
-import datetime
 import os
 import random
 import time
 
 import torch
-from tokenizers import Tokenizer
 
-import corpus
+import bpe
+import feed
 import net
-import render
-
-
-def batches(docs, size):
-    """Documents sorted by length, in groups of about size tokens with padding."""
-    docs = sorted(docs, key=lambda d: len(d[0]))
-    out, group = [], []
-    for d in docs:
-        if group and (len(group) + 1) * len(d[0]) > size:
-            out.append(group)
-            group = []
-        group.append(d)
-    return out + [group]
-
-
-def tensors(group):
-    t = max(len(ids) for ids, _ in group)
-    ids = torch.zeros(len(group), t, dtype=torch.long)
-    learn = torch.zeros(len(group), t, dtype=torch.bool)
-    for i, (a, b) in enumerate(group):
-        ids[i, :len(a)] = torch.tensor(a)
-        learn[i, :len(b)] = torch.tensor(b)
-    return ids, learn
 
 
 def orthogonal(g, steps=5):
@@ -62,7 +40,7 @@ class Muon:
         shapes = {}
         for p in params:
             shapes.setdefault(p.shape, []).append(p)
-        self.groups = [(ps, torch.zeros(len(ps), *ps[0].shape)) for ps in shapes.values()]
+        self.groups = [(ps, torch.zeros(len(ps), *ps[0].shape, device=ps[0].device)) for ps in shapes.values()]
 
     @torch.no_grad()
     def step(self, scale):
@@ -76,96 +54,137 @@ class Muon:
                 p.mul_(1 - lr * self.decay).sub_(d, alpha=lr * size)
 
 
-def deadline(args):
-    if args.until:
-        h, m, s = map(int, (args.until + ":00").split(":")[:3])
-        return datetime.datetime.now().replace(hour=h, minute=m, second=s).timestamp()
-    return time.time() + args.seconds
+def progress(args, start, steps):
+    """The share of the training that is done."""
+    return steps / args.steps if args.steps else (time.time() - start) / max(args.seconds, 1)
 
 
-def scale(at, steps):
-    return min(1, (steps + 1) / 40) * min(1, (1 - at) / .6)
+class Half:
+    """A model's copy in bf16, which computes: its gradients go to the model, whose weights come to it."""
+
+    def __init__(self, model):
+        self.net = copy.deepcopy(model).bfloat16()
+        pairs = [(p, q) for p, q in zip(model.parameters(), self.net.parameters()) if p.requires_grad]
+        self.wide, self.narrow = [p for p, _ in pairs], [q for _, q in pairs]
+        for p in self.wide:
+            p.grad = torch.zeros_like(p)
+
+    @torch.no_grad()
+    def give(self):
+        torch._foreach_copy_([p.grad for p in self.wide], [q.grad for q in self.narrow])
+        torch._foreach_zero_([q.grad for q in self.narrow])
+
+    @torch.no_grad()
+    def take(self):
+        torch._foreach_copy_(self.narrow, self.wide)
+
+
+def tensors(group, device):
+    if device == "cpu":
+        return [torch.from_numpy(a).long() for a in group]
+    return [torch.from_numpy(a).pin_memory().to(device, non_blocking=True).long() for a in group]
+
+
+def backward(half, batch, device):
+    """The gradients of a batch; returns its mean loss as a tensor."""
+    groups, _, n = batch
+    total = torch.zeros((), device=device)
+    for g in [tensors(g, device) for g in groups]:
+        loss = half.net.loss(*g)
+        (loss / n).backward()
+        total += loss.detach() / n
+    half.give()
+    return total
 
 
 @torch.no_grad()
-def validate(model, groups, auto):
-    total = n = 0
-    for ids, learn in groups:
-        with auto():
-            loss, k = model.loss(ids, learn)
-        total, n = total + loss.item(), n + k
-    return total / n
+def validate(half, batch, device):
+    return sum(half.net.loss(*tensors(g, device)).item() for g in batch[0]) / batch[2]
 
 
-def save(model, folder):
-    torch.save(model.state_dict(), os.path.join(folder, "state.tmp"))
-    os.replace(os.path.join(folder, "state.tmp"), os.path.join(folder, "state.pt"))
+def save(state, path):
+    torch.save({k: v.float().cpu() for k, v in state.items()}, path + ".tmp")
+    os.replace(path + ".tmp", path)
+
+
+def options(**defaults):
+    ap = argparse.ArgumentParser()
+    ap.add_argument("folder")
+    ap.add_argument("--seconds", type=float, default=3000)
+    ap.add_argument("--steps", type=int)
+    ap.add_argument("--seed", type=int)
+    ap.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    ap.add_argument("--workers", type=int, default=1)
+    ap.add_argument("--batch", type=int, help="tokens of a step")
+    ap.add_argument("--group", type=int, help="tokens that are computed at once")
+    ap.add_argument("--lr", type=float)
+    ap.set_defaults(**defaults)
+    return ap
+
+
+class Log:
+    """Mean losses as CSV and on the screen."""
+
+    def __init__(self, path, start):
+        self.file = open(path, "w", newline="")
+        self.out, self.start = csv.writer(self.file), start
+        self.out.writerow(["step", "tokens", "seconds", "loss", "held_out_loss"])
+        self.mean = self.n = 0
+
+    def add(self, loss):
+        self.mean, self.n = self.mean + loss, self.n + 1
+
+    def write(self, steps, tokens, held=None):
+        loss = round(float(self.mean) / self.n, 4) if self.n else ""
+        self.out.writerow([steps, tokens, round(time.time() - self.start), loss, "" if held is None else round(held, 4)])
+        self.file.flush()
+        print(steps, tokens, f"{time.time() - self.start:.0f} s", loss, held or "", flush=True)
+        self.mean = self.n = 0
 
 
 def main():
-    ap = argparse.ArgumentParser()
-    ap.add_argument("folder")
-    ap.add_argument("--until")
-    ap.add_argument("--seconds", type=float, default=3000)
-    ap.add_argument("--steps", type=int)
-    ap.add_argument("--seed", type=int, default=7)
+    ap = options(seed=7, lr=.02, batch=4096, group=2048)
     ap.add_argument("--resume", action="store_true")
-    ap.add_argument("--docs", type=int, default=36)
-    ap.add_argument("--micro", type=int, default=2048)
-    ap.add_argument("--dtype", default="bf16")
-    ap.add_argument("--lr", type=float, default=.02)
     args = ap.parse_args()
-    torch.set_num_threads(1)
     torch.manual_seed(args.seed)
-    r, held = random.Random(args.seed), random.Random(args.seed + 1000)
-    tok = Tokenizer.from_file(os.path.join(args.folder, "tokenizer.json"))
+    path = os.path.join(args.folder, "tokenizer.json")
+    state = os.path.join(args.folder, "state.pt")
+    source = feed.Feed(args.seed, args.workers, path, args.batch, args.group)
+    check = feed.batch(random.Random(args.seed + 1000), bpe.BPE(path), 100_000 if args.device == "cuda" else 10_000, args.group)
+    if args.device == "cpu":
+        torch.set_num_threads(1)
     model = net.Net()
     if args.resume:
-        model.load_state_dict(torch.load(os.path.join(args.folder, "state.pt")))
+        model.load_state_dict(torch.load(state))
+    model.to(args.device)
+    half = Half(model)
     print(sum(p.numel() for p in model.parameters()), "parameters", flush=True)
-    check = [tensors(g) for g in batches([render.encode(tok, corpus.sample(held)) for _ in range(96)], 2048)]
     matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and "embed" not in n]
     rest = [p for n, p in model.named_parameters() if p.dim() != 2 or "embed" in n]
     muon = Muon(matrices, args.lr)
-    adam = torch.optim.AdamW(rest, lr=3e-3, betas=(.9, .95), weight_decay=0)
-    auto = lambda: torch.autocast("cpu", torch.bfloat16, enabled=args.dtype == "bf16")
-    start = time.time()
-    end = deadline(args)
-    log = csv.writer(open(os.path.join(args.folder, f"loss-{args.seed}.csv"), "w"))
-    log.writerow(["step", "tokens", "seconds", "learning_rate_scale", "loss", "held_out_loss"])
+    adam = torch.optim.AdamW(rest, lr=3e-3, betas=(.9, .95), weight_decay=0, fused=args.device == "cuda")
     steps = tokens = 0
-    saved, mean = time.time(), 0
-    while True:
-        at = steps / args.steps if args.steps else (time.time() - start) / (end - start)
-        if at >= 1:
-            break
-        s = scale(at, steps)
-        docs = [render.encode(tok, corpus.sample(r)) for _ in range(args.docs)]
-        n = sum(sum(b[1:]) for _, b in docs)
-        total = 0
-        for g in batches(docs, args.micro):
-            with auto():
-                loss, _ = model.loss(*tensors(g))
-            (loss / n).backward()
-            total += loss.item()
+    start = saved = time.time()
+    log = Log(os.path.join(args.folder, f"loss-{args.seed}.csv"), start)
+    while (at := progress(args, start, steps)) < 1:
+        s = min(1, (steps + 1) / 40) * min(1, (1 - at) / .6)
+        batch = source.next()
+        log.add(backward(half, batch, args.device))
         for g in adam.param_groups:
             g["lr"] = 3e-3 * s
         adam.step()
         muon.step(s)
-        model.zero_grad(set_to_none=True)
-        steps, tokens, mean = steps + 1, tokens + sum(len(a) for a, _ in docs), mean + total / n
-        if steps % 25 == 0:
-            val = validate(model, check, auto) if steps % 200 == 0 else ""
-            log.writerow([steps, tokens, round(time.time() - start), round(s, 3), round(mean / 25, 4), val and round(val, 4)])
-            print(steps, tokens, round(tokens / (time.time() - start)), "tok/s", round(mean / 25, 4), val, flush=True)
-            mean = 0
-        if time.time() - saved > 180:
-            save(model, args.folder)
+        half.take()
+        steps, tokens = steps + 1, tokens + batch[1]
+        if steps % 50 == 0:
+            log.write(steps, tokens, validate(half, check, args.device) if steps % 400 == 0 else None)
+        if time.time() - saved > 60:
+            save(model.state_dict(), state)
             saved = time.time()
-    save(model, args.folder)
-    val = validate(model, check, auto)
-    log.writerow([steps, tokens, round(time.time() - start), 0, "", round(val, 4)])
-    print("done", steps, tokens, round(time.time() - start), "s", val, flush=True)
+    source.close()
+    save(model.state_dict(), state)
+    log.write(steps, tokens, validate(half, check, args.device))
+    print("done:", source.fresh, "of", steps, "batches were new", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import sys
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-import corpus
+import chats
 import render
 
 SIZE = 2048
@@ -18,7 +18,7 @@ SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L
 def texts(n):
     r = random.Random(1)
     for i in range(n):
-        messages, tools, thought, _ = corpus.sample(r)
+        messages, tools, thought, _ = chats.sample(r)
         text = messages if isinstance(messages, str) else "".join(t for t, _ in render.segments(messages, tools, thought))
         for marker in SPECIAL + MARKERS:
             text = text.replace(marker, "\n")
