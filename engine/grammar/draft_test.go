@@ -18,6 +18,20 @@ func TestOlderDraftsIgnoreWhatStandsBesideARef(t *testing.T) {
 			t.Errorf("%s: got %t, want %t", schema, got, want)
 		}
 	}
+	for schema, want := range map[string]bool{
+		`{"$schema":"http://json-schema.org/draft-04/schema#","const":1,"if":true,"then":false}`:       true,
+		`{"$schema":"http://json-schema.org/draft-06/schema#","const":1,"if":true,"then":false}`:       false,
+		`{"$schema":"http://json-schema.org/draft-07/schema#","prefixItems":[false]}`:                  true,
+		`{"$schema":"http://json-schema.org/draft-07/schema#","if":true,"then":false}`:                 false,
+		`{"$schema":"http://json-schema.org/draft-04/schema#","properties":{"const":{"type":"null"}}}`: false,
+		`{"$schema":"https://json-schema.org/draft/2019-09/schema","prefixItems":[false]}`:             true,
+		`{"prefixItems":[false],"const":1}`:                                                            false,
+	} {
+		gr, err := CompileSchema(byteVocabulary(), []byte(schema), Options{Compact: true})
+		if got := err == nil && accepts(gr, `[2]`) && accepts(gr, `{"const":1}`); got != want {
+			t.Errorf("%s: got %t, want %t (%v)", schema, got, want, err)
+		}
+	}
 	gr, err := CompileSchema(byteVocabulary(), []byte(`{"$schema":"http://json-schema.org/draft-04/schema#","properties":{"x":{"$ref":"#y"},"unevaluatedItems":{"type":"null"}},"d":{"id":"#y","type":"null"},"unevaluatedProperties":false}`), Options{})
 	if err != nil {
 		t.Fatal(err)

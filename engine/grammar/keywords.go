@@ -46,7 +46,7 @@ func KeywordTable() string {
 	for _, k := range sorted(annotations) {
 		row(k, "annotation", "")
 	}
-	b.WriteString("\nFormats that are enforced: ")
+	b.WriteString("\nWhere `$schema` names a draft, keywords that came later are annotations.\n\nFormats that are enforced: ")
 	var names []string
 	for f := range formats {
 		names = append(names, "`"+f+"`")

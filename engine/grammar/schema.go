@@ -48,8 +48,9 @@ type schemaCompiler struct {
 	forms   *formulas
 	ids     int
 	// of the document's draft
-	lonelyRef bool // keywords beside a $ref are ignored
-	oldID     bool // id names a schema
+	later     []string // keywords that it does not know
+	lonelyRef bool     // keywords beside a $ref are ignored
+	oldID     bool     // id names a schema
 	// contains says nothing to unevaluatedItems
 	oldContains bool
 	unevaluated bool                    // the document asks for what other keywords leave
@@ -122,20 +123,43 @@ func (c *schemaCompiler) readDraft(doc *value) {
 	if name == nil || name.kind != kString {
 		return
 	}
-	c.oldContains = strings.Contains(name.text, "2019-09")
+	if strings.Contains(name.text, "2019-09") {
+		c.oldContains, c.later = true, []string{"prefixItems", "$dynamicRef"}
+	}
 	for _, d := range []string{"draft-03", "draft-04", "draft-05", "draft-06", "draft-07"} {
 		if strings.Contains(name.text, d) {
 			c.lonelyRef = true
 			c.oldID = d < "draft-06"
+			c.later = laterThan(d)
 		}
 	}
 }
 
-// hiddenKeyword is put before keywords that stand beside a $ref that ignores them.
+// laterThan lists the keywords that a draft before 2019-09 does not know: to it they are
+// annotations.
+func laterThan(draft string) []string {
+	list := strings.Fields("dependentRequired dependentSchemas prefixItems minContains maxContains unevaluatedItems unevaluatedProperties $dynamicRef $recursiveRef")
+	if draft < "draft-07" {
+		list = append(list, "if", "then", "else")
+	}
+	if draft < "draft-06" {
+		list = append(list, "const", "contains", "propertyNames")
+	}
+	return list
+}
+
+// hiddenKeyword is put before keywords that say nothing: the document's draft does not
+// know them, or they stand beside a $ref that ignores them.
 const hiddenKeyword = "\xfe"
 
-// hide renames the keywords beside a $ref that ignores them.
-func (c *schemaCompiler) hide(v *value) {
+// hide renames the keywords that say nothing.
+func (c *schemaCompiler) hide(v *value, names bool) {
+	for i, k := range v.keys {
+		number := c.oldID && (k == "exclusiveMinimum" || k == "exclusiveMaximum") && v.elem[i].kind == kNumber
+		if !names && (number || slices.Contains(c.later, k)) {
+			v.rename(i, hiddenKeyword+k)
+		}
+	}
 	ref := v.get("$ref")
 	if !c.lonelyRef || ref == nil || ref.kind != kString {
 		return
@@ -178,7 +202,7 @@ func isSchema(v *value) bool { return v.kind == kObject || v.kind == kTrue || v.
 // index finds the schemas that have a URI, and gives every object and boolean a site.
 func (c *schemaCompiler) index(v *value, pointer string, base *url.URL) {
 	if v.kind == kObject {
-		c.hide(v)
+		c.hide(v, inNames(pointer))
 		if !inNames(pointer) {
 			c.settle(v)
 		}
