@@ -2,6 +2,7 @@ package grammar
 
 import (
 	"cmp"
+	"maps"
 	"math/bits"
 	"runtime"
 	"slices"
@@ -116,6 +117,7 @@ type builder struct {
 	charSets  []runeSet       // of chars
 	sample    [][]byte        // of samples
 	sampled   int             // sets that they are of
+	written   int             // schemas that stand for negations
 	limit     int
 	deadline  time.Time
 	looked    time.Time // when the clock was last looked at
@@ -131,6 +133,15 @@ func newBuilder(limit int, deadline time.Time) *builder {
 	g.table = make([]expr, 2048)
 	g.rules = []expr{never}
 	return g
+}
+
+// startWith copies the expressions of another builder into a new one.
+func (g *builder) startWith(o *builder) {
+	g.nodes = append(g.nodes[:0], o.nodes...)
+	g.table = slices.Clone(o.table)
+	g.sets, g.lists, g.charSets = slices.Clone(o.sets), slices.Clone(o.lists), slices.Clone(o.charSets)
+	g.setIDs, g.chars = maps.Clone(o.setIDs), maps.Clone(o.chars)
+	g.single, g.ascii, g.textStar = o.single, o.ascii, o.textStar
 }
 
 // setOf is the bytes of an opBytes.

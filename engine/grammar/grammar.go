@@ -138,10 +138,18 @@ func begin(v *Vocabulary, src int, o Options) *builder {
 	}
 	g := newBuilder(l.States, time.Now().Add(l.Time))
 	g.special, g.pause = v.special, o.Pause
+	g.startWith(withText())
+	return g
+}
+
+// withText is a builder with the contents of JSON strings, which every grammar starts
+// with. It is not changed.
+var withText = sync.OnceValue(func() *builder {
+	g := newBuilder(1<<20, time.Now().Add(time.Hour))
 	g.textStar = g.star(g.jsonChar(everyRune))
 	g.nodes[g.textStar].inText = true
 	return g
-}
+})
 
 // finish makes the grammar of root, after taking out calls of rules without a text and
 // rules that begin with themselves.

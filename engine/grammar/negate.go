@@ -123,11 +123,17 @@ func (c *schemaCompiler) known(s *site, list []*value, pointer string) []*value 
 	return list
 }
 
+// maxWritten bounds the schemas that are written for one document, parts included.
+const maxWritten = 10_000
+
 // fresh gives sites to a written schema and to its written parts; what comes from the
 // document has one.
 func (c *schemaCompiler) fresh(v *value, pointer string, s *site) {
 	if _, ok := c.sites[v]; ok {
 		return
+	}
+	if c.g.written++; c.g.written > maxWritten {
+		panic(s.fail("", "what its negations stand for does not end soon"))
 	}
 	c.sites[v] = &site{id: c.newID(), pointer: pointer, base: s.base, v: v}
 	for _, e := range v.elem {
