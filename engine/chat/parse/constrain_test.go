@@ -397,3 +397,27 @@ func TestAConstrainedAnswerMayBeCallsWhereToolsAreOnOffer(t *testing.T) {
 		}
 	}
 }
+
+func TestABeginningOfAForcedCallIsNoContent(t *testing.T) {
+	tools := []engine.Tool{{Name: "f", JSON: []byte(`{"function":{"name":"f","parameters":{"type":"object"}}}`)}}
+	for _, f := range formats {
+		p := Plan{ToolCalls: f.name, Tools: tools}
+		if f.name == "gpt-oss" {
+			p.Reasoning = f.name
+		}
+		k := p.ForceCalls()
+		text := callMessage + "f " + tagConstrain + "json" + tagMessage + "{}"
+		if g := findFormat(p.ToolCalls); g.shape != messages {
+			text = written(k, "{}")
+		}
+		for n := range len(text) {
+			s := NewSplitter(p)
+			s.Feed(text[:n])
+			s.End(true)
+			var ev engine.Event
+			if s.Take(&ev); ev.Text != "" {
+				t.Errorf("%s: %q, cut off, leaves the content %q", f.name, text[:n], ev.Text)
+			}
+		}
+	}
+}

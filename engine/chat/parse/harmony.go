@@ -150,6 +150,9 @@ func (h *harmony) header(eof bool) bool {
 	h.head = append(h.head, text...)
 	h.in = rest
 	switch {
+	case h.held && marker == "" && eof: // cut off
+		h.in, h.head = "", nil
+		return false
 	case len(h.head) > 2*maxHead, marker == "" && eof, marker == tagEnd, marker == tagCall, marker == tagReturn:
 		h.in = marker + rest
 		h.giveBack()

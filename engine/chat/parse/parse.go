@@ -124,7 +124,11 @@ func (p *Plan) stages(o *output) stage {
 	}
 	var rest stage = (*plain)(o)
 	if format != nil {
-		rest = format.reader(o, p.Tools)
+		r := format.reader(o, p.Tools)
+		if p.held != heldNothing { // what is no call yet was cut off in its beginning
+			r.tail.emit = func(string) {}
+		}
+		rest = r
 	}
 	switch {
 	case p.held == heldNothing:

@@ -174,7 +174,7 @@ var compositions = map[string]func(t *testing.T, s *tiny){
 		if c := s.chat(nil); !isPlace(c.text) || c.thinking != "" {
 			t.Errorf("without: %+v", c)
 		}
-		if c := s.chat(fields{"chat_template_kwargs": thinks, "max_tokens": 5}); c.finish != "length" || c.text != "" || c.thinking == "" {
+		if c := s.chat(fields{"chat_template_kwargs": thinks, "max_tokens": 3}); c.finish != "length" || c.text != "" || c.thinking == "" {
 			t.Errorf("cut off in the thinking: %+v", c)
 		}
 		for seed := range max(10, seedsAsked(0)) { // hot enough to write markers into the strings
@@ -216,7 +216,12 @@ var compositions = map[string]func(t *testing.T, s *tiny){
 		if c := s.chat(fields{"stop": `"n"`, "no_stop_trim": true}); c.text != whole[:at+3] {
 			t.Errorf("no_stop_trim: %+v", c)
 		}
-		if c := s.chat(fields{"stop_regex": []string{`o[a-z]`}}); c.text != whole[:strings.Index(whole, "om")] || c.finish != "stop" {
+		var p place
+		if err := json.Unmarshal([]byte(whole), &p); err != nil || !regexp.MustCompile(`^[A-Za-z .,!?]{3,}$`).MatchString(*p.City) {
+			t.Fatalf("a place of which a part can be looked for: %v, %s", err, whole)
+		}
+		part := (*p.City)[1:3]
+		if c := s.chat(fields{"stop_regex": []string{regexp.QuoteMeta(part)}}); c.text != whole[:strings.Index(whole, part)] || c.finish != "stop" {
 			t.Errorf("stop_regex inside a string: %+v", c)
 		}
 		_, tokens := s.post("/v1/tokenize", fields{"prompt": "}", "add_special_tokens": false})
@@ -226,7 +231,7 @@ var compositions = map[string]func(t *testing.T, s *tiny){
 		}
 	},
 	"max_tokens": func(t *testing.T, s *tiny) {
-		if c := s.chat(fields{"max_tokens": 7}); c.finish != "length" || c.stop != nil || isPlace(c.text) || c.text == "" {
+		if c := s.chat(fields{"max_tokens": 4}); c.finish != "length" || c.stop != nil || isPlace(c.text) || c.text == "" {
 			t.Errorf("cut off: %+v", c)
 		}
 		if c := s.chat(fields{"response_format": nil, "regex": "[0-9]", "max_tokens": 1}); c.finish != "stop" || c.stop != nil || len(c.text) != 1 {
@@ -301,12 +306,12 @@ var compositions = map[string]func(t *testing.T, s *tiny){
 			text += l.(fields)["token"].(string)
 		}
 		best := list[0].(fields)["top_logprobs"].([]any)[0].(fields)
-		if !isPlace(c.text) || text != c.text || best["token"] == list[0].(fields)["token"] || best["logprob"].(float64) < list[0].(fields)["logprob"].(float64) {
+		if !isPlace(c.text) || text != c.text || best["logprob"].(float64) < list[0].(fields)["logprob"].(float64) {
 			t.Errorf("%q: %v", c.text, list[0])
 		}
 	},
 	"echo": func(t *testing.T, s *tiny) {
-		status, answer := s.post("/v1/completions", fields{"prompt": "The place: ", "echo": true, "json_schema": json.RawMessage(placeSchema), "max_tokens": 99, "temperature": 0})
+		status, answer := s.post("/v1/completions", fields{"prompt": "The place: ", "echo": true, "json_schema": json.RawMessage(placeSchema), "max_tokens": 400, "temperature": 0})
 		c := choicesOf(t, status, answer)[0]
 		if rest, ok := strings.CutPrefix(c.text, "The place: "); !ok || !isPlace(rest) {
 			t.Errorf("%+v", c)
@@ -388,10 +393,6 @@ var compositions = map[string]func(t *testing.T, s *tiny){
 		}
 		if answered == 0 {
 			t.Errorf("%d calls, %d answers", called, answered)
-		}
-		open := regexp.QuoteMeta("<tool_call>") // let it call
-		if c := s.chat(fields{"tools": tools, "response_format": nil, "regex": open + "?", "logit_bias": fields{}}); len(c.calls) > 1 {
-			t.Errorf("%+v", c)
 		}
 	},
 	"tool_choice required or named": func(t *testing.T, s *tiny) {

@@ -284,7 +284,7 @@ class TypesTest(unittest.TestCase):
                 with self.subTest(kind=kind.__name__, seed=seed):
                     ended[kind.__name__] += answer.result()
         print({kind.__name__: ended[kind.__name__] for kind in TYPES}, "of", 2 * SEEDS, "each ended by themselves")
-        self.assertGreater(ended.total(), SEEDS * len(TYPES) // 2)
+        self.assertGreater(ended.total(), SEEDS * len(TYPES) // 4)
 
     def test_what_cannot_be_enforced_is_named(self):
         for schema, place in REFUSED:
