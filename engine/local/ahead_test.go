@@ -300,6 +300,8 @@ func TestAnswersAreTheSameAStepAheadAndInAnyRoom(t *testing.T) {
 		{"a step ahead, few pages, no prefixes", ahead, 280, false},
 		{"steps in two parts", parts, 8192, true},
 		{"steps in two parts, few pages", parts, 280, true},
+		{"steps in two parts, late masks", parts, 8192, true},
+		{"each step waited for, late masks", dev, 8192, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ahead.fed, parts.fed = 0, 0

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/godwit-ai/godwit/engine"
@@ -208,7 +209,7 @@ func formOf(k *engine.Constraint) *grammar.Form {
 // a goroutine makes the mask between ask and mask.
 type follower struct {
 	c       *constraints
-	m       *grammar.Matcher
+	m       matcher
 	bits    []uint64
 	err     error
 	asked   bool
@@ -216,7 +217,17 @@ type follower struct {
 	force   bool          // append what must come without a step
 	keepEnd bool          // no token may end the answer early (ignore_eos)
 	allowed []uint64      // only these tokens, where the constraint has a use for one; nil: all
-	step    advance       // of the crew
+	step    advance       // of a crew
+	busy    atomic.Bool   // a crew has it
+}
+
+// matcher is what a follower needs of grammar.Matcher.
+type matcher interface {
+	Accept(token int32) error
+	Mask(bits []uint64) error
+	Forced() ([]byte, error)
+	Final() bool
+	EndsAfter(text []byte) bool
 }
 
 // follow starts the matcher of a choice.

@@ -2,8 +2,10 @@ package local
 
 import (
 	"runtime"
-	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/godwit-ai/godwit/engine/sched"
 )
 
 // advance is what a token that was drawn means for a follower. The loop writes the first
@@ -20,32 +22,36 @@ type advance struct {
 	complete bool    // they complete it
 }
 
-// crew moves followers on, several at a time: each by the token that was drawn and by the
-// ones that must follow, then it makes the mask of the next. It is owned by the loop,
-// which helps when it has nothing else to do.
+// crew moves the followers of one step on, several at a time: each by the token that was
+// drawn and by the ones that must follow, then it makes the mask of the next.
 type crew struct {
-	all  []*choice
-	next atomic.Int64
-	left sync.WaitGroup
+	all    []*choice
+	next   atomic.Int64
+	left   atomic.Int64
+	done   chan struct{} // closed when all are through
+	parted atomic.Bool   // the loop goes on without those that are not
+	wake   func()        // called then for each that is through
 }
 
-// crewMost bounds the goroutines of a step: more only get in each other's way.
-const crewMost = 16
+const (
+	crewMost = 16                   // goroutines of a crew: more only get in each other's way
+	patience = 5 * time.Millisecond // that a step has at least for its masks
+)
 
-// start takes over choices whose followers have an advance to make.
-func (w *crew) start(all []*choice) {
-	w.all = all
-	w.next.Store(0)
-	for range min(len(all)-1, runtime.GOMAXPROCS(0)-1, crewMost) {
-		w.left.Go(w.work) // finish waits for it
+// start lets a crew move choices on; nil if there are none. Each has an advance to make.
+func (l *loop) start(all []*choice) *crew {
+	if len(all) == 0 {
+		return nil
 	}
-}
-
-// finish waits until all masks are made and returns what start took.
-func (w *crew) finish() []*choice {
-	w.work()
-	w.left.Wait()
-	return w.all
+	w := &crew{all: all, done: make(chan struct{}), wake: l.signal}
+	w.left.Store(int64(len(all)))
+	for _, c := range all {
+		c.con.busy.Store(true)
+	}
+	for range min(len(all), runtime.GOMAXPROCS(0), crewMost) {
+		l.crews.Go(w.work) // run waits for it when the engine closes
+	}
+	return w
 }
 
 func (w *crew) work() {
@@ -59,7 +65,99 @@ func (w *crew) work() {
 		if f.err == nil {
 			f.err = safely(f.advance)
 		}
+		f.busy.Store(false)
+		if w.left.Add(-1) == 0 {
+			close(w.done)
+		}
+		if w.parted.Load() {
+			w.wake()
+		}
 	}
+}
+
+// wait gives the crew some time and reports whether all are through.
+func (w *crew) wait(most time.Duration) bool {
+	select {
+	case <-w.done:
+		return true
+	default:
+	}
+	t := time.NewTimer(most)
+	defer t.Stop()
+	select {
+	case <-w.done:
+		return true
+	case <-t.C:
+		w.parted.Store(true)
+		return false
+	}
+}
+
+// finish hands out what a crew made. A choice whose mask takes much longer than the others
+// must not hold them up: it leaves the batch and comes back when the mask is there.
+func (l *loop) finish(w *crew) {
+	if w == nil {
+		return
+	}
+	if l.schedOpt.NoPrefixCache {
+		<-w.done // who leaves would lose all that was computed
+	} else if !w.wait(l.patient()) {
+		l.log.Debug("masks are late", "of", len(w.all))
+	}
+	for _, c := range w.all {
+		if c.con.busy.Load() {
+			l.part(c)
+		} else {
+			l.followed(c)
+		}
+	}
+}
+
+// patient is how long a step waits for masks.
+func (l *loop) patient() time.Duration {
+	if l.patience < 0 {
+		return 0
+	}
+	return max(l.patience, l.took/2)
+}
+
+// part takes a choice out of the batch until its mask is made.
+func (l *loop) part(c *choice) {
+	if c.ended {
+		return
+	}
+	l.sched.Finish(&c.seq)
+	l.away = append(l.away, c)
+}
+
+// rejoin takes back those that left the batch and whose masks are there.
+func (l *loop) rejoin() {
+	away := l.away
+	l.away = l.away[:0]
+	for _, c := range away {
+		switch {
+		case c.ended:
+		case c.con.busy.Load():
+			l.away = append(l.away, c)
+		default:
+			l.readd(c)
+		}
+	}
+}
+
+// readd queues a choice that had left with its token so far.
+func (l *loop) readd(c *choice) {
+	s := &c.con.step
+	if !s.expected {
+		c.seq.Tokens = append(c.seq.Tokens, s.piece.token)
+		s.expected = true
+	}
+	c.seq = sched.Sequence{Tokens: c.seq.Tokens, Limit: c.seq.Limit, Priority: c.seq.Priority, Key: c.seq.Key, Owner: c}
+	if err := l.sched.Add(&c.seq); err != nil {
+		l.end(c.job, internal(err))
+		return
+	}
+	l.followed(c)
 }
 
 // advance follows the token of f.step. Where that leads on, the mask of the next token is

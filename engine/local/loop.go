@@ -27,11 +27,14 @@ type loop struct {
 	page      int
 	sched     *sched.Scheduler
 	cache     *kvcache.Cache
-	ahead     bool // the device feeds tokens from step to step
-	splits    bool // and its steps can begin without masks
-	crew      crew
-	seats     *seats // nil without adapters
-	paused    bool   // no step may begin
+	ahead     bool           // the device feeds tokens from step to step
+	splits    bool           // and its steps can begin without masks
+	crews     sync.WaitGroup // goroutines that make masks
+	patience  time.Duration  // for masks
+	took      time.Duration  // the last step
+	away      []*choice      // out of the batch until their masks are there
+	seats     *seats         // nil without adapters
+	paused    bool           // no step may begin
 	flights   [2]flight
 	turns     int     // steps launched
 	air       *flight // launched and not landed, between turns
@@ -69,7 +72,7 @@ type cancel struct {
 const knownShare = 2
 
 func newLoop(exec device.Exec, so sched.Options, pages, page, queued int, log *slog.Logger) *loop {
-	l := &loop{log: log, exec: exec, schedOpt: so, pages: pages, page: page,
+	l := &loop{patience: patience, log: log, exec: exec, schedOpt: so, pages: pages, page: page,
 		jobs: map[*job]struct{}{}, done: make(chan struct{}), wake: make(chan struct{}, 1)}
 	if f, ok := exec.(device.Feeder); ok {
 		l.ahead = f.Feeds()
@@ -182,6 +185,7 @@ func (l *loop) run() {
 	l.drain()
 	l.failAll(engine.ErrClosed)
 	l.publish()
+	l.crews.Wait()
 }
 
 // mail takes over what callers left; false means that the engine closes.
@@ -239,7 +243,7 @@ func (l *loop) cancel(c cancel) {
 // Constrained texts move on in the crew while the others get their tokens.
 func (l *loop) deliver(f *flight, outs []device.Output) {
 	l.count(f.runs, outs)
-	l.crew.start(l.constrained(f, outs))
+	w := l.start(l.constrained(f, outs))
 	for i := range f.runs {
 		r := &f.runs[i]
 		c := r.Seq.Owner.(*choice)
@@ -255,15 +259,13 @@ func (l *loop) deliver(f *flight, outs []device.Output) {
 			outs = outs[1:]
 		}
 	}
-	for _, c := range l.crew.finish() {
-		l.followed(c)
-	}
+	l.finish(w)
 }
 
 // constrained are the texts of a step that have a constraint and a new token, which their
 // followers know by now.
 func (l *loop) constrained(f *flight, outs []device.Output) []*choice {
-	list := l.crew.all[:0]
+	var list []*choice
 	for c, output := range f.draws() {
 		if c.con == nil || c.ended || f.batch.Outputs[output].Params == nil {
 			continue

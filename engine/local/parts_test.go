@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/godwit-ai/godwit/engine"
@@ -156,4 +157,84 @@ func TestAMatcherThatFailsEndsItsTextOnly(t *testing.T) {
 		}
 		settled(t, e)
 	}
+}
+
+// slow is a matcher whose masks wait until a gate is open.
+type slow struct {
+	matcher
+	gate    <-chan struct{}
+	reached chan<- struct{} // has room for all
+}
+
+func (s slow) Mask(bits []uint64) error {
+	s.reached <- struct{}{}
+	<-s.gate
+	return s.matcher.Mask(bits)
+}
+
+// slowed makes the masks of constrained texts wait from their third step on.
+func slowed(e *Engine, f *feeding) (reached chan struct{}, openGate func()) {
+	reached, gate := make(chan struct{}, 1000), make(chan struct{})
+	f.hurt = func(int) error { // runs on the loop
+		for j := range e.loop.jobs {
+			if c := j.choices[0]; c.con != nil && c.generated == 2 {
+				c.con.m = slow{c.con.m, gate, reached}
+			}
+		}
+		return nil
+	}
+	return reached, sync.OnceFunc(func() { close(gate) })
+}
+
+// TestAMaskThatTakesLongHoldsNobodyUp stops one text's masks; others go on to their ends,
+// and so does that one when its mask is there.
+func TestAMaskThatTakesLongHoldsNobodyUp(t *testing.T) {
+	for _, splits := range []bool{false, true} {
+		f := &feeding{Device: reference.New(), splits: splits}
+		e := open(t, func(o *Options) { o.device = f })
+		limits := constrained(engine.ConstrainRegex, "[a-f]{40}", 60)
+		want, free := one(t, e, limits).Text, one(t, e, prompt("There was", 30)).Text
+		settled(t, e)
+		reached, openGate := slowed(e, f)
+		defer openGate()
+		s, err := e.Generate(t.Context(), limits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-reached
+		if got := one(t, e, prompt("There was", 30)).Text; got != free {
+			t.Errorf("splits %v: beside a late mask %q, else %q", splits, got, free)
+		}
+		openGate()
+		rs, err := engine.Collect(s)
+		if err != nil || rs[0].Text != want {
+			t.Fatalf("splits %v: %v, %+v, want %q", splits, err, rs, want)
+		}
+		settled(t, e)
+		checkScheduler(t, e)
+	}
+}
+
+// TestATextWhoseMaskIsLateCanBeGivenUp cancels one, and closes an engine with another.
+func TestATextWhoseMaskIsLateCanBeGivenUp(t *testing.T) {
+	e, f := parts(t, nil)
+	reached, openGate := slowed(e, f)
+	defer openGate()
+	for range 2 {
+		s, err := e.Generate(t.Context(), constrained(engine.ConstrainRegex, "[a-f]{40}", 60))
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-reached
+		s.Close()
+		settled(t, e)
+	}
+	s, err := e.Generate(t.Context(), constrained(engine.ConstrainRegex, "[a-f]{40}", 60))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-reached
+	go openGate() // Close waits for the masks
+	e.Close()
+	engine.Collect(s) // its end or ErrClosed
 }

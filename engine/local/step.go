@@ -40,6 +40,7 @@ func (l *loop) turn() (busy bool) {
 		l.land(before, nil)
 		before, busy = nil, true
 	}
+	l.rejoin()
 	next, planned := l.launch()
 	busy = busy || planned || before != nil
 	if before != nil && !l.land(before, next) {
@@ -102,6 +103,7 @@ func (l *loop) land(f, behind *flight) bool {
 		l.sched.Restart()
 		return false
 	}
+	l.took = took
 	l.timed(took, f)
 	l.deliver(f, outs)
 	l.sched.LimitPrefill(l.pace.measure(len(f.batch.Tokens)-len(f.runs), took))
