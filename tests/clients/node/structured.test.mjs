@@ -60,7 +60,7 @@ async function choiceOf(answer) {
     assert.equal(choice.finish_reason, "stop");
     return choice;
   } catch (err) {
-    assert.ok(err instanceof LengthFinishReasonError, String(err));
+    assert.ok(err instanceof LengthFinishReasonError, `${err} ${err.cause?.cause ?? err.cause ?? ""}`);
   }
 }
 
