@@ -7,21 +7,25 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/engine/device/reference"
 )
 
-// parts opens an engine whose device takes steps in two parts.
+// parts opens an engine whose device takes steps in two parts and whose steps wait for
+// masks however long they take.
 func parts(t *testing.T, change func(*Options)) (*Engine, *feeding) {
 	t.Helper()
 	f := &feeding{Device: reference.New(), splits: true}
-	return open(t, func(o *Options) {
+	e := open(t, func(o *Options) {
 		o.device = f
 		if change != nil {
 			change(o)
 		}
-	}), f
+	})
+	e.loop.patience = time.Minute
+	return e, f
 }
 
 // TestAStepBeginsBeforeTheMasksOfItsDrawsAreAskedFor looks at the order of calls: a mask
@@ -218,6 +222,7 @@ func TestAMaskThatTakesLongHoldsNobodyUp(t *testing.T) {
 // TestATextWhoseMaskIsLateCanBeGivenUp cancels one, and closes an engine with another.
 func TestATextWhoseMaskIsLateCanBeGivenUp(t *testing.T) {
 	e, f := parts(t, nil)
+	e.loop.patience = patience
 	reached, openGate := slowed(e, f)
 	defer openGate()
 	for range 2 {
