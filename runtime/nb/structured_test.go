@@ -103,8 +103,9 @@ func TestSchemaOfSaysWhatJSONReads(t *testing.T) {
 	}
 }
 
-type ring struct {
-	*ring
+// Ring is embedded in itself.
+type Ring struct {
+	*Ring
 	N int8 `json:"n,string"`
 }
 
@@ -133,7 +134,7 @@ func TestTheFieldsAreThoseOfEncodingJSON(t *testing.T) {
 		v    any
 		want string // properties and what is required
 	}{
-		{&ring{}, `{"n":{"type":"string","pattern":"^(0|-?[1-9][0-9]{0,1})$"}},"required":["n"]`},
+		{&Ring{}, `{"n":{"type":"string","pattern":"^(0|-?[1-9][0-9]{0,1})$"}},"required":["n"]`},
 		{&outer{}, `{"A":{"enum":[1],"allOf":[{"type":"integer","minimum":-9223372036854775808,"maximum":9223372036854775807}]},"C":{"type":"number"}},"required":["A","C"]`},
 		{&other{}, `{"B":{"type":"string"},"D":{"type":"string"},"E":{}},"required":["B","D"]`},
 	} {
@@ -142,7 +143,7 @@ func TestTheFieldsAreThoseOfEncodingJSON(t *testing.T) {
 			t.Errorf("%T: %v, %s", c.v, err, s)
 		}
 	}
-	if err := json.Unmarshal([]byte(`{"n":"-12"}`), &ring{}); err != nil {
+	if err := json.Unmarshal([]byte(`{"n":"-12"}`), &Ring{}); err != nil {
 		t.Error(err)
 	}
 	var o outer
