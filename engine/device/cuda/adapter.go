@@ -16,7 +16,7 @@ import (
 
 const (
 	loraPairs   = 8       // most matrices of the products of one input
-	deltaRows   = 2048    // most rows whose low-rank terms are on the device at a time
+	deltaRows   = 2048    // most rows of the widest product whose low-rank terms are kept at a time
 	loraTile    = 16      // rows of a tile
 	loraWide    = 64      // and in steps of more than
 	loraFew     = 256     // rows
@@ -30,18 +30,21 @@ const (
 // matrices in tables on the device, so that recorded steps stay as they are when an
 // adapter comes or goes.
 type adapters struct {
-	on     bool
-	late   bool // products run beside their low-rank terms where kernels overlap
-	of     map[*product]*lowRankRun
-	all    []*lowRankRun
-	pairs  int // of all products
-	slots  []adapterSlot
-	table  pointer // [slots + 1][pairs] of loraTerm; slot 0 is the base model
-	delta  pointer // low-rank terms of one product, [deltaRows][its columns]
-	rows   int     // of delta
-	octets int     // most of a product: shared memory is asked for by it
-	ranks  int     // the same of products that are plain
-	limit  int     // bytes of shared memory that there are
+	on    bool
+	late  bool // products run beside their low-rank terms where kernels overlap
+	of    map[*product]*lowRankRun
+	all   []*lowRankRun
+	pairs int // of all products
+	slots []adapterSlot
+	table pointer // [slots + 1][pairs] of loraTerm; slot 0 is the base model
+	flags pointer // of each product: its operand is there
+	delta pointer // low-rank terms of one product, [rows][its columns]
+	rows  int     // of the widest product in delta
+
+	deltaBytes int
+	octets     int // most of a product: shared memory is asked for by it
+	ranks      int // the same of products that are plain
+	limit      int // bytes of shared memory that there are
 
 	sets   [][]uint64 // of products, by bit; the first is all of them
 	union  []uint64
@@ -58,7 +61,8 @@ type adapterSlot struct {
 	touched []uint64 // products that it changes, by bit; nil: the base model
 }
 
-// loraChunk is a run of rows whose low-rank terms are made at once.
+// loraChunk is a run of rows whose low-rank terms can be made at once; of narrow products
+// those of several are.
 type loraChunk struct{ row, rows, tile, tiles int }
 
 // lowRankRun is the low-rank terms of the products of one input.
@@ -101,7 +105,11 @@ func (e *exec) allocateAdapters(*loader) error {
 	words := (len(l.all) + 63) / 64
 	l.union, l.sets = make([]uint64, words), [][]uint64{slices.Repeat([]uint64{math.MaxUint64}, words)}
 	var err error
-	if l.delta, err = e.alloc(int64(l.rows) * int64(width)); err != nil {
+	l.deltaBytes = l.rows * width
+	if l.delta, err = e.alloc(int64(l.deltaBytes)); err != nil {
+		return err
+	}
+	if l.flags, err = e.alloc(int64(flagBytes * len(l.all))); err != nil {
 		return err
 	}
 	bytes := int64(len(l.slots)) * int64(l.pairs) * int64(unsafe.Sizeof(loraTerm{}))
@@ -294,15 +302,38 @@ func (l *adapters) fillChunk(slots, order, tiles []int32, c loraChunk) {
 	}
 }
 
+// flagBytes is the distance of flags.
+const flagBytes = 32
+
+// early says whether products of the step start before their low-rank terms are there.
+func (e *exec) early() bool {
+	return e.lora.late && e.code.overlap && e.step.rows <= e.overlapRows
+}
+
+// clearFlags is the first thing in a step with adapters.
+func (e *exec) clearFlags() error {
+	if e.step.terms == 0 || !e.early() {
+		return nil
+	}
+	return e.stream.Fill(e.lora.flags, 0, int64(flagBytes*len(e.lora.all)))
+}
+
 // runAdapted runs a product whose rows may have adapters: the low-rank terms, then the
 // matrices, which add them; a part of the rows after the other where there are many. x is
 // the operand, not yet normalised if weight is set.
 func (r *productRun) runAdapted(s *step, low *lowRankRun, x view, weight pointer) error {
 	e, l := s.e, &s.e.lora
-	late := l.late && e.code.overlap && s.rows <= e.overlapRows
-	for i := range l.chunks {
-		c := &l.chunks[i]
-		if err := low.run(s, c, x, weight, r.eps); err != nil {
+	late := e.early() && !low.plain
+	per := max(1, l.deltaBytes/(l.rows*int(low.a.deltaStride)*low.elementBytes()))
+	for i := 0; i < len(l.chunks); i += per {
+		c := l.chunks[i]
+		for _, more := range l.chunks[i+1 : min(i+per, len(l.chunks))] {
+			c.rows, c.tiles = c.rows+more.rows, c.tiles+more.tiles
+		}
+		if low.a.flag = 0; late {
+			low.a.flag = l.flags + pointer(flagBytes*low.index)
+		}
+		if err := low.run(s, &c, x, weight, r.eps); err != nil {
 			return err
 		}
 		for n, p := range r.parts {
@@ -317,8 +348,8 @@ func (r *productRun) runAdapted(s *step, low *lowRankRun, x view, weight pointer
 			a.delta = l.delta + pointer(low.offsets[n]*low.elementBytes())
 			a.deltaStride, a.deltaType = low.a.deltaStride, low.deltaType()
 			a.slots = e.meta + pointer(s.lay.adapters+4*c.row)
-			if a.late = 0; late && n == 0 {
-				a.late = 1
+			if a.flag = 0; n == 0 {
+				a.flag = low.a.flag
 			}
 			err := p.run(s, c.rows)
 			if *a = all; err != nil {

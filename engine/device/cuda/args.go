@@ -85,7 +85,7 @@ type linearArgs struct {
 	tops, samples                           pointer
 	delta, slots                            pointer
 	deltaStride, deltaType                  int32
-	late, _                                 int32
+	flag                                    pointer
 }
 
 // loraTerm is a pair of an adapter in a product.
@@ -109,6 +109,7 @@ type loraArgs struct {
 	items               int32
 	eps                 float32
 	xType, _            int32
+	flag                pointer
 }
 
 type narrowArgs struct {

@@ -760,6 +760,9 @@ func (e *exec) run(s *slot, b *device.Batch) error {
 }
 
 func (e *exec) runNodes() error {
+	if err := e.clearFlags(); err != nil {
+		return err
+	}
 	for i, n := range e.nodes {
 		if e.step.count(e.plan.nodes[i].after) == 0 {
 			continue

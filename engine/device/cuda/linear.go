@@ -200,7 +200,7 @@ func (r *productRun) run(s *step) error {
 	for _, p := range r.parts {
 		a := p.a
 		a.rows, a.x, a.xType, a.xStride, a.norm, a.eps = int32(rows), x.p, x.typ, int32(x.stride), weight, r.eps
-		a.delta, a.late = 0, 0
+		a.delta, a.flag = 0, 0
 	}
 	if low != nil {
 		return r.runAdapted(s, low, x, weight)
@@ -326,7 +326,7 @@ func (r *linearRun) multiplyBatch(rows int) (done bool, err error) {
 func (r *linearRun) widened(rows int) error {
 	all := *r.a
 	defer func() { *r.a = all }()
-	all.late = 0 // the weights are made first
+	all.flag = 0 // the weights are made first
 	n, k := int(r.w.n), int(r.w.k)
 	per := int(r.e.wideN) / (2 * k) / 128 * 128
 	for first := 0; first < n; first += per {

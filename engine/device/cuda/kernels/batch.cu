@@ -164,7 +164,7 @@ template <class T, int BN, int STAGES> __device__ __forceinline__ void batchBody
   copyWait<0>();
   __syncthreads();
   float2 low[EARLY];
-  if (a.delta && a.late) waitPrior();
+  if (a.delta && a.flag) waitPrior();
 #pragma unroll
   for (int j = 0; j < EARLY; j++) {
     int i = tid + j * 128;

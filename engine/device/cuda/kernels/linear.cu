@@ -260,7 +260,7 @@ template <class F, bool MANY, int AHEAD> __device__ __forceinline__ void skinnyB
       }
       if (rank == 0) {
         if (a.delta) {
-          if (a.late) waitPrior();
+          if (a.flag) waitPrior();
           float2 d = lowRank(a, g, tile * 8 + 2 * t), e = make_float2(0.f, 0.f);
           if (MANY) e = lowRank(a, g + 8, tile * 8 + 2 * t);
           add[0].x += d.x, add[0].y += d.y, add[1].x += e.x, add[1].y += e.y;

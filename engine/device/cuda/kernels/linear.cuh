@@ -25,16 +25,22 @@ struct LinearArgs {
   const void* delta; // [rows, deltaStride] or null: what adapters add to the product
   const int* slots;  // with delta: of each row, 0: nothing is added to it
   int deltaStride, deltaType; // F16 or F32
-  int late; // the kernel before makes delta: x is ready, delta is after waitPrior
-  int pad;
+  const u32* flag; // not null: the kernel before makes delta and sets this when x is there
 };
 
-// begin waits for x. The kernel that makes delta lets this one start when each of its
-// blocks has seen the one before end, which made x or came after that: then there is
-// nothing to wait for yet, but what a cache holds from before may be old.
+// begin waits for x. The kernel that makes delta lets this one start before it waits
+// itself: then x is there when it has set the flag, and delta only after waitPrior.
 __device__ __forceinline__ void begin(const LinearArgs& a) {
-  if (!a.late) waitPrior();
-  else asm volatile("fence.acq_rel.gpu;" ::: "memory");
+  if (!a.flag) {
+    waitPrior();
+  } else {
+    if (threadIdx.x == 0) {
+      u32 set;
+      do asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(set) : "l"(a.flag) : "memory");
+      while (set == 0);
+    }
+    __syncthreads();
+  }
   letNext();
 }
 

@@ -47,6 +47,7 @@ struct LoraArgs {
   int items;             // runs of 32 columns
   float eps;
   int xType, pad; // lora_plain
+  u32* flag;      // null, or set to 1 when x is there; the product starts early then
 };
 STRUCT(LoraArgs)
 
@@ -80,12 +81,20 @@ __device__ __forceinline__ float2 ofPeer(const float* p, int rank) {
 #endif
 }
 
+// keep16 loads 16 bytes that other warps of the block read too.
+__device__ __forceinline__ uint4 keep16(const void* p) {
+  uint4 v;
+  asm volatile("ld.global.nc.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
+  return v;
+}
+
 __device__ __forceinline__ void ahead(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
 
 // Grid: blocks of a cluster, tiles, clusters that share the columns of a tile. MT is 16ths
 // of the most rows of a tile.
 template <int MT> __device__ __forceinline__ void loraBody(const LoraArgs& a) {
-  constexpr int ALONG = 8 / MT, ROWS = 16 * MT, OCTETS = 8;
+  constexpr int ALONG = 8 / MT, ROWS = 16 * MT, OCTETS = 6;
+  constexpr bool NEXT = MT > 1; // x is fetched before its use as A is
   __shared__ float scale[ROWS];
   float* part = (float*)dynamic;         // [warps][OCTETS][16][8]
   float* own = part + 8 * OCTETS * 128;  // [total][ROWS][8]
@@ -94,11 +103,14 @@ template <int MT> __device__ __forceinline__ void loraBody(const LoraArgs& a) {
   int ranks = gridDim.x, rank = blockIdx.x;
   int4 tile = a.tiles[blockIdx.y];
   int count = tile.y;
-  if (count == 0) {
+  bool tell = a.flag && blockIdx.x + blockIdx.y + blockIdx.z + threadIdx.x == 0;
+  if (a.flag) letNext();
+  auto begin = [&] {
     waitPrior();
-    letNext();
-    return;
-  }
+    if (tell) asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(a.flag), "r"(1) : "memory");
+    if (!a.flag) letNext();
+  };
+  if (count == 0) return begin();
   const LoraTerm* terms = a.terms + (i64)tile.z * a.slotTerms;
   int total = terms[0].total, chunks = (a.k + 31) / 32, c0 = rank * ALONG + along, stride = ranks * ALONG;
   u32* mid = (u32*)(own + total * ROWS * 8); // half floats, [total][ROWS][8]
@@ -123,15 +135,33 @@ template <int MT> __device__ __forceinline__ void loraBody(const LoraArgs& a) {
 #pragma unroll
     for (int o = 0; o < OCTETS; o++) {
       raw[o] = make_uint4(0, 0, 0, 0);
-      if (first + o < total && c < chunks) raw[o] = read16(wa + ((i64)(first + o) * chunks + c) * 32);
+      const uint4* w = wa + ((i64)(first + o) * chunks + c) * 32;
+      if (first + o < total && c < chunks) raw[o] = MT == 1 ? read16(w) : keep16(w);
     }
   };
   fetch(0, c0);
-  waitPrior();
-  letNext();
-
+  // Of B as well what the first columns need, up to a rank of 16.
+  constexpr int EARLY = 2;
+  uint4 early[2][EARLY];
+  int j = 0, group = 0;
+  auto fetchB = [&](int item) {
+    if (item >= a.items) return;
+    find(item, j, group);
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+      if (h >= a.pair[j].step) break;
+      const LoraTerm& w = terms[j + h];
+      const uint4* b = (const uint4*)w.b + (i64)group * w.octets * 32 + lane;
+#pragma unroll
+      for (int o = 0; o < EARLY; o++)
+        if (o < w.octets) early[h][o] = MT == 1 ? read16(b + o * 32) : keep16(b + o * 32);
+    }
+  };
+  fetchB(item0);
   int r0 = high * 16 + g, r1 = r0 + 8;
   int row0 = r0 < count ? a.order[tile.x + r0] : -1, row1 = r1 < count ? a.order[tile.x + r1] : -1;
+  begin();
+
   if (a.norm) {
     for (int m = warp; m < count; m += 8) {
       const float4* row = (const float4*)((const float*)a.x + (i64)a.order[tile.x + m] * a.xStride);
@@ -160,18 +190,21 @@ template <int MT> __device__ __forceinline__ void loraBody(const LoraArgs& a) {
   for (int first = 0; first < total; first += OCTETS) {
     float acc[OCTETS][4] = {};
     if (first > 0) fetch(first, c0);
+    uint4 lo = piece(row0, r0, c0 * 32 + t * 8), hi = piece(row1, r1, c0 * 32 + t * 8);
     for (int c = c0; c < chunks; c += stride) {
-      int at = c * 32 + t * 8;
-      uint4 lo = piece(row0, r0, at), hi = piece(row1, r1, at);
+      if (!NEXT && c > c0) lo = piece(row0, r0, c * 32 + t * 8), hi = piece(row1, r1, c * 32 + t * 8);
+      uint4 x0 = lo, x1 = hi;
       uint4 now[OCTETS];
 #pragma unroll
       for (int o = 0; o < OCTETS; o++) now[o] = raw[o];
       fetch(first, c + stride);
+      int next = (c + stride) * 32 + t * 8;
+      if (NEXT) lo = piece(row0, r0, next), hi = piece(row1, r1, next);
 #pragma unroll
       for (int o = 0; o < OCTETS; o++) {
         if (first + o >= total) break;
-        mma<f16>(acc[o], lo.x, hi.x, lo.y, hi.y, now[o].x, now[o].y);
-        mma<f16>(acc[o], lo.z, hi.z, lo.w, hi.w, now[o].z, now[o].w);
+        mma<f16>(acc[o], x0.x, x1.x, x0.y, x1.y, now[o].x, now[o].y);
+        mma<f16>(acc[o], x0.z, x1.z, x0.w, x1.w, now[o].z, now[o].w);
       }
     }
     int n = min(OCTETS, total - first);
@@ -198,11 +231,15 @@ template <int MT> __device__ __forceinline__ void loraBody(const LoraArgs& a) {
     float2 v = make_float2(0.f, 0.f);
     if (i / 4 % ROWS < count) {
       if (ranks == 1) v = *(const float2*)(own + 2 * i);
-      else
-        for (int r = 0; r < ranks; r++) {
-          float2 u = ofPeer(own + 2 * i, r);
-          v.x += u.x, v.y += u.y;
-        }
+      else {
+        float2 u[8];
+#pragma unroll
+        for (int r = 0; r < 8; r++)
+          if (r < ranks) u[r] = ofPeer(own + 2 * i, r);
+#pragma unroll
+        for (int r = 0; r < 8; r++)
+          if (r < ranks) v.x += u[r].x, v.y += u[r].y;
+      }
     }
     mid[i] = pack2<f16>(v.x, v.y);
   }
@@ -212,45 +249,51 @@ template <int MT> __device__ __forceinline__ void loraBody(const LoraArgs& a) {
   // · Bᵀ: this block's columns.
   u16* delta = (u16*)a.delta;
   for (int item = item0; item < a.items; item += items) {
-    int j, group;
-    find(item, j, group);
     float acc[2][4][4] = {};
     bool turns = a.pair[j].step == 2;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
       if (h == 1 && !turns) break;
-      LoraTerm w = terms[j + h];
-      const uint4* b = (const uint4*)w.b + (i64)group * w.octets * 32 + lane;
-#pragma unroll 4
-      for (int o = 0; o < w.octets; o++) {
-        uint4 v = __ldg(b + o * 32);
-        const u32* m = mid + ((w.first + o) * ROWS + r0) * 4 + t;
-        u32 a0 = m[0], a1 = m[32];
+      const LoraTerm& w = terms[j + h];
+      int octets = w.octets;
+      const u32* m = mid + (w.first * ROWS + r0) * 4 + t;
+      auto add = [&](uint4 v, int o) {
+        u32 a0 = m[o * ROWS * 4], a1 = m[o * ROWS * 4 + 32];
         mmaShort(acc[h][0], a0, a1, v.x);
         mmaShort(acc[h][1], a0, a1, v.y);
         mmaShort(acc[h][2], a0, a1, v.z);
         mmaShort(acc[h][3], a0, a1, v.w);
-      }
+      };
 #pragma unroll
-      for (int i = 0; i < 16; i++) acc[h][i / 4][i % 4] *= w.octets ? w.factor : 0.f;
+      for (int o = 0; o < EARLY; o++)
+        if (o < octets) add(early[h][o], o);
+      const uint4* b = (const uint4*)w.b + (i64)group * octets * 32 + lane;
+#pragma unroll 4
+      for (int o = EARLY; o < octets; o++) add(__ldg(b + o * 32), o);
+      float f = octets ? w.factor : 0.f;
+#pragma unroll
+      for (int i = 0; i < 16; i++) acc[h][i / 4][i % 4] *= f;
     }
+    LoraPair pair = a.pair[j];
+    int columns = group * 32;
+    fetchB(item + items); // on its way while these are stored
 #pragma unroll
     for (int q = 0; q < 4; q++) {
-      int c = group * 32 + q * 8 + 2 * t;
-      if (c >= a.pair[j].n) break;
-      bool two = c + 1 < a.pair[j].n;
+      int c = columns + q * 8 + 2 * t;
+      if (c >= pair.n) break;
+      bool two = c + 1 < pair.n;
 #pragma unroll
       for (int e = 0; e < 2; e++) {
         int row = e ? row1 : row0;
         if (row < 0) continue;
-        u16* to = delta + (i64)(row - a.base) * a.deltaStride + a.pair[j].offset;
+        u16* to = delta + (i64)(row - a.base) * a.deltaStride + pair.offset;
         if (turns) {
           u32 one = pack2<f16>(acc[0][q][2 * e], acc[1][q][2 * e]), other = pack2<f16>(acc[0][q][2 * e + 1], acc[1][q][2 * e + 1]);
           if (two) *(uint2*)(to + 2 * c) = make_uint2(one, other);
           else *(u32*)(to + 2 * c) = one;
           continue;
         }
-        if (two && a.pair[j].offset % 2 == 0) {
+        if (two && pair.offset % 2 == 0) {
           *(u32*)(to + c) = pack2<f16>(acc[0][q][2 * e], acc[0][q][2 * e + 1]);
           continue;
         }
