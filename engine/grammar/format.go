@@ -4,7 +4,7 @@ package grammar
 var hardFormats = []string{"idn-email", "idn-hostname"}
 
 // formats are the string formats that are enforced, as patterns of the whole string.
-// Dates know the lengths of months and leap years; leap seconds come at
+// Dates know the lengths of months and leap years, and no year 0, which many readers refuse; leap seconds come at
 // 23:59:60 UTC, written with an offset of whole hours.
 var formats = map[string]string{
 	"date-time": dateRE + `[Tt](` + clockRE + `([Zz]|[+-]` + zoneRE + `)|` + leapSecondRE + `)`,
@@ -27,8 +27,8 @@ var formats = map[string]string{
 }
 
 const (
-	leapRE = `(([0-9]{2}(0[48]|[2468][048]|[13579][26]))|(([02468][048]|[13579][26])00))`
-	dateRE = `([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|` +
+	leapRE = `(([0-9]{2}(0[48]|[2468][048]|[13579][26]))|((0[48]|[2468][048]|[13579][26])00))`
+	dateRE = `(([1-9][0-9]{3}|0([1-9][0-9]{2}|0([1-9][0-9]|0[1-9])))-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|` +
 		leapRE + `-02-29)`
 	clockRE = `([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?`
 	// whole hours away from 23:59:60 UTC

@@ -180,6 +180,8 @@ func TestKeywordsThatStandForOthers(t *testing.T) {
 		{`{"not":{"properties":{"c":{"items":true}},"items":false}}`, []string{`[1]`}, []string{`{}`, `[]`, `{"c":[]}`}},
 		{`{"type":"string","minLength":3,"maxLength":0}`, nil, []string{`""`, `"abc"`}},
 		{`{"type":"string","format":"json-pointer"}`, []string{`""`, `"/a/b~0"`}, []string{`"a"`, `"/~2"`}},
+		{`{"type":"string","format":"date"}`, []string{`"2024-02-29"`, `"0004-02-29"`, `"2000-02-29"`, `"0400-02-29"`, `"0010-10-10"`, `"9999-12-31"`},
+			[]string{`"2023-02-29"`, `"1900-02-29"`, `"0100-02-29"`, `"0000-02-29"`, `"0000-01-01"`, `"1000-04-31"`}},
 		{`{"type":"string","format":"a-format-of-their-own","minLength":2}`, []string{`"ab"`}, []string{`"a"`}},
 	} {
 		gr, err := CompileSchema(byteVocabulary(), []byte(c.schema), Options{DotZero: true})
