@@ -60,7 +60,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&s.path, "json", "", "file for the figures")
 	flag.StringVar(&s.o.Device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	flag.IntVar(&s.o.Repeat, "repeat", 3, "measurements of each row")
-	only := flag.String("only", "", "some of qwen2.5, structured, lora, start, qwen3, llama8b, storm, separated by commas; default: all")
+	only := flag.String("only", "", "some of qwen2.5, structured, lora, start, qwen3, llama8b, lora8b, storm, separated by commas; default: all")
 	quick := flag.Bool("quick", false, "the smallest model instead of the others: whether everything runs")
 	verbose := flag.Bool("v", false, "log what the engine does")
 	flag.Parse()
@@ -216,6 +216,9 @@ func (s *set) whole(ctx context.Context) {
 	})
 	s.part(ctx, "llama8b", func(ctx context.Context) error {
 		return s.model(ctx, "Llama-3.1-8B", "llama-3.1-8b", rows{decode: []bench.Decode{{Batches: []int{1, 8, 64}, Contexts: []int{128}, Tokens: 64}}})
+	})
+	s.part(ctx, "lora8b", func(ctx context.Context) error {
+		return s.lora(ctx, "Llama-3.1-8B", "llama-3.1-8b", bench.LoRA{Ranks: []int{8}, Batches: []int{1, 16, 64}, Context: 128, Tokens: 64})
 	})
 	s.part(ctx, "storm", func(ctx context.Context) error { return s.storm(ctx, 200, 1000) })
 }
