@@ -184,6 +184,27 @@ func TestBuiltinTinyObeysAGrammar(t *testing.T) {
 	}
 }
 
+// A model knows a marker as one token; written in pieces by the grammar it means nothing
+// to it, and the answer goes astray.
+func TestForcedMarkersAreTheTokensThatTheModelWrites(t *testing.T) {
+	e := openBuiltin(t, nil)
+	req := tooled(talk("What is the weather in Paris?"))
+	one := one(t, e, req)
+	req = tooled(talk("What is the weather in Paris?"))
+	req.Constraint = &engine.Constraint{Kind: engine.ConstrainRegex, Text: `(<tool_call>\n\{"name": "get_weather", "arguments": \{"city": "[A-Za-z ]+"\}\}\n</tool_call>\n?)+`}
+	s, err := e.Generate(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forced, err := engine.Collect(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if forced[0].Text != one.Text || len(forced[0].Tokens) != len(one.Tokens) {
+		t.Errorf("by the grammar %q, %d tokens; freely %q, %d tokens", forced[0].Text, len(forced[0].Tokens), one.Text, len(one.Tokens))
+	}
+}
+
 // promptLogprobs are those of one text.
 func promptLogprobs(t *testing.T, path string) []float64 {
 	t.Helper()

@@ -378,7 +378,10 @@ func (c *constraints) special(text []byte) (id int32, n int) {
 // encode gives the tokenizer's tokens of exactly text, or the longest ones that fit
 // when the tokenizer changes the text.
 func (c *constraints) encode(text []byte) (ids []int32, n int) {
-	ids = c.tok.EncodePlain(string(text), false)
+	ids = c.tok.Encode(string(text), false) // a marker such as <tool_call> is a token of its own, as the model writes it
+	if slices.ContainsFunc(ids, c.tok.IsSpecial) {
+		ids = c.tok.EncodePlain(string(text), false)
+	}
 	var back []byte
 	for _, id := range ids {
 		back = append(back, c.tok.TokenBytes(id)...)
