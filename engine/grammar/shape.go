@@ -493,7 +493,7 @@ func (c *schemaCompiler) keyword(s *shape, at *site, k string, v *value) error {
 	case "format":
 		return c.formatKeyword(s, at, v)
 	case "required":
-		if v.kind == kTrue || v.kind == kFalse {
+		if v.kind != kArray {
 			return at.fail(k, "it must be a list of names")
 		}
 		for _, e := range v.elem {
@@ -507,6 +507,9 @@ func (c *schemaCompiler) keyword(s *shape, at *site, k string, v *value) error {
 	case "propertyNames":
 		return c.namesKeyword(s, at, v)
 	case "uniqueItems":
+		if v.kind != kTrue && v.kind != kFalse {
+			return at.fail(k, "it must be true or false")
+		}
 		s.unique = s.unique || v.kind == kTrue
 	}
 	return nil
