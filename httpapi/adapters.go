@@ -3,6 +3,8 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/godwit-ai/godwit/engine"
@@ -28,8 +30,18 @@ func (s *Server) loadAdapter(w http.ResponseWriter, r *http.Request) {
 		if q.Path == "" {
 			return engine.Invalid("lora_path", "lora_path is missing.")
 		}
+		if likePath(q.Name) {
+			return engine.Invalid("lora_name", "lora_name is a name and no path: it must not begin with a slash or hold `..`.")
+		}
 		return a.LoadAdapter(ctx, engine.AdapterSpec{Name: q.Name, Path: q.Path, Pinned: q.Pinned})
 	})
+}
+
+// likePath reports whether a name would lead out of a folder if it were used as a path.
+// None is; a name that comes from outside shall not invite it. Slashes inside are usual.
+func likePath(name string) bool {
+	parts := strings.FieldsFunc(name, func(c rune) bool { return c == '/' || c == '\\' })
+	return slices.Contains(parts, "..") || strings.HasPrefix(name, "/") || strings.HasPrefix(name, "\\")
 }
 
 func (s *Server) unloadAdapter(w http.ResponseWriter, r *http.Request) {

@@ -201,17 +201,24 @@ func readChoices(r *request, name string, v jsontext.Value) error {
 		c.Choices = append(c.Choices, s)
 		return err
 	})
-	if err != nil || len(c.Choices) == 0 {
+	if err == nil && len(c.Choices) == 0 {
+		err = invalid(name, "%s must not be empty: there would be nothing to answer", name)
+	}
+	if err != nil {
 		return err
 	}
 	return r.constrain(c, name)
 }
 
-// readStructured reads vLLM's structured_outputs.
+// readStructured reads vLLM's structured_outputs. A text that is empty is refused, as
+// there: whoever sends one believes that the answer is constrained.
 func readStructured(r *request, name string, v jsontext.Value) error {
 	compact := false
 	err := object(v, name, func(key string, e jsontext.Value) (err error) {
 		path := name + "." + key
+		if string(e) == `""` {
+			return invalid(path, "%s must not be empty", path)
+		}
 		switch key {
 		case "json":
 			err = readConstraint(engine.ConstrainSchema)(r, path, e)
