@@ -87,6 +87,7 @@ def main():
     ap.add_argument("--wrong", action="store_true", help="print wrong answers")
     ap.add_argument("--held", action="store_true")
     ap.add_argument("--foreign")
+    ap.add_argument("--families", help="only these, with commas between them")
     args = ap.parse_args()
     torch.set_num_threads(1)
     tok = AutoTokenizer.from_pretrained(os.path.join(args.out, "tiny"))
@@ -106,6 +107,8 @@ def main():
             if len(group) < args.n:
                 group.append(c)
     for family, group in sorted(cases.items()):
+        if args.families and family not in args.families.split(","):
+            continue
         right = 0
         for (messages, _, _, want, _), got in zip(group, answers(model, tok, group)):
             right += got == want
