@@ -2,6 +2,7 @@ package grammar
 
 import (
 	"math/big"
+	"slices"
 	"strings"
 )
 
@@ -12,6 +13,13 @@ type numbers struct {
 	multiples    []*big.Rat
 	not          []*big.Rat // values that are out
 	notMultiples []*big.Rat
+}
+
+// copy has lists of its own to append to.
+func (n *numbers) copy() numbers {
+	o := *n
+	o.multiples, o.not, o.notMultiples = slices.Clip(n.multiples), slices.Clip(n.not), slices.Clip(n.notMultiples)
+	return o
 }
 
 func (n *numbers) atLeast(r *big.Rat, out bool) {

@@ -118,12 +118,23 @@ func (b *formulas) node(n choiceNode) formula {
 	}
 	b.charge(10)
 	if len(b.nodes) > maxFormula {
-		panic(&Error{Msg: "the conditions on members that are required together are too many"})
+		panic(&Error{Msg: tooManyFormulas})
 	}
 	f := formula(len(b.nodes))
 	b.nodes = append(b.nodes, n)
 	b.ids[n] = f
 	return f
+}
+
+const tooManyFormulas = "the conditions on members that are required together are too many"
+
+// forget drops the nodes from mark on, which nothing refers to.
+func (b *formulas) forget(mark int) {
+	for _, n := range b.nodes[mark:] {
+		delete(b.ids, n)
+	}
+	b.nodes = b.nodes[:mark]
+	clear(b.memo)
 }
 
 // maxFormula bounds the nodes of all formulas of a schema.
@@ -482,25 +493,32 @@ func (c *schemaCompiler) presenceCondition(s *site, v *value, depth int) (p pres
 	return p, ok1 && ok2
 }
 
-// conditions are the keywords that may be about nothing but which members are there.
-var conditions = []string{"anyOf", "oneOf", "not", "if", "dependentRequired", "dependencies"}
+// answer is what conditionOf said of a keyword.
+type answer struct {
+	presence
+	ok bool
+	k  string
+}
 
-// conditionOf is the presence that a keyword asks for, if that is all it does.
+// conditionOf is the presence that a keyword asks for, if that is all it does: some may
+// be about nothing but which members are there.
 func (c *schemaCompiler) conditionOf(s *site, k string, v *value) (presence, bool) {
-	if !slices.Contains(conditions, k) {
+	switch k {
+	case "anyOf", "oneOf", "not", "if", "dependentRequired", "dependencies":
+	default:
 		return presence{}, false
 	}
-	key, asked := impliedKey{s.v, k}, c.asked
+	asked := c.asked
 	if c.wide {
 		asked = c.askedWide
 	}
-	if p, known := asked[key]; known {
-		return p, p != presence{-1, false}
+	list := asked[s.v]
+	for _, a := range list {
+		if a.k == k {
+			return a.presence, a.ok
+		}
 	}
 	p, ok := c.presenceKeyword(s, k, v, 0)
-	if !ok {
-		p = presence{-1, false}
-	}
-	asked[key] = p
+	asked[s.v] = append(asked[s.v], answer{p, ok, k})
 	return p, ok
 }

@@ -53,16 +53,17 @@ type schemaCompiler struct {
 	oldID     bool     // id names a schema
 	// contains says nothing to unevaluatedItems
 	oldContains bool
-	unevaluated bool                    // the document asks for what other keywords leave
-	eithers     map[string]*value       // written alternatives
-	dynamic     map[string][]*site      // by name, those with a $dynamicAnchor
-	recursive   []*site                 // those with a $recursiveAnchor
-	asked       map[impliedKey]presence // of conditionOf
+	unevaluated bool                // the document asks for what other keywords leave
+	eithers     map[string]*value   // written alternatives
+	dynamic     map[string][]*site  // by name, those with a $dynamicAnchor
+	recursive   []*site             // those with a $recursiveAnchor
+	asked       map[*value][]answer // of conditionOf
 	// askedWide is asked where conditions on values are formulas too, as they are while wide.
-	askedWide map[impliedKey]presence
+	askedWide map[*value][]answer
 	wide      bool
-	universe  []string // names that the sites speak of, while wide
-	naming    bool     // a schema of names is read
+	universe  []string        // names that the sites speak of, while wide
+	naming    bool            // a schema of names is read
+	refs      map[*site]*site // of meant
 	written   map[impliedKey]implication
 }
 
@@ -106,7 +107,7 @@ func (g *builder) schema(schema []byte, o Options) (expr, error) {
 
 func newSchemaCompiler(g *builder, o Options) *schemaCompiler {
 	return &schemaCompiler{g: g, o: o, sites: map[*value]*site{}, anchors: map[string]*site{}, byKey: map[string]int{},
-		inline: map[int]expr{}, same: map[expr]int{}, clashes: map[string]bool{}, nots: map[*value]*value{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[impliedKey]presence{}, askedWide: map[impliedKey]presence{}, written: map[impliedKey]implication{},
+		inline: map[int]expr{}, same: map[expr]int{}, clashes: map[string]bool{}, nots: map[*value]*value{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[*value][]answer{}, askedWide: map[*value][]answer{}, written: map[impliedKey]implication{}, refs: map[*site]*site{},
 		eithers: map[string]*value{}, dynamic: map[string][]*site{}}
 }
 
@@ -354,10 +355,53 @@ func step(v *value, part string) *value {
 	return v.get(hiddenKeyword + part)
 }
 
+// meant is the site that a schema means which is nothing but a $ref: many members
+// may share it.
+func (c *schemaCompiler) meant(s *site) *site {
+	if t, ok := c.refs[s]; ok {
+		return t
+	}
+	t := s
+	for range maxRefs {
+		next := c.onlyRef(t)
+		if next == nil {
+			c.refs[s] = t
+			return t
+		}
+		t = next
+	}
+	c.refs[s] = s // it may refer to itself, which is an error of the place
+	return s
+}
+
+// maxRefs bounds the references that are followed at once.
+const maxRefs = 16
+
+// onlyRef is what a schema refers to that says nothing else; nil if it does.
+func (c *schemaCompiler) onlyRef(s *site) *site {
+	ref := s.v.get("$ref")
+	if ref == nil {
+		return nil
+	}
+	for _, k := range s.v.keys {
+		if k != "$ref" && slices.Contains(enforced, k) {
+			return nil
+		}
+	}
+	t, err := c.target(s, "$ref", ref)
+	if err != nil {
+		return nil
+	}
+	return t
+}
+
 // compile is the expression for a value that all the sites allow: a call, or the
 // literal texts themselves.
 func (c *schemaCompiler) compile(sites []*site) (expr, error) {
 	sites = slices.Clone(sites)
+	for i, s := range sites {
+		sites[i] = c.meant(s)
+	}
 	slices.SortStableFunc(sites, func(a, b *site) int { return a.id - b.id })
 	sites = slices.Compact(sites)
 	if len(sites) > 1 {

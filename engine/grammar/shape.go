@@ -2,6 +2,7 @@ package grammar
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -74,29 +75,68 @@ func (s *shape) literal() bool {
 const (
 	maxShapes = 512
 	maxTried  = 8192
+	soonTried = 2048 // after which wideShapes are tried
 )
 
 // shapes expands references and alternatives.
 func (c *schemaCompiler) shapes(sites []*site) ([]*shape, error) {
+	return c.shapesWithin(sites, maxTried)
+}
+
+// shapesWithin looks at no more combinations than a budget.
+func (c *schemaCompiler) shapesWithin(sites []*site, budget int) ([]*shape, error) {
 	var out []*shape
-	x := expansion{c: c, budget: maxTried}
+	x := expansion{c: c, budget: budget, roots: sites}
 	todo := make([]*path, 0, len(sites))
 	for _, s := range sites {
 		todo = append(todo, &path{site: s})
 	}
 	err := x.expand(todo, reached{}, nil, &out)
-	if x.over && !c.wide {
-		return c.wideShapes(sites, err)
+	switch {
+	case x.widened != nil:
+		return *x.widened, nil
+	case x.over && !c.wide:
+		return c.wideShapes(sites, maxTried, err)
 	}
 	return out, err
 }
 
+// errWidened ends an expansion in whose place another one is.
+var errWidened = errors.New("expanded otherwise")
+
+// probe tries wideShapes when there are many combinations, before the others are
+// looked at. It reports whether that led anywhere.
+func (x *expansion) probe() (found bool) {
+	x.probed = true
+	c := x.c
+	mark := len(c.forms.nodes)
+	defer func() {
+		if found {
+			return
+		}
+		if r := recover(); r != nil {
+			if e, ok := r.(*Error); !ok || e.Msg != tooManyFormulas {
+				panic(r)
+			}
+		}
+		c.wide, c.universe = false, nil
+		c.forms.forget(mark)
+		clear(c.asked)
+		clear(c.askedWide)
+	}()
+	out, err := c.wideShapes(x.roots, soonTried, errWidened)
+	if err == nil {
+		x.widened = &out
+	}
+	return err == nil
+}
+
 // wideShapes expands once more, with conditions on the values of members kept as
 // formulas too. Where that does not help, the first error stands.
-func (c *schemaCompiler) wideShapes(sites []*site, first error) ([]*shape, error) {
+func (c *schemaCompiler) wideShapes(sites []*site, budget int, first error) ([]*shape, error) {
 	c.wide, c.universe = true, c.namesIn(sites)
 	clear(c.askedWide) // it speaks of other names
-	out, err := c.shapes(sites)
+	out, err := c.shapesWithin(sites, budget)
 	for _, s := range out {
 		s.universe = c.universe
 	}
@@ -110,10 +150,14 @@ func (c *schemaCompiler) wideShapes(sites []*site, first error) ([]*shape, error
 // expansion is one run of shapes. A loose one may find more than fits: it passes over
 // conditions and lets any number of a oneOf hold.
 type expansion struct {
-	c      *schemaCompiler
-	budget int
-	loose  bool
-	over   bool // there were too many combinations
+	c       *schemaCompiler
+	budget  int
+	loose   bool
+	over    bool // there were too many combinations
+	roots   []*site
+	probed  bool      // probe was here
+	widened *[]*shape // what it found
+	scratch shape     // of contradicts
 }
 
 // looseShapes is a cheap superset of shapes, for proofs that nothing fits.
@@ -140,11 +184,14 @@ type path struct {
 type reached struct {
 	sites []*site
 	steps []*path
-	clear int // sites that contradicts has looked at
+	clear int    // sites that contradicts has looked at
+	base  *shape // what the keywords of the clear sites come to; nil: not known
 }
 
-func (r reached) clone() reached {
-	return reached{slices.Clone(r.sites), slices.Clone(r.steps), r.clear}
+// shared is r for several branches: what one of them appends the others do not see.
+func (r reached) shared() reached {
+	r.sites, r.steps = slices.Clip(r.sites), slices.Clip(r.steps)
+	return r
 }
 
 // choice is an anyOf or oneOf.
@@ -157,7 +204,7 @@ type choice struct {
 
 // expand works off todo into done, and then the alternatives.
 func (x *expansion) expand(todo []*path, done reached, choices []choice, out *[]*shape) error {
-	done, choices = done.clone(), slices.Clone(choices)
+	done, choices = done.shared(), slices.Clip(choices)
 	for len(todo) > 0 {
 		x.c.g.work(20)
 		p := todo[0]
@@ -187,40 +234,52 @@ func (x *expansion) expand(todo []*path, done reached, choices []choice, out *[]
 		if err != nil {
 			return err
 		}
-		todo = append(slices.Clone(more), todo...)
+		if len(more) > 0 {
+			todo = append(more, todo...)
+		}
 		choices = append(choices, ch...)
 	}
 	if len(choices) > 0 && !x.loose {
-		if x.contradicts(done.sites, done.clear) {
+		if done.base != nil && done.clear == len(done.sites) {
+			return x.choose(choices, done, out)
+		}
+		base, no := x.contradicts(done)
+		if no {
 			return nil
 		}
-		done.clear = len(done.sites)
+		done.base, done.clear = base, len(done.sites)
 	}
 	return x.choose(choices, done, out)
 }
 
 // contradicts reports whether plainly no value fits all the sites, so that their
 // alternatives need not be looked at: lists of conditions on one member come to that.
-// The first clear sites do not contradict each other.
-func (x *expansion) contradicts(done []*site, clear int) bool {
+// The first clear sites do not contradict each other. Where they do not, base is what
+// their keywords come to, if that can be told.
+func (x *expansion) contradicts(done reached) (base *shape, no bool) {
 	c := x.c
-	s, err := c.merge(reached{sites: done}, true)
+	base, err := c.read(done)
 	if err != nil {
-		return false
+		return nil, false
+	}
+	base.copyTo(&x.scratch)
+	s, err := c.settled(&x.scratch, done, true)
+	if err != nil {
+		return base, false
 	}
 	if s == nil || s.types != tObject {
-		return s == nil
+		return base, s == nil
 	}
 	for _, n := range s.needs {
-		if !slices.ContainsFunc(done[clear:], func(at *site) bool { return at.concerns(n) }) {
+		if !slices.ContainsFunc(done.sites[done.clear:], func(at *site) bool { return at.concerns(n) }) {
 			continue
 		}
 		sites, err := c.memberSites(s, n)
 		if err == nil && len(sites) > 1 && c.clash(sites) {
-			return true
+			return nil, true
 		}
 	}
-	return false
+	return base, false
 }
 
 // concerns reports whether a site says something of a member or its value.
@@ -262,6 +321,9 @@ func (x *expansion) choose(choices []choice, done reached, out *[]*shape) error 
 		x.over = true
 		return done.sites[0].fail("", fmt.Sprintf("more than %d combinations of alternatives", maxShapes))
 	}
+	if maxTried-x.budget >= soonTried && !x.loose && !x.probed && !x.c.wide && x.probe() {
+		return errWidened
+	}
 	if len(choices) == 0 {
 		s, err := x.c.merge(done, x.loose)
 		if err == nil && s != nil {
@@ -289,7 +351,7 @@ func (x *expansion) choose(choices []choice, done reached, out *[]*shape) error 
 		return nil
 	}
 	*out = (*out)[:before]
-	return x.apart(ch, meets, choices[1:], done, out)
+	return x.apart(ch, found, meets, choices[1:], done, out)
 }
 
 // meets lists for each branch of a oneOf the others that may have a value in common
@@ -322,9 +384,13 @@ func (x *expansion) apartFrom(a, b []*shape) bool {
 }
 
 // apart expands a oneOf whose branches overlap: each one without the others that it
-// meets.
-func (x *expansion) apart(ch choice, meets map[int][]int, choices []choice, done reached, out *[]*shape) error {
+// meets. One that meets none is as it was found.
+func (x *expansion) apart(ch choice, found [][]*shape, meets map[int][]int, choices []choice, done reached, out *[]*shape) error {
 	for i, b := range ch.branches {
+		if len(meets[i]) == 0 {
+			*out = append(*out, found[i]...)
+			continue
+		}
 		todo := []*path{b}
 		for _, j := range meets[i] {
 			not := x.c.notOf(ch.branches[j].v, ch.at.pointer+"/oneOf", ch.at)
@@ -401,12 +467,34 @@ func (c *schemaCompiler) paths(s *site, list []*value, pointer string, up *path)
 // merge reads the keywords of all sites into one shape; nil when nothing fits it. A
 // loose one may let more fit.
 func (c *schemaCompiler) merge(done reached, loose bool) (*shape, error) {
-	sites := done.sites
-	s := &shape{sites: sites, types: tAll, maxLen: -1, maxItem: -1, maxProp: -1, present: verum}
-	if len(sites) > 0 {
+	s, err := c.read(done)
+	if err != nil {
+		return nil, err
+	}
+	return c.settled(s, done, loose)
+}
+
+// copyTo makes t a shape of its own: what is appended to its lists is not seen by s.
+func (s *shape) copyTo(t *shape) {
+	*t = *s
+	t.num = s.num.copy()
+	t.enum, t.text, t.needs, t.names = slices.Clip(s.enum), slices.Clip(s.text), slices.Clip(s.needs), slices.Clip(s.names)
+	t.closings, t.without, t.have = slices.Clip(s.closings), slices.Clip(s.without), slices.Clip(s.have)
+	t.some, t.unnegated = slices.Clip(s.some), slices.Clip(s.unnegated)
+}
+
+// read reads the keywords of all sites, from where the base of done ends.
+func (c *schemaCompiler) read(done reached) (*shape, error) {
+	sites, from := done.sites, 0
+	s := &shape{types: tAll, maxLen: -1, maxItem: -1, maxProp: -1, present: verum}
+	if done.base != nil {
+		done.base.copyTo(s)
+		from = done.clear
+	}
+	if s.sites = sites; len(sites) > 0 {
 		s.site = sites[0]
 	}
-	for _, at := range sites {
+	for _, at := range sites[from:] {
 		c.g.work(20)
 		for i, k := range at.v.keys {
 			if err := c.keyword(s, at, k, at.v.elem[i]); err != nil {
@@ -414,6 +502,11 @@ func (c *schemaCompiler) merge(done reached, loose bool) (*shape, error) {
 			}
 		}
 	}
+	return s, nil
+}
+
+// settled is what a shape whose keywords are read comes to; nil when nothing fits it.
+func (c *schemaCompiler) settled(s *shape, done reached, loose bool) (*shape, error) {
 	if c.unevaluated && !loose {
 		if err := c.close(s, done); err != nil {
 			return nil, err
