@@ -189,7 +189,7 @@ func TestBuiltinTinyObeysAGrammar(t *testing.T) {
 func TestForcedMarkersAreTheTokensThatTheModelWrites(t *testing.T) {
 	e := openBuiltin(t, nil)
 	req := tooled(talk("What is the weather in Paris?"))
-	one := one(t, e, req)
+	free := one(t, e, req)
 	req = tooled(talk("What is the weather in Paris?"))
 	req.Constraint = &engine.Constraint{Kind: engine.ConstrainRegex, Text: `(<tool_call>\n\{"name": "get_weather", "arguments": \{"city": "[A-Za-z ]+"\}\}\n</tool_call>\n?)+`}
 	s, err := e.Generate(t.Context(), req)
@@ -200,8 +200,8 @@ func TestForcedMarkersAreTheTokensThatTheModelWrites(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if forced[0].Text != one.Text || len(forced[0].Tokens) != len(one.Tokens) {
-		t.Errorf("by the grammar %q, %d tokens; freely %q, %d tokens", forced[0].Text, len(forced[0].Tokens), one.Text, len(one.Tokens))
+	if forced[0].Text != free.Text || len(forced[0].Tokens) != len(free.Tokens) {
+		t.Errorf("by the grammar %q, %d tokens; freely %q, %d tokens", forced[0].Text, len(forced[0].Tokens), free.Text, len(free.Tokens))
 	}
 }
 
