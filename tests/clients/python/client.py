@@ -11,6 +11,11 @@ import urllib.request
 
 import openai
 
+try:
+    openai.OpenAI(api_key="-").chat.completions  # imports what `import openai` leaves for later: a package
+except ImportError as missing:  # that is not there is one error here, not one for each request of each test
+    raise ImportError(f"{missing}: install what tests/requirements.txt pins (`just venv`)") from missing
+
 BASE_URL = os.environ.get("GODWIT_BASE_URL", "")
 MODEL = os.environ.get("GODWIT_MODEL", "default")
 API_KEY = os.environ.get("GODWIT_API_KEY", "None")

@@ -180,16 +180,23 @@ class StructuredTest(ServerTest):
 
     def test_tools_that_must_be_called(self):
         tool = openai.pydantic_function_tool(Shape, name="draw", description="Draws a shape.")
-        for choice in ("required", {"type": "function", "function": {"name": "draw"}}):
-            for seed in range(SEEDS):
-                answer = self.client.chat.completions.create(model=MODEL, messages=ASK, tools=[tool], tool_choice=choice, temperature=2,
-                                                             seed=seed, max_tokens=TOKENS, parallel_tool_calls=False)
-                if answer.choices[0].finish_reason == "length":
-                    continue
-                self.assertEqual(answer.choices[0].finish_reason, "tool_calls")
-                (call,) = answer.choices[0].message.tool_calls
-                self.assertEqual(call.function.name, "draw")
-                self.check(Shape, call.function.arguments)
+        named = {"type": "function", "function": {"name": "draw"}}
+
+        def call(choice, seed):
+            return self.client.chat.completions.create(model=MODEL, messages=ASK, tools=[tool], tool_choice=choice, temperature=2,
+                                                       seed=seed, max_tokens=TOKENS, parallel_tool_calls=False).choices[0]
+
+        with concurrent.futures.ThreadPoolExecutor(STREAMS) as pool:
+            answers = [(choice, seed, pool.submit(call, choice, seed)) for seed in range(SEEDS) for choice in ("required", named)]
+            for choice, seed, answer in answers:
+                with self.subTest(choice=choice, seed=seed):
+                    got = answer.result()
+                    if got.finish_reason == "length":
+                        continue
+                    self.assertEqual(got.finish_reason, "tool_calls")
+                    (made,) = got.message.tool_calls
+                    self.assertEqual(made.function.name, "draw")
+                    self.check(Shape, made.function.arguments)
 
     def test_other_forms_of_constraints(self):
         def complete(**extra):
