@@ -51,7 +51,7 @@ var notes = map[string]note{
 	"logit_bias":         {Works, `{"7":-5}`, "token ids as strings to -100…100; all bad keys are named"},
 	"allowed_token_ids":  {Works, `[65,66]`, "no other token is drawn, also not the end"},
 	"bad_words":          {Works, `["x","y z"]`, "the token that would complete one of them is not drawn; not beside a constraint"},
-	"seed":               {Works, `7`, "64 bits; the answer then depends on nothing else in the batch"},
+	"seed":               {Works, `7`, "64 bits; the answer then depends on nothing else in the batch (on a GPU but for rounding, which differs with the rows of a step)"},
 
 	"max_tokens":                 {Works, `4`, "new tokens; completions 16, chat the rest of the context"},
 	"max_completion_tokens":      {Works, `4`, "wins over max_tokens"},
