@@ -478,7 +478,7 @@ func (r *reader) object(eof bool) bool {
 		return false
 	}
 	r.obj = nil
-	if !o.begun {
+	if !o.begun && !o.cutOff() {
 		r.noCall(string(r.lead) + string(o.raw))
 		return true
 	}
@@ -623,6 +623,10 @@ func (r *reader) beforeArguments(eof bool) bool {
 	switch {
 	case partial && !eof, strings.HasPrefix(fence, r.in) && !eof:
 		return false
+	case eof && r.out.cut && (strings.HasPrefix(fence, r.in) || strings.HasPrefix(r.in, fence) && !strings.ContainsAny(r.in, "\n{")):
+		r.in = "" // a limit cut the fence off
+		r.toText(true)
+		return true
 	case found != "":
 		r.args.close(r.out)
 		r.args.state = argsDone

@@ -75,6 +75,7 @@ func (p *Plan) openings(f *format) []string {
 // chooser passes a text to calls if it begins as they do, else to answer.
 type chooser struct {
 	openings      []string
+	marker        string // that calls begin with; "" if they may have none
 	calls, answer stage
 	in            string
 	chosen        stage
@@ -101,7 +102,7 @@ func (c *chooser) busy() bool { return c.chosen != nil && c.chosen.busy() }
 func (c *chooser) choose(eof bool) {
 	next := c.answer
 	for _, o := range c.openings {
-		if strings.HasPrefix(c.in, o) {
+		if strings.HasPrefix(c.in, o) || eof && c.marker != "" && strings.HasPrefix(c.in, c.marker) && strings.HasPrefix(o, c.in) {
 			next = c.calls
 			break
 		}

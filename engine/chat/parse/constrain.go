@@ -103,6 +103,7 @@ func (p *Plan) ForceCalls(names ...string) *engine.Constraint {
 		f = findFormat(p.ToolCalls)
 	}
 	tools := p.chosen(names)
+	p.force(f, tools)
 	if f.shape == messages {
 		var list []*engine.Constraint
 		for _, t := range tools {
@@ -133,12 +134,8 @@ func (p *Plan) StrictCalls() (c *engine.Constraint, ok bool) {
 			tools[i].parameters = `{"type":"object"}`
 		}
 	}
-	trigger := f.begin
-	if len(f.section) > 0 {
-		trigger = f.section[0]
-	}
 	calls := f.calls(tools, p.OneCall)
-	free := &engine.Constraint{Kind: engine.ConstrainTags, Triggers: []string{trigger}, StopAfter: p.OneCall}
+	free := &engine.Constraint{Kind: engine.ConstrainTags, Triggers: []string{f.opener()}, StopAfter: p.OneCall}
 	switch {
 	case f.bare: // text that begins with a brace would be read as a call
 		free.Parts = []*engine.Constraint{sequence(fixed(f.begin), calls)}
@@ -201,6 +198,40 @@ func (p *Plan) chosen(names []string) []chosenTool {
 // constrains reports whether calls in this form can be described: those whose arguments
 // are JSON.
 func (f *format) constrains() bool { return f.shape == objects || f.shape == headed }
+
+// opener is the marker in front of calls.
+func (f *format) opener() string {
+	if len(f.section) > 0 {
+		return f.section[0]
+	}
+	return f.begin
+}
+
+// marker is the marker that every call has in front; "" if calls may have none.
+func (f *format) marker() string {
+	if f.bare {
+		return ""
+	}
+	return f.opener()
+}
+
+// leading is the fixed text that all texts of a constraint begin with, and whether it is
+// all of them.
+func leading(c *engine.Constraint) (text string, all bool) {
+	switch c.Kind {
+	case engine.ConstrainText:
+		return c.Text, true
+	case engine.ConstrainSequence:
+		for _, p := range c.Parts {
+			s, all := leading(p)
+			if text += s; !all {
+				return text, false
+			}
+		}
+		return text, true
+	}
+	return "", false
+}
 
 // calls are one or more calls of the tools as the format writes them.
 func (f *format) calls(tools []chosenTool, one bool) *engine.Constraint {

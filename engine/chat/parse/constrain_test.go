@@ -3,6 +3,7 @@ package parse
 import (
 	"encoding/json"
 	"math/rand/v2"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -399,25 +400,82 @@ func TestAConstrainedAnswerMayBeCallsWhereToolsAreOnOffer(t *testing.T) {
 }
 
 func TestABeginningOfAForcedCallIsNoContent(t *testing.T) {
-	tools := []engine.Tool{{Name: "f", JSON: []byte(`{"function":{"name":"f","parameters":{"type":"object"}}}`)}}
+	tool := func(name string) engine.Tool {
+		return engine.Tool{Name: name, JSON: []byte(`{"function":{"name":"` + name + `","parameters":{"type":"object"}}}`)}
+	}
 	for _, f := range formats {
-		p := Plan{ToolCalls: f.name, Tools: tools}
-		if f.name == "gpt-oss" {
-			p.Reasoning = f.name
-		}
-		k := p.ForceCalls()
-		text := callMessage + "f " + tagConstrain + "json" + tagMessage + "{}"
-		if g := findFormat(p.ToolCalls); g.shape != messages {
-			text = written(k, "{}")
-		}
-		for n := range len(text) {
-			s := NewSplitter(p)
-			s.Feed(text[:n])
-			s.End(true)
-			var ev engine.Event
-			if s.Take(&ev); ev.Text != "" {
-				t.Errorf("%s: %q, cut off, leaves the content %q", f.name, text[:n], ev.Text)
+		for _, names := range [][]string{nil, {"fetch"}} {
+			for _, tools := range [][]engine.Tool{{tool("fetch")}, {tool("fetch"), tool("fly"), tool("fetch_all")}} {
+				p := Plan{ToolCalls: f.name, Tools: tools}
+				if f.name == "gpt-oss" {
+					p.Reasoning = f.name
+				}
+				k := p.ForceCalls(names...)
+				text := callMessage + "fetch " + tagConstrain + "json" + tagMessage + "{}"
+				if g := findFormat(p.ToolCalls); g.shape != messages {
+					text = written(k, "{}")
+				}
+				one := len(tools) == 1 || names != nil
+				named := strings.Index(text, "fetch") + len("fetch") + 1 // and what ends the name
+				for n := range len(text) {
+					ev := cutOff(p, text[:n], n)
+					calls := arguments2(ev)
+					switch {
+					case ev.Text != "":
+						t.Errorf("%s: %q, cut off, leaves the content %q", f.name, text[:n], ev.Text)
+					case one && n > len(tagChannel) && len(calls) != 1, n >= named && len(calls) != 1:
+						t.Errorf("%s: %q, cut off, tells of %d calls", f.name, text[:n], len(calls))
+					case len(calls) > 1 || len(calls) == 1 && (calls[0].Name != "fetch" || ev.ToolCalls[0].ID == "" || !strings.HasPrefix("{}", calls[0].Arguments)):
+						t.Errorf("%s: %q, cut off, is %+v", f.name, text[:n], calls)
+					case !one && n < named-len("fetch ") && len(calls) != 0:
+						t.Errorf("%s: %q, cut off, is %+v before the name is known", f.name, text[:n], calls)
+					}
+					for _, at := range []int{1, n / 2} {
+						again := cutOff(p, text[:n], at)
+						if !reflect.DeepEqual(arguments2(again), calls) || again.Text != ev.Text {
+							t.Errorf("%s: %q in pieces is %+v, as a whole %+v", f.name, text[:n], again, ev)
+						}
+					}
+				}
 			}
 		}
+	}
+}
+
+// cutOff reads a text that a limit ended, in pieces of size bytes.
+func cutOff(p Plan, text string, size int) engine.Event {
+	s := NewSplitter(p)
+	for size = max(1, size); len(text) > size; text = text[size:] {
+		s.Feed(text[:size])
+	}
+	s.Feed(text)
+	s.End(true)
+	var ev engine.Event
+	s.Take(&ev)
+	return ev
+}
+
+func TestThinkingThatIsCutOffIsNoForcedCall(t *testing.T) {
+	tools := []engine.Tool{{Name: "f", JSON: []byte(`{"function":{"name":"f"}}`)}}
+	for _, c := range []struct{ reasoning, calls, text, thought string }{
+		{"deepseek-r1", "qwen25", "hm", "hm"},
+		{"deepseek-r1", "qwen25", "hm</think>", "hm"},
+		{"deepseek-r1", "", "hm</think>\n\n", "hm"},
+		{"gpt-oss", "gpt-oss", "<|channel|>", ""},
+		{"gpt-oss", "gpt-oss", "<|channel|>analysis", ""},
+		{"gpt-oss", "gpt-oss", "<|channel|>analysis<|message|>hm", "hm"},
+		{"gpt-oss", "gpt-oss", "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>", "hm"},
+	} {
+		p := Plan{Reasoning: c.reasoning, ToolCalls: c.calls, Tools: tools}
+		p.ForceCalls("f")
+		if ev := cutOff(p, c.text, len(c.text)); len(ev.ToolCalls) > 0 || ev.Text != "" || ev.Reasoning != c.thought {
+			t.Errorf("%s %q: %+v", c.reasoning, c.text, ev)
+		}
+	}
+	p := Plan{Reasoning: "gpt-oss", ToolCalls: "gpt-oss", Tools: tools}
+	p.ForceCalls("f")
+	text := "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>comm"
+	if ev := cutOff(p, text, len(text)); len(ev.ToolCalls) != 1 || ev.Reasoning != "hm" {
+		t.Errorf("%q: %+v", text, ev)
 	}
 }

@@ -80,6 +80,7 @@ type harmony struct {
 	calls  bool // messages to functions are calls
 	inline bool // everything but calls stays as it is, with its markers
 	held   bool // a message behind the thinking goes to the end
+	plan   *Plan
 
 	head    []byte
 	hasRole bool
@@ -95,7 +96,7 @@ type harmony struct {
 }
 
 func newHarmony(out *output, p *Plan, splits, calls bool) *harmony {
-	h := &harmony{out: out, splits: splits, calls: calls && p.held != heldAnswer, inline: p.KeepMarkers && splits, held: p.held != heldNothing, tools: newToolSet(p.Tools)}
+	h := &harmony{out: out, splits: splits, calls: calls && p.held != heldAnswer, inline: p.KeepMarkers && splits, held: p.held != heldNothing, plan: p, tools: newToolSet(p.Tools)}
 	h.tail.emit = h.emit
 	h.step = h.opening
 	if p.Continued != nil && p.Continued.Content != "" {
@@ -151,6 +152,7 @@ func (h *harmony) header(eof bool) bool {
 	h.in = rest
 	switch {
 	case h.held && marker == "" && eof: // cut off
+		h.cutCall()
 		h.in, h.head = "", nil
 		return false
 	case len(h.head) > 2*maxHead, marker == "" && eof, marker == tagEnd, marker == tagCall, marker == tagReturn:
@@ -173,6 +175,19 @@ func (h *harmony) header(eof bool) bool {
 	}
 	h.head = append(h.head, marker...)
 	return true
+}
+
+// cutCall tells of a call that must come and was cut off in its header.
+func (h *harmony) cutCall() {
+	const certain = "c" // of "commentary"; up to there it may be thinking
+	head := string(h.head)
+	at := strings.LastIndex(head, tagChannel+certain)
+	if at < 0 || h.out.calls > 0 {
+		return
+	}
+	if name := h.plan.certain(head[at:]); name != "" {
+		h.out.call(name, "")
+	}
 }
 
 // raw shows markers where they are kept.

@@ -214,6 +214,17 @@ func (o *object) begin() bool {
 	return true
 }
 
+// cutOff begins a call behind a marker that a limit cut off when its name was known.
+func (o *object) cutOff() bool {
+	if !o.r.out.cut || o.known || !o.named {
+		return false
+	}
+	if o.step == objInValue && o.want == "held" {
+		o.held = string(o.buf)
+	}
+	return o.begin()
+}
+
 func (o *object) close() verdict {
 	if o.depth > 0 {
 		o.depth--

@@ -55,6 +55,9 @@ type Plan struct {
 
 	// held is what a constraint makes of everything behind the thinking.
 	held held
+
+	// forced are the beginnings of the calls of which one must come.
+	forced []beginning
 }
 
 // held says what stands behind the thinking, where a constraint makes it certain: no
@@ -129,12 +132,15 @@ func (p *Plan) stages(o *output) stage {
 			r.tail.emit = func(string) {}
 		}
 		rest = r
+		if p.held == heldCalls {
+			rest = &mustCall{reader: r, plan: p}
+		}
 	}
 	switch {
 	case p.held == heldNothing:
 		rest = without(rest, family, format)
 	case p.held == heldEither && format != nil:
-		rest = &chooser{openings: p.openings(format), calls: rest, answer: (*plain)(o)}
+		rest = &chooser{openings: p.openings(format), marker: format.marker(), calls: rest, answer: (*plain)(o)}
 	}
 	if family == nil {
 		return rest

@@ -474,3 +474,35 @@ func FuzzChunking(f *testing.F) {
 		}
 	})
 }
+
+func TestACallThatALimitCutsOffIsACallOnceItsNameIsKnown(t *testing.T) {
+	tools := []engine.Tool{{Name: "f", JSON: []byte(`{"function":{"name":"f"}}`)}}
+	for _, c := range []struct{ parser, text, content, arguments string }{
+		{"qwen25", "hi <tool_call>\n{\"name\": \"f\"", "hi", ""},
+		{"qwen25", "hi <tool_call>\n{\"name\": \"f\", \"argum", "hi", ""},
+		{"qwen25", "<tool_call>{\"name\": \"f\", \"arguments\": ", "", ""},
+		{"qwen25", "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": [1, ", "", `{"a": [1, `},
+		{"hermes", "<tool_call>{\"name\": \"f\", \"arguments\": \"{\\\"a", "", `"{\"a`},
+		{"mistral", "[TOOL_CALLS][{\"name\": \"f\", ", "", ""},
+		{"deepseekv3", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```js", "", ""},
+		{"deepseekv31", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"a\"", "", `{"a"`},
+	} {
+		p := Plan{ToolCalls: c.parser, Tools: tools}
+		for size := range len(c.text) {
+			ev := cutOff(p, c.text, size)
+			if calls := arguments2(ev); len(calls) != 1 || calls[0].Name != "f" || calls[0].Arguments != c.arguments || ev.Text != c.content {
+				t.Fatalf("%s %q in pieces of %d: %+v and %q", c.parser, c.text, size, calls, ev.Text)
+			}
+		}
+	}
+	for _, c := range []struct{ parser, text, content string }{
+		{"qwen25", "<tool_call>\n{\"na", `{"na`},
+		{"qwen25", "<tool_call>\n{\"name\": \"f", `{"name": "f`},
+		{"llama3", `{"name": "f", `, `{"name": "f", `}, // it may become an answer in JSON
+		{"deepseekv31", "<｜tool▁call▁begin｜>f", "f"},
+	} {
+		if ev := cutOff(Plan{ToolCalls: c.parser, Tools: tools}, c.text, 3); len(ev.ToolCalls) > 0 || ev.Text != c.content {
+			t.Errorf("%s %q: %+v", c.parser, c.text, ev)
+		}
+	}
+}
