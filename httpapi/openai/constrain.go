@@ -140,13 +140,23 @@ func schemaOf(v jsontext.Value, path string) (string, error) {
 	case '{', 't', 'f':
 		return string(v), nil
 	case '"':
-		s, err := stringOf(v, path)
-		if err == nil && strings.TrimSpace(s) == "" {
-			err = invalid(path, "%s is empty", path)
-		}
-		return s, err
+		return constraintText(engine.ConstrainSchema, v, path)
 	}
 	return "", invalid(path, "%s must be a JSON Schema: an object", path)
+}
+
+// constraintText is the text of a constraint, which is never empty: whoever sends an empty
+// one believes that the answer is constrained. Leaving the field out, or null, asks for
+// none. Blanks alone are a pattern, but neither a schema nor a grammar.
+func constraintText(kind engine.ConstraintKind, v jsontext.Value, path string) (string, error) {
+	s, err := stringOf(v, path)
+	if err != nil {
+		return "", err
+	}
+	if s == "" || kind != engine.ConstrainRegex && strings.TrimSpace(s) == "" {
+		return "", invalid(path, "%s must not be empty; leave it out, or send null, for an answer without this constraint", path)
+	}
+	return s, nil
 }
 
 func (r *request) textFormat(kind string, v jsontext.Value, name string) error {
@@ -156,7 +166,7 @@ func (r *request) textFormat(kind string, v jsontext.Value, name string) error {
 		switch k {
 		case "type":
 		case key, kind:
-			text, err = stringOf(e, name+"."+k)
+			text, err = constraintText(textKinds[kind], e, name+"."+k)
 		default:
 			err = unknownField(name + "." + k)
 		}
@@ -168,12 +178,10 @@ func (r *request) textFormat(kind string, v jsontext.Value, name string) error {
 	if text == "" {
 		return newError(CodeMissing, name+"."+key, "%s.%s is missing", name, key)
 	}
-	c := &engine.Constraint{Kind: engine.ConstrainGrammar, Text: text}
-	if kind == "regex" {
-		c.Kind = engine.ConstrainRegex
-	}
-	return r.constrain(c, name+"."+key)
+	return r.constrain(&engine.Constraint{Kind: textKinds[kind], Text: text}, name+"."+key)
 }
+
+var textKinds = map[string]engine.ConstraintKind{"regex": engine.ConstrainRegex, "grammar": engine.ConstrainGrammar, "ebnf": engine.ConstrainGrammar}
 
 // readConstraint reads a field that holds a constraint's text.
 func readConstraint(kind engine.ConstraintKind) reader {
@@ -182,9 +190,9 @@ func readConstraint(kind engine.ConstraintKind) reader {
 		if kind == engine.ConstrainSchema && v.Kind() != '"' {
 			c.Text, err = schemaOf(v, name)
 		} else {
-			c.Text, err = stringOf(v, name)
+			c.Text, err = constraintText(kind, v, name)
 		}
-		if err != nil || c.Text == "" { // an empty string asks for nothing
+		if err != nil {
 			return err
 		}
 		return r.constrain(c, name)
@@ -210,15 +218,11 @@ func readChoices(r *request, name string, v jsontext.Value) error {
 	return r.constrain(c, name)
 }
 
-// readStructured reads vLLM's structured_outputs. A text that is empty is refused, as
-// there: whoever sends one believes that the answer is constrained.
+// readStructured reads vLLM's structured_outputs, which names one constraint.
 func readStructured(r *request, name string, v jsontext.Value) error {
-	compact := false
+	compact, before := false, r.constraint
 	err := object(v, name, func(key string, e jsontext.Value) (err error) {
 		path := name + "." + key
-		if string(e) == `""` {
-			return invalid(path, "%s must not be empty", path)
-		}
 		switch key {
 		case "json":
 			err = readConstraint(engine.ConstrainSchema)(r, path, e)
@@ -249,10 +253,14 @@ func readStructured(r *request, name string, v jsontext.Value) error {
 		}
 		return err
 	})
-	if compact && r.constraint != nil {
-		r.constraint.Compact = true
+	if err != nil {
+		return err
 	}
-	return err
+	if r.constraint == before {
+		return newError(CodeMissing, name, "%s names no constraint: it holds one of json, regex, choice, grammar, structural_tag and json_object", name)
+	}
+	r.constraint.Compact = compact
+	return nil
 }
 
 // tagReader reads structural tags: the format tree of xgrammar, or the older list of
@@ -264,8 +272,8 @@ const maxTagDepth = 64
 
 func readStructuralTag(r *request, name string, v jsontext.Value) error {
 	if v.Kind() == '"' { // SGLang takes it as text as well
-		s, err := stringOf(v, name)
-		if err != nil || s == "" {
+		s, err := constraintText(engine.ConstrainTags, v, name)
+		if err != nil {
 			return err
 		}
 		if v = jsontext.Value(s); !v.IsValid() {
@@ -310,7 +318,7 @@ func readStructuralTag(r *request, name string, v jsontext.Value) error {
 func (t *tagReader) structures(list, triggers jsontext.Value, name string) (*engine.Constraint, error) {
 	c := &engine.Constraint{Kind: engine.ConstrainTags}
 	var err error
-	if c.Triggers, err = stringsOf(triggers, name+".triggers"); err != nil {
+	if c.Triggers, err = triggersOf(triggers, name+".triggers"); err != nil {
 		return nil, err
 	}
 	err = array(list, name+".structures", func(i int, e jsontext.Value) error {
@@ -334,7 +342,20 @@ func (t *tagReader) structures(list, triggers jsontext.Value, name string) (*eng
 		c.Parts = append(c.Parts, tagged(begin, inside, []string{end}, path))
 		return err
 	})
+	if err == nil && len(c.Parts) == 0 {
+		err = invalid(name+".structures", "%s.structures must not be empty", name)
+	}
 	return c, err
+}
+
+// triggersOf are texts that call for tags; without any, or with an empty one, nothing
+// would be constrained.
+func triggersOf(v jsontext.Value, path string) ([]string, error) {
+	list, err := stringsOf(v, path)
+	if err == nil && (slices.Contains(list, "") || len(list) == 0) {
+		err = invalid(path, "%s must be texts that are not empty", path)
+	}
+	return list, err
 }
 
 // tagged is what stands between begin and one of the ends.
@@ -450,7 +471,7 @@ func (t *tagReader) node(kind string, f map[string]jsontext.Value, path string) 
 		c.Text, err = stringOf(f["pattern"], at("pattern"))
 	case "grammar":
 		c.Kind, c.Param = engine.ConstrainGrammar, at("grammar")
-		c.Text, err = stringOf(f["grammar"], at("grammar"))
+		c.Text, err = constraintText(engine.ConstrainGrammar, f["grammar"], at("grammar"))
 	case "any_text":
 		c.Kind = engine.ConstrainAny
 		if f["excludes"] != nil {
@@ -564,11 +585,8 @@ func (t *tagReader) triggered(c *engine.Constraint, f map[string]jsontext.Value,
 	if f["excludes"] != nil {
 		return nil, unsupported(path+".excludes", path+".excludes", "")
 	}
-	if c.Triggers, err = stringsOf(f["triggers"], path+".triggers"); err != nil {
+	if c.Triggers, err = triggersOf(f["triggers"], path+".triggers"); err != nil {
 		return nil, err
-	}
-	if slices.Contains(c.Triggers, "") || len(c.Triggers) == 0 {
-		return nil, invalid(path+".triggers", "%s.triggers must be texts that are not empty", path)
 	}
 	if c.Parts, err = t.tags(f["tags"], path+".tags"); err != nil {
 		return nil, err

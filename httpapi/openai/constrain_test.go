@@ -66,13 +66,12 @@ func TestEveryFormOfConstraintIsRead(t *testing.T) {
 			`"v"{1,-1}{1,2}`, "structural_tag"},
 		{`"regex":"a|b"`, "/a|b/", "regex"}, {`"ebnf":"root ::= \"a\""`, `<root ::= "a">`, "ebnf"},
 		{`"json_schema":"{\"type\":\"null\"}"`, `{"type":"null"}`, "json_schema"}, {`"json_schema":{"type":"null"}`, `{"type":"null"}`, "json_schema"},
-		{`"grammar":"root ::= [a]"`, "<root ::= [a]>", "grammar"}, {`"grammar":"","regex":""`, "none", ""},
+		{`"grammar":"root ::= [a]"`, "<root ::= [a]>", "grammar"}, {`"grammar":null,"regex":null,"structured_outputs":null,"guided_choice":null`, "none", ""}, {`"regex":" "`, "/ /", "regex"},
 		{`"guided_json":{"type":"null"}`, `{"type":"null"}`, "guided_json"}, {`"guided_regex":"a"`, "/a/", "guided_regex"},
 		{`"guided_choice":["a","b"],"guided_decoding_backend":"xgrammar"`, `one of ["a" "b"]`, "guided_choice"}, {`"guided_grammar":"x"`, "<x>", "guided_grammar"},
 		{`"structured_outputs":{"json":{"type":"null"},"disable_any_whitespace":true}`, `compact{"type":"null"}`, "structured_outputs.json"},
 		{`"structured_outputs":{"regex":"a"}`, "/a/", "structured_outputs.regex"}, {`"structured_outputs":{"choice":["x"]}`, `one of ["x"]`, "structured_outputs.choice"},
 		{`"structured_outputs":{"grammar":"g"}`, "<g>", "structured_outputs.grammar"}, {`"structured_outputs":{"json_object":true}`, `{"type":"object"}`, "structured_outputs.json_object"},
-		{`"structured_outputs":{}`, "none", ""},
 	} {
 		for kind, body := range map[Kind]string{Chat: hi, Completion: `"prompt":"x"`} {
 			call, err := decode(kind, []byte(`{`+body+`,`+c.fields+`}`), testOptions())
@@ -113,6 +112,46 @@ func TestConstraintsThatMakeNoSenseAreRefused(t *testing.T) {
 	_, err := DecodeChat([]byte(`{`+hi+`,"structural_tag":{"format":`+deep+`}}`), testOptions())
 	if err == nil || !strings.Contains(err.Error(), "nested deeper") {
 		t.Errorf("a deep format: %v", err)
+	}
+}
+
+func TestAnEmptyConstraintIsRefusedAndNeverDropped(t *testing.T) {
+	for _, c := range []struct{ fields, param string }{
+		{`"regex":""`, "regex"}, {`"ebnf":""`, "ebnf"}, {`"grammar":""`, "grammar"}, {`"json_schema":""`, "json_schema"}, {`"structural_tag":""`, "structural_tag"},
+		{`"ebnf":" \n"`, "ebnf"}, {`"grammar":"\t"`, "grammar"}, {`"json_schema":" "`, "json_schema"}, {`"structural_tag":" "`, "structural_tag"},
+		{`"guided_json":""`, "guided_json"}, {`"guided_regex":""`, "guided_regex"}, {`"guided_grammar":""`, "guided_grammar"},
+		{`"guided_choice":[]`, "guided_choice"}, {`"guided_choice":""`, "guided_choice"}, {`"guided_choice":[""]`, "guided_choice[0]"},
+		{`"structured_outputs":{"json":""}`, "structured_outputs.json"}, {`"structured_outputs":{"regex":""}`, "structured_outputs.regex"},
+		{`"structured_outputs":{"grammar":""}`, "structured_outputs.grammar"}, {`"structured_outputs":{"choice":[]}`, "structured_outputs.choice"},
+		{`"structured_outputs":{"structural_tag":""}`, "structured_outputs.structural_tag"}, {`"structured_outputs":{"choice":""}`, "structured_outputs.choice"},
+		{`"structured_outputs":{"regex":"\u0000","grammar":""}`, "structured_outputs.grammar"},
+		{`"structured_outputs":{}`, "structured_outputs"}, {`"structured_outputs":{"json":null}`, "structured_outputs"},
+		{`"structured_outputs":{"json_object":false}`, "structured_outputs"}, {`"structured_outputs":{"disable_any_whitespace":true}`, "structured_outputs"},
+		{`"response_format":{"type":"json_schema","json_schema":{"schema":""}}`, "response_format.json_schema.schema"},
+		{`"response_format":{"type":"json_schema","json_schema":{"schema":null}}`, "response_format.json_schema.schema"},
+		{`"response_format":{"type":"json_schema","json_schema":null}`, "response_format.json_schema.schema"},
+		{`"response_format":{"type":"regex","pattern":""}`, "response_format.pattern"}, {`"response_format":{"type":"grammar","grammar":""}`, "response_format.grammar"},
+		{`"response_format":{"type":"ebnf"}`, "response_format.ebnf"}, {`"response_format":{}`, "response_format.type"},
+		{`"response_format":{"type":"structural_tag","structures":[],"triggers":["<"]}`, "response_format.structures"},
+		{`"response_format":{"type":"structural_tag","structures":[{"begin":"<f>","schema":{},"end":"</f>"}],"triggers":[]}`, "response_format.triggers"},
+		{`"response_format":{"type":"structural_tag","structures":[{"begin":"<f>","schema":{},"end":"</f>"}],"triggers":[""]}`, "response_format.triggers"},
+		{`"response_format":{"type":"structural_tag","format":{"type":"grammar","grammar":""}}`, "response_format.format.grammar"},
+		{`"response_format":{"type":"structural_tag","format":{"type":"sequence","elements":[]}}`, "response_format.format.elements"},
+		{`"response_format":{"type":"structural_tag","format":{"type":"triggered_tags","triggers":["<"],"tags":[]}}`, "response_format.format.tags"},
+	} {
+		for kind, body := range map[Kind]string{Chat: hi, Completion: `"prompt":"x"`} {
+			_, err := decode(kind, []byte(`{`+body+`,`+c.fields+`}`), testOptions())
+			checkRefusal(t, c.fields, err, c.param)
+		}
+	}
+	for _, name := range []string{"regex", "ebnf", "json_schema", "structural_tag"} {
+		for _, at := range []struct{ body, param string }{
+			{`{"text":"x","sampling_params":{"` + name + `":""}}`, "sampling_params." + name},
+			{`{"text":["x","y"],"sampling_params":[{},{"` + name + `":""}]}`, "sampling_params[1]." + name},
+		} {
+			_, err := DecodeGenerate([]byte(at.body), testOptions())
+			checkRefusal(t, at.body, err, at.param)
+		}
 	}
 }
 

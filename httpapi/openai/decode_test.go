@@ -291,7 +291,7 @@ func TestNeutralValuesPass(t *testing.T) {
 			chatRequest(t, `"`+name+`":null`)
 		}
 	}
-	chatRequest(t, `"regex":"","lora_path":[],"return_hidden_states":false,"modalities":[ "text" ],"function_call":"none","response_format":{"type":"text"},
+	chatRequest(t, `"regex":null,"lora_path":[],"return_hidden_states":false,"modalities":[ "text" ],"function_call":"none","response_format":{"type":"text"},
 		"top_k":-1,"seed":-1,"max_tokens":0,"temperature":-0,"top_p":1e-308,"min_p":1e-308,"best_of":3,"store":true,"metadata":{"a":"b"}`)
 	if r := chatRequest(t, `"top_p":1e-308`); r.Sampling.TopP == 0 {
 		t.Error("a tiny top_p became 0, which is off")
