@@ -244,6 +244,9 @@ func (h *harmony) body(eof bool) bool {
 		return false
 	case marker == "":
 		return false
+	case h.spoken(marker):
+		h.write(marker)
+		return true
 	case marker == tagMessage || marker == tagConstrain:
 		if h.sink != toCall {
 			h.raw(marker)
@@ -264,6 +267,12 @@ func (h *harmony) body(eof bool) bool {
 	}
 	h.sink = toContent
 	return true
+}
+
+// spoken reports whether a marker is part of a text inside arguments. Those that no model
+// goes on behind never are.
+func (h *harmony) spoken(marker string) bool {
+	return h.sink == toCall && h.args.state == argsOpen && h.args.scan.inText() && marker != tagCall && marker != tagReturn
 }
 
 func (h *harmony) write(s string) {

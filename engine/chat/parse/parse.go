@@ -15,7 +15,8 @@
 // of functions that were offered. A call whose beginning is malformed is content. A call
 // whose arguments turn out to be no JSON after they began to stream keeps the model's
 // own text as arguments: a client then sees what the model wrote. A call that the end
-// of the text cuts off stays cut off; nobody invents its end.
+// of the text cuts off stays cut off; nobody invents its end. A marker of calls ends
+// thinking where a call follows, not where the thinking speaks of it.
 //
 // One answer's way: Plan (from the request and the model's parser names) → Stream
 // wraps the engine's stream → per choice a Splitter: thinker or harmony → call reader →
@@ -52,6 +53,10 @@ type Plan struct {
 
 	// Continued is the assistant message that the model continues; nil: it begins one.
 	Continued *engine.Message
+
+	// counted says that the tokens of the thinking are counted: calls are then not read,
+	// but end the thinking as where they are.
+	counted bool
 
 	// held is what a constraint makes of everything behind the thinking.
 	held held
@@ -354,6 +359,7 @@ func newCounter(p Plan) *counter {
 	}
 	p.KeepMarkers = false
 	if !findFamily(p.Reasoning).harmony() {
+		p.counted = p.readsCalls()
 		p.ToolCalls = "" // calls come behind the thinking
 	}
 	c := &counter{}

@@ -15,14 +15,20 @@ type thinker struct {
 
 	inline bool // thinking and markers go to the content
 	live   *markers
+	closes *markers // what ends the thinking by itself
 	inside bool
 	ever   bool
 	held   bool   // thinking comes first or not at all
 	lead   []byte // white space before the first text
+
+	tools toolSet // those that the model may call; nil when no calls are read
+	calls bool    // calls are read behind the thinking
+	doubt []byte  // what follows a marker of calls where none are read: thinking, if that ends
 }
 
 func newThinker(f *family, p *Plan, out *output, rest stage) *thinker {
-	t := &thinker{f: f, out: out, rest: rest, inline: p.KeepMarkers, held: p.held != heldNothing}
+	t := &thinker{f: f, out: out, rest: rest, inline: p.KeepMarkers, held: p.held != heldNothing, calls: p.readsCalls() || p.counted}
+	t.tools = newToolSet(p.Tools)
 	t.tail.emit = t.think
 	t.step = t.opening
 	t.live = newMarkers(f.starts()...)
@@ -134,6 +140,7 @@ func (t *thinker) before(eof bool) bool {
 func (t *thinker) enter() {
 	t.inside, t.ever = true, true
 	t.live = newMarkers(append(append(t.f.starts(), t.f.ends()...), t.f.interrupts...)...)
+	t.closes = newMarkers(t.f.ends()...)
 	t.step = t.firstThought
 }
 
@@ -174,9 +181,68 @@ func (t *thinker) thoughts(eof bool) bool {
 		t.step = t.after
 		return true
 	}
-	t.leave()
 	t.in = marker + rest
+	switch opensCall(marker, rest, t.tools, eof) {
+	case undecided:
+		return false
+	case notOpen: // the thinking speaks of the marker
+		t.take(len(marker))
+		t.tail.write(marker)
+		return true
+	case opens:
+		if !t.calls {
+			t.step = t.doubtful
+			return true
+		}
+		t.leave()
+		t.step = t.interrupted
+		return true
+	}
+	t.leave()
 	t.step = t.answer
+	return true
+}
+
+// doubtful stands behind a marker of calls where none are read. If the thinking ends
+// later all of it was thinking; else it ended at the marker.
+func (t *thinker) doubtful(eof bool) bool {
+	text, marker, rest := t.closes.find(t.in, eof)
+	t.doubt = append(t.doubt, text...)
+	t.in = rest
+	switch {
+	case marker != "":
+		t.raw(string(t.doubt) + marker)
+		t.tail.write(string(t.doubt))
+		t.doubt = nil
+		t.leave()
+		t.step = t.after
+		return true
+	case eof:
+		t.leave()
+		t.in, t.doubt = string(t.doubt), nil
+		t.step = t.answer
+		return true
+	}
+	return false
+}
+
+// interrupted stands behind thinking that a call ended. Its end marker may still come
+// behind the call, and only goes.
+func (t *thinker) interrupted(eof bool) bool {
+	text, marker, rest := t.closes.find(t.in, eof)
+	t.rest.feed(text)
+	t.in = rest
+	switch {
+	case marker == "" && eof:
+		t.rest.end()
+		return false
+	case marker == "":
+		return false
+	case t.rest.busy() || t.inline:
+		t.rest.feed(marker)
+	default:
+		t.step = t.after
+	}
 	return true
 }
 
