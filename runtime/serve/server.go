@@ -68,6 +68,7 @@ func Start(c Config, h Hooks) (*Server, error) {
 	if s.ln, err = listen(&c.HTTPFlags); err != nil {
 		return nil, err
 	}
+	o.ServerArgs["port"] = s.Port() // before anybody can ask
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	go s.live(ctx, h) // awaited through done by Close
@@ -167,6 +168,8 @@ func (s *Server) apiOptions() (o httpapi.Options, err error) {
 		AllowedHosts:         s.cfg.AllowedHosts,
 		CORSOrigins:          s.cfg.AllowedOrigins,
 		RequireAuth:          s.cfg.RequireAuth,
+		Version:              ThisBuild().Version,
+		ServerArgs:           s.cfg.Args(),
 		Logger:               log,
 	}
 	if o.APIKeys, err = s.cfg.keys(); err != nil {
