@@ -24,7 +24,7 @@ Exit codes: 0 done · 1 the work failed · 2 wrong flags or arguments · 130 sto
 	}
 	args, notes, refused := sglangFlags(os.Args[1:])
 	root.SetArgs(args)
-	root.AddCommand(serveCommand(notes, refused), chatCommand(), runCommand(), replCommand(), kernelCommand(), pullCommand(), modelCommand(), deviceCommand(), benchCommand())
+	root.AddCommand(serveCommand(notes, refused), chatCommand(), runCommand(), replCommand(), kernelCommand(), pullCommand(), modelCommand(), deviceCommand(), benchCommand(), versionCommand())
 	cli.Main(root, 2)
 }
 

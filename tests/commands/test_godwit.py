@@ -245,7 +245,7 @@ def test_the_kernel_is_installed_listed_and_removed(tmp_path):
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["serve"], ["chat"], ["run"], ["pull"], ["model"], ["model", "info"], ["model", "list"], ["device"], ["kernel"],
+    [[], ["serve"], ["chat"], ["run"], ["pull"], ["model"], ["model", "info"], ["model", "list"], ["device"], ["version"], ["kernel"],
      ["kernel", "install"], ["kernel", "remove"], ["kernel", "list"], ["completion", "zsh"]],
 )
 def test_help(command):
@@ -263,3 +263,10 @@ def test_version():
     for flag in ("--version", "-v"):
         ran = run(GODWIT, flag)
         assert ran.code == OK and re.match(r"godwit \S+\n$", ran.text), ran
+    told = json.loads(run(GODWIT, "version", "--json").text)
+    assert ran.text == f"godwit {told['version']}\n", (ran, told)
+    assert told["go"].startswith("go1.") and "/" in told["platform"] and bool(told["cuda_driver"]) != bool(told.get("cuda_error")), told
+    people = run(GODWIT, "version")
+    assert people.code == OK and [l.split()[0] for l in people.text.splitlines()] == ["godwit", "commit", "go", "platform", "cuda"], people
+    wrong = run(GODWIT, "version", "now")
+    assert wrong.code == 2 and "unexpected argument" in wrong.err, wrong

@@ -10,13 +10,14 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
+
+	"github.com/godwit-ai/godwit/runtime/serve"
 )
 
 // ExitError carries an exit code through cobra.
@@ -152,14 +153,8 @@ func Failed(err error) error {
 	return &ExitError{Code: 1, Err: err}
 }
 
-// Version is the module's version as the toolchain recorded it.
-func Version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "devel"
-	}
-	return info.Main.Version
-}
+// Version is the program's version as the toolchain recorded it.
+func Version() string { return serve.ThisBuild().Version }
 
 // Interruptible returns a context that ends with the first SIGINT or SIGTERM; the
 // second one ends the process at once.
