@@ -394,12 +394,16 @@ func stringsOf(v jsontext.Value, path string) (list []string, err error) {
 
 // format reads one node of the tree.
 func (t *tagReader) format(v jsontext.Value, path string) (*engine.Constraint, error) {
+	return t.formatOf("", v, path)
+}
+
+// formatOf reads a node that is of a kind if it does not say so itself.
+func (t *tagReader) formatOf(kind string, v jsontext.Value, path string) (*engine.Constraint, error) {
 	if t.depth++; t.depth > maxTagDepth {
 		return nil, invalid(path, "%s is nested deeper than %d levels", clip(path, 80), maxTagDepth)
 	}
 	defer func() { t.depth-- }()
 	f := map[string]jsontext.Value{}
-	kind := ""
 	err := object(v, path, func(key string, e jsontext.Value) (err error) {
 		if key == "type" {
 			kind, err = stringOf(e, path+".type")
@@ -481,7 +485,7 @@ func (t *tagReader) node(kind string, f map[string]jsontext.Value, path string) 
 		if c.Kind = engine.ConstrainSequence; kind == "or" {
 			c.Kind = engine.ConstrainEither
 		}
-		c.Parts, err = t.list(f["elements"], at("elements"))
+		c.Parts, err = t.list("", f["elements"], at("elements"))
 	case "optional", "plus", "star", "repeat":
 		return t.repeat(c, kind, f, path)
 	case "tag":
@@ -494,10 +498,10 @@ func (t *tagReader) node(kind string, f map[string]jsontext.Value, path string) 
 	return c, err
 }
 
-// list reads nodes; there must be one at least.
-func (t *tagReader) list(v jsontext.Value, path string) (list []*engine.Constraint, err error) {
+// list reads nodes, of a kind if they do not say so; there must be one at least.
+func (t *tagReader) list(kind string, v jsontext.Value, path string) (list []*engine.Constraint, err error) {
 	err = array(v, path, func(i int, e jsontext.Value) error {
-		c, err := t.format(e, elem(path, i))
+		c, err := t.formatOf(kind, e, elem(path, i))
 		list = append(list, c)
 		return err
 	})
@@ -553,9 +557,9 @@ func (t *tagReader) tag(f map[string]jsontext.Value, path string) (*engine.Const
 	return tagged(begin, inside, ends, path), err
 }
 
-// tags reads a list of tags.
+// tags reads a list of tags, which need not say that they are some.
 func (t *tagReader) tags(v jsontext.Value, path string) ([]*engine.Constraint, error) {
-	list, err := t.list(v, path)
+	list, err := t.list("tag", v, path)
 	if err != nil {
 		return nil, err
 	}

@@ -60,6 +60,8 @@ func TestEveryFormOfConstraintIsRead(t *testing.T) {
 		{`"response_format":{"type":"structural_tag","format":{"type":"triggered_tags","triggers":["<t"],"at_least_one":true,"tags":[
 			{"type":"tag","begin":"<t>","content":{"type":"any_text"},"end":["</t>","<e>"]}]}}`,
 			`tags["<t"][("<t>" ((any["</t>" "<e>"] "</t>")|(any["</t>" "<e>"] "<e>")))]truefalse`, "response_format"},
+		{`"response_format":{"type":"structural_tag","format":{"type":"triggered_tags","triggers":["<t"],"tags":[{"begin":"<t>","content":{"type":"any_text"},"end":"</t>"}]}}`,
+			`tags["<t"][("<t>" (any["</t>"] "</t>"))]falsefalse`, "response_format"},
 		{`"structural_tag":{"format":{"type":"tags_with_separator","separator":",","tags":[{"type":"tag","begin":"a","content":{"type":"json_schema","json_schema":true},"end":"b"}]}}`,
 			`((("a" (true "b"))) ("," (("a" (true "b")))){0,-1}){0,1}`, "structural_tag"},
 		{`"structural_tag":"{\"format\":{\"type\":\"repeat\",\"min\":1,\"max\":2,\"content\":{\"type\":\"plus\",\"content\":{\"type\":\"const_string\",\"value\":\"v\"}}}}"`,
