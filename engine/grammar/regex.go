@@ -170,11 +170,14 @@ func hexOf(s string) string {
 	return string(out)
 }
 
-func quoteShort(s string) string {
+func quoteShort(s string) string { return quoteJSON(short(s)) }
+
+// short is the beginning of a foreign text.
+func short(s string) string {
 	if len(s) > 60 {
 		s = strings.ToValidUTF8(s[:60], "") + "…"
 	}
-	return quoteJSON(s)
+	return s
 }
 
 func (g *builder) regexNode(re *syntax.Regexp, chars alphabet) (anchored, error) {

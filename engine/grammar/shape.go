@@ -597,6 +597,10 @@ func (c *schemaCompiler) keyword(s *shape, at *site, k string, v *value) error {
 				s.needs = append(s.needs, e.text)
 			}
 		}
+	case "prefixItems":
+		if v.kind != kArray {
+			return at.fail(k, "it must be a list of schemas")
+		}
 	case "propertyNames":
 		return c.namesKeyword(s, at, v)
 	case "uniqueItems":
@@ -616,9 +620,12 @@ func typeKeyword(s *shape, at *site, v *value) error {
 	var set types
 	integer := true
 	for _, n := range names {
+		if n.kind != kString {
+			return at.fail("type", "it must be the name of a type or a list of such names, not "+short(string(n.compact(nil))))
+		}
 		t, ok := typeNames[n.text]
-		if n.kind != kString || !ok {
-			return at.fail("type", "there is no type "+quoteShort(string(n.compact(nil))))
+		if !ok {
+			return at.fail("type", "there is no type "+quoteShort(n.text))
 		}
 		set |= t
 		if n.text == "number" {
