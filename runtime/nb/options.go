@@ -39,7 +39,7 @@ type GenerateOptions struct {
 	TopLogprobs int  // and that many alternatives
 
 	// At most one of these: the answer satisfies it, or the generation fails.
-	Schema  any      // JSON Schema as text, or a Go value for whose type it is made
+	Schema  any      // JSON Schema as text or as a map[string]any, or a Go value for whose type it is made
 	Regex   string   // RE2 pattern for the whole answer
 	EBNF    string   // grammar
 	Choices []string // one of these texts
@@ -196,12 +196,9 @@ func (o *GenerateOptions) apply(r *engine.Request) {
 func (o *GenerateOptions) constraint() *engine.Constraint {
 	var list []*engine.Constraint
 	if o.Schema != nil {
-		text, ok := o.Schema.(string)
-		if !ok {
-			var err error
-			if text, err = new(schemaMaker).text(o.Schema); err != nil {
-				fail(&engine.RequestError{Param: "Schema", Message: "Schema: " + err.Error(), Err: engine.ErrInvalidRequest})
-			}
+		text, err := schemaText(o.Schema)
+		if err != nil {
+			fail(&engine.RequestError{Param: "Schema", Message: "Schema: " + err.Error(), Err: engine.ErrInvalidRequest})
 		}
 		list = append(list, &engine.Constraint{Kind: engine.ConstrainSchema, Text: text, Param: "Schema"})
 	}

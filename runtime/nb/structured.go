@@ -1,9 +1,12 @@
 package nb
 
 import (
+	"cmp"
 	"encoding"
 	"encoding/json"
 	"fmt"
+	"net"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strconv"
@@ -25,8 +28,10 @@ const intoTokens = 1024
 //	minLength:"1"   maxLength:"20"   pattern:"^[a-z]+$"   format:"date"
 //	minItems:"1"   maxItems:"3"   minProperties:"1"   maxProperties:"3"
 //
+// Bounds of texts and numbers, pattern, format and enum at a list are those of its elements.
 // Comments at the fields of a type that a cell declares describe them as well. Pointers
-// may be null; fields with omitempty may be left out. Without MaxTokens the answer may have
+// may be null; fields with omitempty may be left out. What the target held before is
+// forgotten, except in fields that JSON does not know. Without MaxTokens the answer may have
 // 1024 tokens, or what the context of a small model leaves; one that is longer is a failure.
 func (e *Env) GenerateInto(target any, conversation any, opts ...GenerateOptions) *Answer {
 	target = plain(target)
@@ -53,10 +58,29 @@ func (e *Env) GenerateInto(target any, conversation any, opts ...GenerateOptions
 	if a.FinishReason != string(engine.FinishStop) {
 		fail(a.cutOff())
 	}
+	forget(v.Elem())
 	if err := json.Unmarshal([]byte(a.Text), target); err != nil {
 		fail(fmt.Errorf("the answer %s: %w", a.Text, err))
 	}
 	return a
+}
+
+// forget empties what an answer is stored into: maps and fields that it leaves out would
+// keep what an earlier answer said.
+func forget(v reflect.Value) {
+	if v.Kind() != reflect.Struct || readsItself(v.Type()) {
+		v.SetZero()
+		return
+	}
+	for i := range v.NumField() {
+		switch f := v.Type().Field(i); {
+		case f.Tag.Get("json") == "-":
+		case f.IsExported() && !(f.Anonymous && f.Type.Kind() == reflect.Struct):
+			v.Field(i).SetZero()
+		case f.Anonymous && f.Type.Kind() == reflect.Struct && !readsItself(f.Type):
+			forget(v.Field(i))
+		}
+	}
 }
 
 // cutOff is why an answer that must be whole is none; it shows the beginning.
@@ -144,7 +168,11 @@ func (s *schemaMaker) text(v any) (string, error) {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	root, err := s.of(t, "the type")
+	where := t.Name()
+	if where == "" {
+		where = "the type"
+	}
+	root, err := s.of(t, where)
 	if err != nil {
 		return "", err
 	}
@@ -156,6 +184,24 @@ func (s *schemaMaker) text(v any) (string, error) {
 	}
 	b, err := json.Marshal(root)
 	return string(b), err
+}
+
+// schemaText is the schema that a caller gives: as JSON text, as a map that stands for it,
+// or as a Go value for whose type it is made.
+func schemaText(v any) (string, error) {
+	switch text := v.(type) {
+	case string:
+		return text, nil
+	case []byte:
+		return string(text), nil
+	case json.RawMessage:
+		return string(text), nil
+	}
+	if t := reflect.TypeOf(v); t.Kind() == reflect.Map && t.Elem().Kind() == reflect.Interface {
+		b, err := json.Marshal(v)
+		return string(b), err
+	}
+	return new(schemaMaker).text(v)
 }
 
 // plain is the memory of a value of a cell's type, other values as they are.
@@ -232,6 +278,8 @@ var (
 	textType = reflect.TypeFor[encoding.TextUnmarshaler]()
 	jsonType = reflect.TypeFor[json.Unmarshaler]()
 
+	addrType   = reflect.TypeFor[netip.Addr]()
+	ipType     = reflect.TypeFor[net.IP]()
 	rawType    = reflect.TypeFor[json.RawMessage]()
 	numberType = reflect.TypeFor[json.Number]()
 )
@@ -254,7 +302,9 @@ func (s *schemaMaker) of(t reflect.Type, where string) (*members, error) {
 		return nil, fmt.Errorf("%s: JSON does not say which type the interface %s holds", where, t)
 	case t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(jsonType):
 		return nil, fmt.Errorf("%s: %s reads JSON in its own way, which has no schema", where, t)
-	case t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(textType):
+	case t == addrType, t == ipType:
+		return keywords("type", "string", "anyOf", []any{keywords("format", "ipv4"), keywords("format", "ipv6")}), nil
+	case readsText(t):
 		return keywords("type", "string"), nil
 	}
 	if s.brief {
@@ -300,9 +350,23 @@ func (s *schemaMaker) of(t reflect.Type, where string) (*members, error) {
 	return nil, fmt.Errorf("%s: JSON has nothing for a %s", where, t)
 }
 
+// readsText reports whether values of a type are texts in JSON because a method of theirs reads them.
+func readsText(t reflect.Type) bool {
+	return t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(textType)
+}
+
+// readsItself reports whether a method of a type reads its JSON.
+func readsItself(t reflect.Type) bool {
+	return readsText(t) || reflect.PointerTo(t).Implements(jsonType)
+}
+
 func (s *schemaMaker) ofMap(t reflect.Type, where string) (*members, error) {
 	m := keywords("type", "object")
-	switch t.Key().Kind() {
+	key := t.Key().Kind()
+	if readsText(t.Key()) {
+		key = reflect.String
+	}
+	switch key {
 	case reflect.String:
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		m.set("propertyNames", keywords("pattern", `^(0|-?[1-9][0-9]?)$`))
@@ -348,7 +412,7 @@ func (s *schemaMaker) object(t reflect.Type, where string) (*members, error) {
 			return nil, err
 		}
 		_, comments := s.commentsOf(f.in)
-		if v, err = s.tagged(v, f.StructField, comments[f.Name], at); err != nil {
+		if v, err = s.tagged(v, f, comments[f.Name], at); err != nil {
 			return nil, err
 		}
 		properties.set(f.name, v)
@@ -459,41 +523,63 @@ func quoted(t reflect.Type, where string) (*members, error) {
 // digits is how many decimal digits a number of so many bits may have.
 func digits(bits int) int { return len(strconv.FormatUint(^uint64(0)>>(64-bits), 10)) }
 
-// tagged adds what a field's tags and its comment say. A bound stands in allOf beside the type's own.
-func (s *schemaMaker) tagged(v *members, f reflect.StructField, comment, where string) (*members, error) {
-	own := &members{}
-	inside := f.Type
-	for inside.Kind() == reflect.Pointer {
-		inside = inside.Elem()
+// bounds are the tags that bound a value, with the kind of value that they are for; "" is
+// for texts and numbers.
+var bounds = []struct{ key, kind string }{
+	{"minimum", "number"}, {"maximum", "number"}, {"minLength", "text"}, {"maxLength", "text"}, {"minItems", "list"}, {"maxItems", "list"},
+	{"minProperties", "object"}, {"maxProperties", "object"}, {"pattern", "text"}, {"format", "text"}, {"enum", ""},
+}
+
+// kindOf is what a type's values are in JSON: text, number, boolean, list, object, or any.
+func kindOf(t reflect.Type) string {
+	switch {
+	case t == numberType:
+		return "number"
+	case t == rawType || t.Kind() == reflect.Interface:
+		return "any"
+	case readsText(t): // time.Time too
+		return "text"
 	}
-	list := inside.Kind() == reflect.Slice || inside.Kind() == reflect.Array
-	for _, key := range []string{"minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "pattern", "format", "enum"} {
-		text, ok := f.Tag.Lookup(key)
+	switch t.Kind() {
+	case reflect.Bool:
+		return "boolean"
+	case reflect.String:
+		return "text"
+	case reflect.Slice, reflect.Array:
+		if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
+			return "text"
+		}
+		return "list"
+	case reflect.Map, reflect.Struct:
+		return "object"
+	}
+	return "number"
+}
+
+// tagged adds what a field's tags and its comment say. A bound stands in allOf beside the type's own.
+func (s *schemaMaker) tagged(v *members, f field, comment, where string) (*members, error) {
+	own, items := &members{}, &members{}
+	kind, element := kindsOf(f)
+	for _, b := range bounds {
+		text, ok := f.Tag.Lookup(b.key)
 		if !ok {
 			continue
 		}
-		switch key {
-		case "pattern", "format":
-			own.set(key, text)
-		case "enum":
-			values, err := enumOf(text, inside, list, where)
-			if err != nil {
-				return nil, err
-			}
-			if list {
-				own.set("items", keywords("enum", values))
-				continue
-			}
-			if f.Type.Kind() == reflect.Pointer {
-				values = append(values, nil)
-			}
-			own.set("enum", values)
-		default:
-			if _, err := strconv.ParseFloat(text, 64); err != nil {
-				return nil, fmt.Errorf("%s: the tag %s is no number: %q", where, key, text)
-			}
-			own.set(key, json.Number(text))
+		to, of := own, kind
+		if kind == "list" && b.kind != "list" {
+			to, of = items, element
 		}
+		if of != b.kind && of != "any" && (b.kind != "" || of != "text" && of != "number") {
+			return nil, fmt.Errorf("%s: the tag %s is for %s, not for a value of kind %s", where, b.key, cmp.Or(b.kind, "text and number"), of)
+		}
+		value, err := boundOf(b.key, text, of, where)
+		if err != nil {
+			return nil, err
+		}
+		if list, ok := value.([]any); ok && to == own && f.Type.Kind() == reflect.Pointer {
+			value = append(list, nil)
+		}
+		to.set(b.key, value)
 	}
 	if d := f.Tag.Get("description"); d != "" {
 		comment = d
@@ -501,36 +587,77 @@ func (s *schemaMaker) tagged(v *members, f reflect.StructField, comment, where s
 	if comment != "" {
 		own.set("description", comment)
 	}
-	if len(own.keys) == 0 {
-		return v, nil
+	return s.beside(v, own, items), nil
+}
+
+// kindsOf is the kind of a field's value and, of a list, that of its elements.
+func kindsOf(f field) (kind, element string) {
+	t := withoutPointers(f.Type)
+	if kind = kindOf(t); kind == "list" {
+		element = kindOf(withoutPointers(t.Elem()))
 	}
-	if s.brief {
+	if f.has("string") {
+		kind = "text"
+	}
+	return kind, element
+}
+
+func withoutPointers(t reflect.Type) reflect.Type {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t
+}
+
+// beside puts a field's own keywords, and those of its elements, beside the schema of its type.
+func (s *schemaMaker) beside(v, own, items *members) *members {
+	inside, _ := v.get("items").(*members)
+	switch {
+	case len(own.keys)+len(items.keys) == 0:
+		return v
+	case s.brief:
+		if inside == nil { // a list that may be null
+			inside = &members{}
+		}
 		for i, k := range own.keys {
 			v.set(k, own.values[i])
 		}
-		return v, nil
+		for i, k := range items.keys {
+			inside.set(k, items.values[i])
+			v.set("items", inside)
+		}
+		return v
+	case len(items.keys) > 0:
+		own.set("items", items)
 	}
 	own.set("allOf", []any{v})
-	return own, nil
+	return own
 }
 
-func enumOf(text string, t reflect.Type, list bool, where string) (values []any, err error) {
-	if list {
-		t = t.Elem()
+// boundOf is the value of a tag at a value of a kind.
+func boundOf(key, text, kind, where string) (any, error) {
+	switch key {
+	case "pattern", "format":
+		return text, nil
+	case "enum":
+		return enumOf(text, kind, where)
 	}
+	if _, err := strconv.ParseFloat(text, 64); err != nil {
+		return nil, fmt.Errorf("%s: the tag %s is no number: %q", where, key, text)
+	}
+	return json.Number(text), nil
+}
+
+func enumOf(text, kind, where string) (values []any, err error) {
 	for _, s := range strings.Split(text, ",") {
-		switch t.Kind() {
-		case reflect.String:
+		if kind != "number" {
 			values = append(values, s)
-		case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32,
-			reflect.Uint64, reflect.Float32, reflect.Float64:
-			if _, err := strconv.ParseFloat(s, 64); err != nil {
-				return nil, fmt.Errorf("%s: the tag enum has %q, which is no number", where, s)
-			}
-			values = append(values, json.Number(s))
-		default:
-			return nil, fmt.Errorf("%s: the tag enum is for texts and numbers", where)
+			continue
 		}
+		if _, err := strconv.ParseFloat(s, 64); err != nil {
+			return nil, fmt.Errorf("%s: the tag enum has %q, which is no number", where, s)
+		}
+		values = append(values, json.Number(s))
 	}
 	return values, nil
 }

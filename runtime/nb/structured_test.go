@@ -2,7 +2,10 @@ package nb
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/big"
+	"net"
+	"net/netip"
 	"reflect"
 	"regexp"
 	"slices"
@@ -96,10 +99,83 @@ func TestSchemaOfSaysWhatJSONReads(t *testing.T) {
 		N int `minimum:"much"`
 	}{}, map[bool]int{}, struct{ E error }{}, struct {
 		S string `json:",string"`
-	}{}, struct{ B big.Int }{}} {
+	}{}, struct{ B big.Int }{}, struct {
+		N int `maxLength:"3"`
+	}{}, struct {
+		B bool `enum:"true"`
+	}{}, struct {
+		M map[string]int `minimum:"3"`
+	}{}, struct {
+		G [][]int `minimum:"3"`
+	}{}} {
 		if s, err := n.SchemaOf(v); err == nil {
 			t.Errorf("%T: %s", v, s)
 		}
+	}
+}
+
+// level is a number that is written as a word.
+type level int
+
+func (l level) MarshalText() ([]byte, error) { return []byte([]string{"low", "high"}[l]), nil }
+
+func (l *level) UnmarshalText(b []byte) (err error) {
+	if *l = level(slices.Index([]string{"low", "high"}, string(b))); *l < 0 {
+		err = fmt.Errorf("no level %q", b)
+	}
+	return err
+}
+
+type machine struct {
+	Level  level         `json:"level" enum:"low,high"`
+	Other  *level        `json:"other" enum:"low"`
+	Levels []level       `json:"levels" enum:"high" maxItems:"2"`
+	By     map[level]int `json:"by" maxProperties:"0"`
+	At     netip.Addr    `json:"at"`
+	From   net.IP        `json:"from"`
+	Loads  []*float64    `json:"loads" minimum:"0" maximum:"1" maxItems:"2"`
+	Names  *[]string     `json:"names" maxLength:"2" maxItems:"1"`
+	Count  int           `json:"count,string" enum:"3,4"`
+	Log    []byte        `json:"log" maxLength:"4"`
+	Note   string        `json:"note,omitempty" maxLength:"2"`
+	kept   int
+}
+
+func TestTagsBoundValuesAsTheyAreWritten(t *testing.T) {
+	n := newNotebook(t)
+	n.launchTiny(t)
+	got := machine{kept: 7}
+	for seed := range int64(3) {
+		got.Note, got.Levels = "what an earlier answer said", []level{0, 0, 0}
+		a := n.GenerateInto(&got, "A machine:", GenerateOptions{Temperature: 1, Seed: seed + 1, MaxTokens: 1500, System: "JSON."})
+		if got.Other != nil && *got.Other != 0 || slices.Contains(got.Levels, 0) || len(got.Levels) > 2 || len(got.By) > 0 || !got.At.IsValid() || len(got.From) == 0 ||
+			slices.ContainsFunc(got.Loads, func(f *float64) bool { return f != nil && (*f < 0 || *f > 1) }) || got.Count < 3 || got.Count > 4 || len(got.Note) > 2*4 || got.kept != 7 {
+			t.Errorf("%s gave %+v", a.Text, got)
+		}
+		if got.Names != nil && (len(*got.Names) > 1 || slices.ContainsFunc(*got.Names, func(s string) bool { return len([]rune(s)) > 2 })) {
+			t.Errorf("%s gave names %q", a.Text, *got.Names)
+		}
+	}
+	brief, err := (&schemaMaker{brief: true}).text(got)
+	if err != nil || !strings.Contains(brief, `"loads":{"type":"array","items":{"anyOf":[{"type":"number"},{"type":"null"}],"minimum":0,"maximum":1},"maxItems":2}`) ||
+		!strings.Contains(brief, `"names":{"anyOf":[{"type":"array","items":{"type":"string"}},{"type":"null"}],"maxItems":1,"items":{"maxLength":2}}`) {
+		t.Errorf("what the model reads: %v, %s", err, brief)
+	}
+}
+
+func TestASchemaIsTextAMapOrAType(t *testing.T) {
+	const want = `{"properties":{"a":{"type":"null"}},"type":"object"}`
+	for _, v := range []any{want, []byte(want), json.RawMessage(want), map[string]any{"type": "object", "properties": map[string]any{"a": map[string]string{"type": "null"}}},
+		Params{"type": "object", "properties": Params{"a": Params{"type": "null"}}}} {
+		if s, err := schemaText(v); err != nil || s != want {
+			t.Errorf("%T: %v, %s", v, err, s)
+		}
+	}
+	if s, err := schemaText(map[string]int{"type": 1}); err != nil || !strings.Contains(s, `"additionalProperties":{"type":"integer"`) {
+		t.Errorf("a map that is no schema: %v, %s", err, s)
+	}
+	if _, err := schemaText(map[string]any{"type": func() {}}); err == nil {
+		t.Error("a function in a schema")
 	}
 }
 
