@@ -180,7 +180,7 @@ func (k *counter) element(at countState, set int) (next countState, sites []*sit
 			next.fits[i]++
 			sites = append(sites, in)
 		case counts && h.max >= 0:
-			sites = append(sites, c.sites[c.notOf(h.v, in.pointer, h.at)])
+			sites = append(sites, c.siteOf(c.notOf(h.v, in.pointer, h.at)))
 		}
 	}
 	return next, sites, true

@@ -155,7 +155,7 @@ func judge(doc *value) func(*value) (bool, error) {
 	c := newSchemaCompiler(g, Options{})
 	c.readDraft(doc)
 	c.index(doc, "", &url.URL{})
-	c.root = c.sites[doc]
+	c.root = c.siteOf(doc)
 	return func(v *value) (ok bool, err error) {
 		defer protect(&err)
 		f := &fitting{c: c}

@@ -95,6 +95,9 @@ type builder struct {
 	root      expr             // the whole language once the rules are straight
 	special   map[string]bool  // the texts of special tokens
 	trans     map[expr]*[256]expr
+	leads     []byteSet // of lead, each once
+	leadIDs   map[byteSet]int32
+	leadOf    []int32           // by expression: its place in leads, 0 where it is not known
 	unique    map[int]*distinct // marked values, by rule
 	sums      map[expr]sum      // where known
 	alive     map[expr]bool     // of conjunctions
@@ -768,6 +771,12 @@ func (g *builder) class(e expr, b byte) byteSet {
 			return *set
 		}
 		return g.setOf(n).not()
+	case opConcat, opOr, opAnd:
+		if s := g.lead(e); !s.has(b) {
+			return s.not()
+		}
+	}
+	switch n.op {
 	case opConcat:
 		s := g.class(n.a, b)
 		if g.nodes[n.a].nullable {
@@ -842,12 +851,15 @@ func (g *builder) next(e expr, b byte) expr {
 		return g.derive(e, b)
 	}
 	t := g.trans[e]
+	if t != nil && t[b] != unknown {
+		return t[b]
+	}
+	if n.op <= opRepeat && !g.lead(e).has(b) {
+		return never
+	}
 	if t == nil {
 		t = new([256]expr)
 		g.trans[e] = t
-	}
-	if t[b] != unknown {
-		return t[b]
 	}
 	d := g.derive(e, b)
 	c := g.class(e, b)
@@ -899,6 +911,9 @@ func (g *builder) deriveInto(e expr, b byte, tail expr, list *[]expr) {
 	g.work(1)
 	n := g.nodes[e]
 	d := never
+	if n.op >= opConcat && n.op <= opRepeat && !g.lead(e).has(b) {
+		return
+	}
 	switch n.op {
 	case opBytes:
 		if g.setOf(&n).has(b) {

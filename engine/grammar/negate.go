@@ -116,7 +116,7 @@ func (c *schemaCompiler) implied(s *site, k string, v *value) (branches, always 
 // known gives written schemas their place.
 func (c *schemaCompiler) known(s *site, list []*value, pointer string) []*value {
 	for _, v := range list {
-		if _, ok := c.sites[v]; !ok {
+		if c.siteOf(v) == nil {
 			c.fresh(v, s.pointer+pointer, s)
 		}
 	}
@@ -129,13 +129,13 @@ const maxWritten = 10_000
 // fresh gives sites to a written schema and to its written parts; what comes from the
 // document has one.
 func (c *schemaCompiler) fresh(v *value, pointer string, s *site) {
-	if _, ok := c.sites[v]; ok {
+	if c.siteOf(v) != nil {
 		return
 	}
 	if c.g.written++; c.g.written > maxWritten {
 		panic(s.fail("", "what its negations stand for does not end soon"))
 	}
-	c.sites[v] = &site{id: c.newID(), pointer: pointer, base: s.base, v: v}
+	c.place(&site{id: c.newID(), pointer: pointer, base: s.base, v: v})
 	for _, e := range v.elem {
 		c.fresh(e, pointer, s)
 	}

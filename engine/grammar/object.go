@@ -288,7 +288,7 @@ func (c *schemaCompiler) roster(s *shape, members []member) (*roster, error) {
 	}
 	var sites []*site
 	for _, at := range s.sites {
-		if a := at.v.get("additionalProperties"); a != nil {
+		if a := at.v.ofMembers().additional; a != nil {
 			sites = append(sites, c.child(at, a, "/additionalProperties"))
 		}
 	}
@@ -305,7 +305,7 @@ func (c *schemaCompiler) roster(s *shape, members []member) (*roster, error) {
 func (c *schemaCompiler) declared(s *shape) []string {
 	list := slices.Concat(s.needs, c.forms.members(s.present), s.universe)
 	for _, at := range s.sites {
-		if p := at.v.get("properties"); p != nil {
+		if p := at.v.ofMembers().properties; p != nil {
 			list = append(list, p.keys...)
 		}
 	}
@@ -326,7 +326,7 @@ func (c *schemaCompiler) members(s *shape) (out []member, dead bool, err error) 
 		}
 	}
 	for _, at := range s.sites {
-		p := at.v.get("properties")
+		p := at.v.ofMembers().properties
 		if p == nil {
 			continue
 		}
@@ -418,16 +418,20 @@ func (c *schemaCompiler) askedSites(s *shape, set uint8) (sites []*site) {
 func (c *schemaCompiler) memberSites(s *shape, name string) (sites []*site, err error) {
 	q := ""
 	for _, at := range s.sites {
+		words := at.v.ofMembers()
+		if words == &noWords {
+			continue
+		}
 		hit := false
-		if v := at.v.get("properties").get(name); v != nil {
-			in, ok := c.sites[v]
-			if !ok {
+		if v := words.properties.get(name); v != nil {
+			in := c.siteOf(v)
+			if in == nil {
 				in = c.child(at, v, "/properties/"+escapePointer(name))
 			}
 			sites = append(sites, in)
 			hit = true
 		}
-		if p := at.v.get("patternProperties"); p != nil {
+		if p := words.patterns; p != nil {
 			for i, re := range p.keys {
 				e, err := c.namePattern(at, re)
 				if err != nil {
@@ -442,7 +446,7 @@ func (c *schemaCompiler) memberSites(s *shape, name string) (sites []*site, err 
 				}
 			}
 		}
-		if a := at.v.get("additionalProperties"); a != nil && !hit {
+		if a := words.additional; a != nil && !hit {
 			sites = append(sites, c.child(at, a, "/additionalProperties"))
 		}
 	}
@@ -490,7 +494,7 @@ func (c *schemaCompiler) others(s *shape, set uint8) (expr, error) {
 	for _, r := range regions {
 		sites, closed := slices.Clone(r.sites), false
 		for _, at := range s.sites {
-			if a := at.v.get("additionalProperties"); a != nil && !r.hit[at] {
+			if a := at.v.ofMembers().additional; a != nil && !r.hit[at] {
 				closed = closed || a.kind == kFalse
 				sites = append(sites, c.child(at, a, "/additionalProperties"))
 			}
@@ -531,10 +535,11 @@ func (c *schemaCompiler) others(s *shape, set uint8) (expr, error) {
 func (s *shape) plainlyClosed() bool {
 	closed := false
 	for _, at := range s.sites {
-		if at.v.get("patternProperties") != nil {
+		w := at.v.ofMembers()
+		if w.patterns != nil {
 			return false
 		}
-		if a := at.v.get("additionalProperties"); a != nil && a.kind == kFalse {
+		if a := w.additional; a != nil && a.kind == kFalse {
 			closed = true
 		}
 	}
@@ -554,7 +559,7 @@ func (c *schemaCompiler) regions(s *shape) ([]region, error) {
 	}
 	list := []region{{names: names, from: len(names), key: g.and(names...)}}
 	for _, at := range s.sites {
-		p := at.v.get("patternProperties")
+		p := at.v.ofMembers().patterns
 		if p == nil {
 			continue
 		}
@@ -728,13 +733,13 @@ func (o *objectChain) takeFitting(k chainState, m member) expr {
 		}
 		a := asks[0]
 		with := append(slices.Clone(sites), a.fits)
-		if c.nothing(with) {
+		if c.clash(with) {
 			split(b.given(f, a.name, false), sites, asks[1:])
 			return
 		}
 		split(b.given(f, a.name, true), with, asks[1:])
-		not := c.sites[c.notOf(a.fits.v, a.fits.pointer, a.fits)]
-		if without := append(slices.Clone(sites), not); !c.nothing(without) {
+		not := c.siteOf(c.notOf(a.fits.v, a.fits.pointer, a.fits))
+		if without := append(slices.Clone(sites), not); !c.clash(without) {
 			split(b.given(f, a.name, false), without, asks[1:])
 		}
 	}
@@ -752,12 +757,6 @@ func (o *objectChain) takeFitting(k chainState, m member) expr {
 		alts = append(alts, c.g.concat(c.pair(m.name, c.g.or(values[f]...)), o.rest(next)))
 	}
 	return c.g.or(alts...)
-}
-
-// nothing reports whether plainly no value fits all the sites.
-func (c *schemaCompiler) nothing(sites []*site) bool {
-	list, err := c.looseShapes(sites)
-	return err == nil && len(list) == 0
 }
 
 // skip is the state after member at was left out.

@@ -25,7 +25,7 @@ func InDeclaredOrder(schema, instance []byte) ([]byte, error) {
 	c := &schemaCompiler{sites: map[*value]*site{}, anchors: map[string]*site{}}
 	c.readDraft(doc)
 	c.index(doc, "", &url.URL{})
-	c.root = c.sites[doc]
+	c.root = c.siteOf(doc)
 	return c.ordered([]*site{c.root}, v).compact(nil), nil
 }
 

@@ -28,11 +28,18 @@ type formulas struct {
 	names  []string
 	index  map[string]int32
 	nodes  []choiceNode
-	ids    map[choiceNode]formula
-	memo   map[[3]formula]formula
+	table  []formula            // of nodes, by hash; open addressing
+	memo   []chosen             // of choose, by hash; a later one takes the place
+	met    []int32              // by node: the walk of given or support that came here last
+	then   []formula            // by node: what given made of it in that walk
+	walks  int32                // of given and support
+	spoken map[formula][]string // of support
 	charge func(int)
 	values map[string][]atom // by member, what is asked of its value
 }
+
+// chosen is a result of choose.
+type chosen struct{ f, g, h, r formula }
 
 // atom is a name in formulas that stands for: the member is there and its value fits.
 type atom struct {
@@ -95,8 +102,7 @@ func (b *formulas) members(f formula) (out []string) {
 }
 
 func newFormulas(charge func(int)) *formulas {
-	return &formulas{index: map[string]int32{}, nodes: make([]choiceNode, 2), ids: map[choiceNode]formula{},
-		memo: map[[3]formula]formula{}, charge: charge, values: map[string][]atom{}}
+	return &formulas{index: map[string]int32{}, nodes: make([]choiceNode, 2), charge: charge, values: map[string][]atom{}}
 }
 
 func (b *formulas) has(name string) formula {
@@ -113,7 +119,11 @@ func (b *formulas) node(n choiceNode) formula {
 	if n.low == n.high {
 		return n.low
 	}
-	if f, ok := b.ids[n]; ok {
+	if 2*len(b.nodes) >= len(b.table) {
+		b.grow()
+	}
+	at := b.place(n)
+	if f := b.table[at]; f != 0 {
 		return f
 	}
 	b.charge(10)
@@ -122,19 +132,46 @@ func (b *formulas) node(n choiceNode) formula {
 	}
 	f := formula(len(b.nodes))
 	b.nodes = append(b.nodes, n)
-	b.ids[n] = f
+	b.table[at] = f
 	return f
+}
+
+// place is where a node is in the table, or would be.
+func (b *formulas) place(n choiceNode) uint32 {
+	mask := uint32(len(b.table) - 1)
+	h := hashOf(uint32(n.name), uint32(n.low), uint32(n.high))
+	for ; ; h++ {
+		if f := b.table[h&mask]; f == 0 || b.nodes[f] == n {
+			return h & mask
+		}
+	}
+}
+
+func hashOf(x, y, z uint32) uint32 {
+	h := uint64(x)*0x9E3779B97F4A7C15 ^ uint64(y)*0xBF58476D1CE4E5B9 ^ uint64(z)*0x94D049BB133111EB
+	return uint32((h ^ h>>29) * 0x9E3779B97F4A7C15 >> 32)
+}
+
+// grow makes room in the tables.
+func (b *formulas) grow() {
+	for size := 64; ; size *= 2 {
+		if size > 2*len(b.nodes) {
+			b.table, b.memo = make([]formula, 2*size), make([]chosen, size)
+			break
+		}
+	}
+	for i, n := range b.nodes[2:] {
+		b.table[b.place(n)] = formula(i + 2)
+	}
 }
 
 const tooManyFormulas = "the conditions on members that are required together are too many"
 
 // forget drops the nodes from mark on, which nothing refers to.
 func (b *formulas) forget(mark int) {
-	for _, n := range b.nodes[mark:] {
-		delete(b.ids, n)
-	}
 	b.nodes = b.nodes[:mark]
-	clear(b.memo)
+	clear(b.spoken)
+	b.grow()
 }
 
 // maxFormula bounds the nodes of all formulas of a schema.
@@ -152,19 +189,23 @@ func (b *formulas) choose(f, g, h formula) formula {
 	case g == verum && h == falsum:
 		return f
 	}
-	key := [3]formula{f, g, h}
-	if r, ok := b.memo[key]; ok {
-		return r
+	if len(b.memo) > 0 {
+		if m := &b.memo[hashOf(uint32(f), uint32(g), uint32(h))&uint32(len(b.memo)-1)]; m.f == f && m.g == g && m.h == h {
+			return m.r
+		}
 	}
 	top := b.nodes[f].name
-	for _, x := range []formula{g, h} {
-		if x > verum {
-			top = min(top, b.nodes[x].name)
-		}
+	if g > verum {
+		top = min(top, b.nodes[g].name)
+	}
+	if h > verum {
+		top = min(top, b.nodes[h].name)
 	}
 	r := b.node(choiceNode{top, b.choose(b.at(f, top, false), b.at(g, top, false), b.at(h, top, false)),
 		b.choose(b.at(f, top, true), b.at(g, top, true), b.at(h, top, true))})
-	b.memo[key] = r
+	if len(b.memo) > 0 {
+		b.memo[hashOf(uint32(f), uint32(g), uint32(h))&uint32(len(b.memo)-1)] = chosen{f, g, h, r}
+	}
 	return r
 }
 
@@ -189,47 +230,72 @@ func (b *formulas) given(f formula, name string, is bool) formula {
 	if !ok {
 		return f
 	}
-	memo := map[formula]formula{}
-	var visit func(f formula) formula
-	visit = func(f formula) formula {
-		if f <= verum || b.nodes[f].name > i {
-			return f
-		}
-		if r, ok := memo[f]; ok {
-			return r
-		}
-		n := b.nodes[f]
-		r := b.at(f, i, is)
-		if n.name != i {
-			r = b.node(choiceNode{n.name, visit(n.low), visit(n.high)})
-		}
-		memo[f] = r
-		return r
-	}
-	return visit(f)
+	b.walk()
+	return b.decide(f, i, is)
 }
 
-// support lists the names that f speaks of, in the order of first use.
-func (b *formulas) support(f formula) (out []string) {
-	seen := map[formula]bool{}
-	in := map[int32]bool{}
-	var visit func(f formula)
-	visit = func(f formula) {
-		if f <= verum || seen[f] {
-			return
-		}
-		seen[f] = true
-		in[b.nodes[f].name] = true
-		visit(b.nodes[f].low)
-		visit(b.nodes[f].high)
+// walk begins one of given or support.
+func (b *formulas) walk() {
+	b.walks++
+	if n := len(b.nodes) - len(b.met); n > 0 {
+		n += len(b.nodes) / 2
+		b.met, b.then = append(b.met, make([]int32, n)...), append(b.then, make([]formula, n)...)
 	}
-	visit(f)
+}
+
+// decide is f when name i is decided. The nodes that it makes it does not look at.
+func (b *formulas) decide(f formula, i int32, is bool) formula {
+	if f <= verum || b.nodes[f].name > i {
+		return f
+	}
+	n := b.nodes[f]
+	if n.name == i {
+		return b.at(f, i, is)
+	}
+	if b.met[f] == b.walks {
+		return b.then[f]
+	}
+	r := b.node(choiceNode{n.name, b.decide(n.low, i, is), b.decide(n.high, i, is)})
+	b.met[f], b.then[f] = b.walks, r
+	return r
+}
+
+// support lists the names that f speaks of, in the order of first use. It must not be
+// changed.
+func (b *formulas) support(f formula) (out []string) {
+	if f <= verum {
+		return nil
+	}
+	if out, ok := b.spoken[f]; ok {
+		return out
+	}
+	b.walk()
+	in := make([]bool, len(b.names))
+	b.speaks(f, in)
 	for i, n := range b.names {
-		if in[int32(i)] {
+		if in[i] {
 			out = append(out, n)
 		}
 	}
+	if b.spoken == nil || len(b.spoken) > maxSpoken {
+		b.spoken = map[formula][]string{}
+	}
+	b.spoken[f] = out
 	return out
+}
+
+// maxSpoken bounds what is remembered of support.
+const maxSpoken = 4096
+
+func (b *formulas) speaks(f formula, in []bool) {
+	if f <= verum || b.met[f] == b.walks {
+		return
+	}
+	b.met[f] = b.walks
+	n := b.nodes[f]
+	in[n.name] = true
+	b.speaks(n.low, in)
+	b.speaks(n.high, in)
 }
 
 // presence is what a schema says of objects, by the names of their members, and whether

@@ -13,6 +13,7 @@ type site struct {
 	pointer string
 	base    *url.URL
 	v       *value
+	of      *schemaCompiler
 }
 
 func (s *site) fail(keyword, msg string) *Error {
@@ -35,7 +36,7 @@ func escapePointer(s string) string {
 type schemaCompiler struct {
 	g       *builder
 	o       Options
-	sites   map[*value]*site
+	sites   map[*value]*site // of yes and no; the others know theirs
 	anchors map[string]*site // by absolute URI, fragments included
 	root    *site
 	byKey   map[string]int
@@ -101,7 +102,7 @@ func (g *builder) schema(schema []byte, o Options) (expr, error) {
 	}
 	c.readDraft(doc)
 	c.index(doc, "", &url.URL{})
-	c.root = c.sites[doc]
+	c.root = c.siteOf(doc)
 	return c.compile([]*site{c.root})
 }
 
@@ -221,7 +222,7 @@ func (c *schemaCompiler) index(v *value, pointer string, base *url.URL) {
 			}
 		}
 		s := &site{id: c.newID(), pointer: pointer, base: base, v: v}
-		c.sites[v] = s
+		c.place(s)
 		c.note(s)
 		if id != nil || pointer == "" {
 			c.anchors[strings.TrimSuffix(base.String(), "#")] = s
@@ -234,7 +235,7 @@ func (c *schemaCompiler) index(v *value, pointer string, base *url.URL) {
 			}
 		}
 	} else {
-		c.sites[v] = &site{id: c.newID(), pointer: pointer, base: base, v: v}
+		c.place(&site{id: c.newID(), pointer: pointer, base: base, v: v})
 	}
 	for i, e := range v.elem {
 		name := strconv.Itoa(i)
@@ -296,13 +297,34 @@ func (c *schemaCompiler) target(s *site, k string, v *value) (*site, error) {
 	return nil, s.fail(k, "not supported where several schemas have the anchor and the document itself has not")
 }
 
+// siteOf is where a value stands, nil where that is not known.
+func (c *schemaCompiler) siteOf(v *value) *site {
+	if v == yes || v == no {
+		return c.sites[v]
+	}
+	if v.site != nil && v.site.of == c {
+		return v.site
+	}
+	return nil
+}
+
+// place makes a site known to its value, or, for those that all documents share, to c.
+func (c *schemaCompiler) place(s *site) {
+	s.of = c
+	if s.v == yes || s.v == no {
+		c.sites[s.v] = s
+		return
+	}
+	s.v.site = s
+}
+
 // child is the site of a subschema.
 func (c *schemaCompiler) child(parent *site, v *value, path string) *site {
-	if s, ok := c.sites[v]; ok {
+	if s := c.siteOf(v); s != nil {
 		return s
 	}
 	s := &site{id: c.newID(), pointer: parent.pointer + path, base: parent.base, v: v}
-	c.sites[v] = s
+	c.place(s)
 	return s
 }
 
@@ -335,7 +357,7 @@ func (c *schemaCompiler) resolve(s *site, ref string) (*site, error) {
 			}
 		}
 	}
-	if t, ok := c.sites[v]; ok {
+	if t := c.siteOf(v); t != nil {
 		return t, nil
 	}
 	return c.child(&site{pointer: pointer, base: at.base}, v, ""), nil

@@ -394,7 +394,7 @@ func (x *expansion) apart(ch choice, found [][]*shape, meets map[int][]int, choi
 		todo := []*path{b}
 		for _, j := range meets[i] {
 			not := x.c.notOf(ch.branches[j].v, ch.at.pointer+"/oneOf", ch.at)
-			todo = append(todo, &path{site: x.c.sites[not], up: b.up})
+			todo = append(todo, &path{site: x.c.siteOf(not), up: b.up})
 		}
 		if err := x.expand(todo, done, choices, out); err != nil {
 			return err
@@ -426,7 +426,11 @@ func (x *expansion) parts(p *path) (todo []*path, choices []choice, err error) {
 			}
 			var branches []*path
 			for j, b := range v.elem {
-				branches = append(branches, &path{site: c.child(s, b, fmt.Sprintf("/%s/%d", k, j)), up: p})
+				in := c.siteOf(b)
+				if in == nil {
+					in = c.child(s, b, fmt.Sprintf("/%s/%d", k, j))
+				}
+				branches = append(branches, &path{site: in, up: p})
 			}
 			if k == "allOf" {
 				todo = append(todo, branches...)

@@ -95,7 +95,7 @@ func (c *schemaCompiler) closeAfterContains(u *closing, at *site) {
 		c.fresh(either, u.left.pointer, at)
 		c.eithers[key] = either
 	}
-	u.left = c.sites[either]
+	u.left = c.siteOf(either)
 }
 
 // leaves reports whether a closing speaks of a member by its name.

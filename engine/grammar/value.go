@@ -21,6 +21,27 @@ type value struct {
 	index  map[string]int
 	equals string   // key, once it was asked for
 	single []*value // different, once it was asked for
+	site   *site    // where it stands in the document that is compiled
+	words  *memberWords
+}
+
+// memberWords are the keywords of a schema that speak of members by their names.
+type memberWords struct{ properties, patterns, additional *value }
+
+var noWords memberWords
+
+// ofMembers are the keywords of v that speak of members.
+func (v *value) ofMembers() *memberWords {
+	if v.kind != kObject {
+		return &noWords
+	}
+	if v.words == nil {
+		w := memberWords{v.get("properties"), v.get("patternProperties"), v.get("additionalProperties")}
+		if v.words = &noWords; w != noWords {
+			v.words = &w
+		}
+	}
+	return v.words
 }
 
 type kind uint8
@@ -61,6 +82,7 @@ func (v *value) find(key string) int {
 
 // add appends a member that is not there yet.
 func (v *value) add(key string, e *value) {
+	v.words = nil
 	v.keys, v.elem = append(v.keys, key), append(v.elem, e)
 	if v.index != nil {
 		v.index[key] = len(v.keys) - 1
@@ -74,6 +96,7 @@ func (v *value) add(key string, e *value) {
 
 // rename gives member i another name, which no other has.
 func (v *value) rename(i int, key string) {
+	v.words = nil
 	if v.index != nil {
 		delete(v.index, v.keys[i])
 		v.index[key] = i
