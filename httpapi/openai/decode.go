@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"time"
@@ -169,7 +170,7 @@ func (r *request) checkIDs(m engine.ModelInfo) error {
 		return nil
 	}
 	for _, p := range r.prompts {
-		if err := check(p.ids, r.idsParam()); err != nil {
+		if err := check(p.ids, cmp.Or(p.path, r.idsParam())); err != nil {
 			return err
 		}
 	}

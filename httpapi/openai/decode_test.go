@@ -222,7 +222,7 @@ func TestRefusedFields(t *testing.T) {
 	for _, c := range []struct{ body, param string }{
 		{`{}`, "prompt"}, {`{"prompt":""}`, "prompt"}, {`{"prompt":[]}`, "prompt"}, {`{"prompt":[""]}`, "prompt[0]"}, {`{"prompt":[[]]}`, "prompt[0]"},
 		{`{"prompt":5}`, "prompt"}, {`{"prompt":["a",1]}`, "prompt[1]"}, {`{"prompt":[1,"a"]}`, "prompt[1]"}, {`{"prompt":[-1]}`, "prompt[0]"},
-		{`{"prompt":[300]}`, "prompt"}, {`{"prompt":[1.5]}`, "prompt[0]"}, {`{"prompt":[null]}`, "prompt[0]"}, {`{"prompt":"x","max_tokens":0}`, "max_tokens"},
+		{`{"prompt":[300]}`, "prompt"}, {`{"prompt":[[1],[2,300]]}`, "prompt[1]"}, {`{"prompt":[1.5]}`, "prompt[0]"}, {`{"prompt":[null]}`, "prompt[0]"}, {`{"prompt":"x","max_tokens":0}`, "max_tokens"},
 		{`{"prompt":"x","logprobs":true}`, "logprobs"}, {`{"prompt":"x","logprobs":21}`, "logprobs"}, {`{"prompt":"x","logprobs":-1}`, "logprobs"},
 		{`{"prompt":"x","suffix":"y"}`, "suffix"}, {`{"prompt":"x","json_schema":5}`, "json_schema"}, {`{"prompt":"x","messages":[]}`, "messages"},
 		{`{"prompt":["a","b"],"rid":["a"]}`, "rid"}, {`{"prompt":["` + strings.Repeat(`a","`, 1024) + `a"]}`, "prompt"},

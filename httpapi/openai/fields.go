@@ -70,6 +70,7 @@ type request struct {
 type prompt struct {
 	text string
 	ids  []int32
+	path string // where it stands in the request
 }
 
 type biasEntry struct {
@@ -608,6 +609,7 @@ func (r *request) addPrompt(p prompt, path string) error {
 	if len(r.prompts) == r.lim.Prompts {
 		return invalid("prompt", "prompt holds more than %d prompts", r.lim.Prompts)
 	}
+	p.path = path
 	r.prompts = append(r.prompts, p)
 	return nil
 }
