@@ -190,8 +190,7 @@ func (k *counter) element(at countState, set int) (next countState, sites []*sit
 func (c *schemaCompiler) notOf(v *value, pointer string, at *site) *value {
 	not, ok := c.nots[v]
 	if !ok {
-		not = object("not", v)
-		c.fresh(not, pointer, at)
+		not = c.own(negation(v), pointer, at)
 		c.nots[v] = not
 	}
 	return not

@@ -2,7 +2,6 @@ package grammar
 
 import (
 	"fmt"
-	"net/url"
 	"testing"
 	"time"
 )
@@ -154,9 +153,11 @@ func judge(doc *value) func(*value) (bool, error) {
 	g.textStar = g.star(g.jsonChar(everyRune))
 	c := newSchemaCompiler(g, Options{})
 	c.readDraft(doc)
-	c.index(doc, "", &url.URL{})
-	c.root = c.siteOf(doc)
+	bad := c.index(doc)
 	return func(v *value) (ok bool, err error) {
+		if bad != nil {
+			return false, bad
+		}
 		defer protect(&err)
 		f := &fitting{c: c}
 		ok, _ = f.site(c.root, v)

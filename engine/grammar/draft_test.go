@@ -40,3 +40,24 @@ func TestOlderDraftsIgnoreWhatStandsBesideARef(t *testing.T) {
 		t.Error("an id of draft 4 is not found")
 	}
 }
+
+func TestIntegersOfDraft4HaveNoFraction(t *testing.T) {
+	for _, c := range []struct {
+		draft, schema, text string
+		want                bool
+	}{
+		{"04", `"type":"integer"`, `824.0`, false}, {"04", `"type":"integer"`, `824`, true},
+		{"04", `"type":"number"`, `824.0`, true}, {"04", `"enum":[1]`, `1.0`, true}, {"04", `"type":"integer","enum":[1.0]`, `1.0`, false},
+		{"04", `"type":"integer","enum":[1.0]`, `1`, true}, {"06", `"type":"integer"`, `824.0`, true},
+		{"04", `"type":"integer","multipleOf":1.5`, `30.0`, false}, {"07", `"type":"integer","multipleOf":1.5`, `30.0`, true},
+	} {
+		src := `{"$schema":"http://json-schema.org/draft-` + c.draft + `/schema#",` + c.schema + `}`
+		gr, err := CompileSchema(byteVocabulary(), []byte(src), Options{DotZero: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if accepts(gr, c.text) != c.want {
+			t.Errorf("%s accepts %s: %v", src, c.text, !c.want)
+		}
+	}
+}

@@ -74,7 +74,14 @@ func TestEveryKeywordOfTheTableIsEnforcedOrRefused(t *testing.T) {
 		}
 	}
 	for _, k := range annotations {
-		if _, err := CompileSchema(byteVocabulary(), fmt.Appendf(nil, `{"type":"null",%q:"#x"}`, k), Options{}); err != nil {
+		value := `"#x"`
+		switch valuesOf[k] {
+		case takeNames:
+			value = `{"x":true}`
+		case takeSchema:
+			value = `{"type":"object"}`
+		}
+		if _, err := CompileSchema(byteVocabulary(), fmt.Appendf(nil, `{"type":"null",%q:%s}`, k, value), Options{}); err != nil {
 			t.Errorf("%s: %v", k, err)
 		}
 	}

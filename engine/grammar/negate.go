@@ -1,6 +1,7 @@
 package grammar
 
 import (
+	"encoding/binary"
 	"slices"
 	"strconv"
 )
@@ -43,6 +44,19 @@ func list(elem ...*value) *value { return &value{kind: kArray, elem: elem} }
 func text(s string) *value { return &value{kind: kString, text: s} }
 
 func number(n int) *value { return &value{kind: kNumber, text: strconv.Itoa(n)} }
+
+// negation is the schema of what a schema does not allow.
+func negation(v *value) *value {
+	switch {
+	case v.kind == kTrue:
+		return no
+	case v.kind == kFalse:
+		return yes
+	case v.kind == kObject && len(v.keys) == 1 && v.keys[0] == "not" && isSchema(v.elem[0]):
+		return v.elem[0]
+	}
+	return object("not", v)
+}
 
 var (
 	yes = &value{kind: kTrue}
@@ -115,10 +129,8 @@ func (c *schemaCompiler) implied(s *site, k string, v *value) (branches, always 
 
 // known gives written schemas their place.
 func (c *schemaCompiler) known(s *site, list []*value, pointer string) []*value {
-	for _, v := range list {
-		if c.siteOf(v) == nil {
-			c.fresh(v, s.pointer+pointer, s)
-		}
+	for i, v := range list {
+		list[i] = c.own(v, s.pointer+pointer, s)
 	}
 	return list
 }
@@ -126,19 +138,32 @@ func (c *schemaCompiler) known(s *site, list []*value, pointer string) []*value 
 // maxWritten bounds the schemas that are written for one document, parts included.
 const maxWritten = 10_000
 
-// fresh gives sites to a written schema and to its written parts; what comes from the
-// document has one.
-func (c *schemaCompiler) fresh(v *value, pointer string, s *site) {
+// own gives sites to a written schema and to its written parts; what comes from the
+// document has one. Equal ones are one: the negation of a schema that refers to itself
+// would not end otherwise.
+func (c *schemaCompiler) own(v *value, pointer string, s *site) *value {
 	if c.siteOf(v) != nil {
-		return
+		return v
+	}
+	key := append(make([]byte, 0, 64), byte(v.kind))
+	key = append(key, v.text...)
+	for i, e := range v.elem {
+		e = c.own(e, pointer, s)
+		v.elem[i] = e
+		if v.kind == kObject {
+			key = append(binary.AppendUvarint(key, uint64(len(v.keys[i]))), v.keys[i]...)
+		}
+		key = binary.AppendUvarint(key, uint64(c.siteOf(e).id))
+	}
+	if w, ok := c.owned[string(key)]; ok {
+		return w
 	}
 	if c.g.written++; c.g.written > maxWritten {
 		panic(s.fail("", "what its negations stand for does not end soon"))
 	}
 	c.place(&site{id: c.newID(), pointer: pointer, base: s.base, v: v})
-	for _, e := range v.elem {
-		c.fresh(e, pointer, s)
-	}
+	c.owned[string(key)] = v
+	return v
 }
 
 func (c *schemaCompiler) conditional(s *site, cond *value) []*value {
@@ -155,7 +180,7 @@ func (c *schemaCompiler) conditional(s *site, cond *value) []*value {
 	case other == nil:
 		other = &value{kind: kTrue}
 	}
-	return c.known(s, []*value{object("allOf", list(cond, then)), object("allOf", list(object("not", cond), other))}, "/if")
+	return c.known(s, []*value{object("allOf", list(cond, then)), object("allOf", list(negation(cond), other))}, "/if")
 }
 
 // maxNegation bounds how deep negations are followed through references.
@@ -207,7 +232,7 @@ func (c *schemaCompiler) negateKeyword(s *site, k string, v *value, depth int) (
 	case notEnum:
 		return []*value{object("enum", v)}, nil
 	case notInteger:
-		return []*value{object("type", text("integer")), object("not", object("type", text("number")))}, nil
+		return []*value{object("type", text("integer")), negation(object("type", text("number")))}, nil
 	case "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum":
 		if v.kind != kNumber || s.v.get("exclusiveMinimum") != nil && s.v.get("exclusiveMinimum").kind == kTrue || s.v.get("exclusiveMaximum") != nil && s.v.get("exclusiveMaximum").kind == kTrue {
 			return nil, s.fail(k, "not supported where it is negated")
@@ -242,7 +267,7 @@ func (c *schemaCompiler) negateKeyword(s *site, k string, v *value, depth int) (
 	case "properties":
 		var out []*value
 		for i, name := range v.keys {
-			out = append(out, object("type", text("object"), "required", list(text(name)), "properties", object(name, object("not", v.elem[i]))))
+			out = append(out, object("type", text("object"), "required", list(text(name)), "properties", object(name, negation(v.elem[i]))))
 		}
 		return out, nil
 	case "items":
@@ -253,14 +278,14 @@ func (c *schemaCompiler) negateKeyword(s *site, k string, v *value, depth int) (
 		case v.kind == kArray:
 			return nil, nil
 		case n > 0:
-			return typed("array", someItem, object(itemsFrom, number(n), valueFits, object("not", v))), nil
+			return typed("array", someItem, object(itemsFrom, number(n), valueFits, negation(v))), nil
 		}
-		return typed("array", "contains", object("not", v)), nil
+		return typed("array", "contains", negation(v)), nil
 	case "additionalItems":
 		if items := s.v.get("items"); items == nil || items.kind != kArray {
 			return nil, nil
 		}
-		return typed("array", someItem, object(itemsFrom, number(len(tuple(s))), valueFits, object("not", v))), nil
+		return typed("array", someItem, object(itemsFrom, number(len(tuple(s))), valueFits, negation(v))), nil
 	case someItem:
 		return nil, s.fail("not", "the negation of a negation of items is not supported")
 	case "contains":
@@ -321,7 +346,7 @@ func unlike(v *value) *value {
 	plain, all := list(), list()
 	for _, e := range v.elem {
 		if e.kind == kArray || e.kind == kObject {
-			all.elem = append(all.elem, object("not", alike(e)))
+			all.elem = append(all.elem, negation(alike(e)))
 			continue
 		}
 		plain.elem = append(plain.elem, e)
@@ -361,7 +386,7 @@ func (c *schemaCompiler) negateContains(s *site, v *value) (out []*value, err er
 	}
 	for _, h := range t.have {
 		if h.min == 1 {
-			out = append(out, object("type", text("array"), "items", object("not", v)))
+			out = append(out, object("type", text("array"), "items", negation(v)))
 		}
 		if h.min > 1 {
 			out = append(out, object("type", text("array"), "contains", v, "minContains", number(0), "maxContains", number(h.min-1)))
@@ -390,7 +415,7 @@ func negateMembers(s *site, k string, v *value) (out []*value, err error) {
 		}
 		for i, re := range v.keys {
 			if e := v.elem[i]; e.kind != kTrue && !(e.kind == kObject && len(e.keys) == 0) {
-				some(likePattern, text(re), valueFits, object("not", e))
+				some(likePattern, text(re), valueFits, negation(e))
 			}
 		}
 		return out, nil
@@ -413,7 +438,7 @@ func negateMembers(s *site, k string, v *value) (out []*value, err error) {
 			patterns.elem = append(patterns.elem, text(re))
 		}
 	}
-	some(exceptNames, names, exceptPatterns, patterns, valueFits, object("not", v))
+	some(exceptNames, names, exceptPatterns, patterns, valueFits, negation(v))
 	return out, nil
 }
 
@@ -441,7 +466,7 @@ func negateTuple(v *value) (out []*value) {
 		for range i {
 			places.elem = append(places.elem, yes)
 		}
-		places.elem = append(places.elem, object("not", e))
+		places.elem = append(places.elem, negation(e))
 		out = append(out, object("type", text("array"), "minItems", number(i+1), "prefixItems", places))
 	}
 	return out
@@ -493,7 +518,7 @@ func (c *schemaCompiler) someKeyword(s *shape, at *site, v *value) error {
 func (c *schemaCompiler) negateAlternatives(s *site, k string, v *value) ([]*value, error) {
 	none := &value{kind: kArray}
 	for _, e := range v.elem {
-		none.elem = append(none.elem, object("not", e))
+		none.elem = append(none.elem, negation(e))
 	}
 	out := []*value{object("allOf", none)}
 	if k == "oneOf" {
@@ -508,10 +533,10 @@ func (c *schemaCompiler) negateAlternatives(s *site, k string, v *value) ([]*val
 
 func negateConditional(s *site, cond *value) (out []*value) {
 	if then := s.v.get("then"); then != nil {
-		out = append(out, object("allOf", list(cond, object("not", then))))
+		out = append(out, object("allOf", list(cond, negation(then))))
 	}
 	if other := s.v.get("else"); other != nil {
-		out = append(out, object("allOf", list(object("not", cond), object("not", other))))
+		out = append(out, object("allOf", list(negation(cond), negation(other))))
 	}
 	return out
 }

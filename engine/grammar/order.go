@@ -1,7 +1,5 @@
 package grammar
 
-import "net/url"
-
 // Compact writes a JSON value without white space, its members as they come.
 func Compact(instance []byte) ([]byte, error) {
 	v, err := parseValue(instance, 10_000)
@@ -24,8 +22,9 @@ func InDeclaredOrder(schema, instance []byte) ([]byte, error) {
 	}
 	c := &schemaCompiler{sites: map[*value]*site{}, anchors: map[string]*site{}}
 	c.readDraft(doc)
-	c.index(doc, "", &url.URL{})
-	c.root = c.siteOf(doc)
+	if err := c.index(doc); err != nil {
+		return nil, err
+	}
 	return c.ordered([]*site{c.root}, v).compact(nil), nil
 }
 
@@ -109,7 +108,7 @@ func (c *schemaCompiler) related(sites []*site) []*site {
 			v := s.v.elem[i]
 			switch k {
 			case "$ref":
-				if t, err := c.resolve(s, v.text); err == nil {
+				if t, err := c.resolve(s, k, v.text); err == nil {
 					visit(t)
 				}
 			case "allOf":

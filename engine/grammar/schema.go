@@ -46,6 +46,7 @@ type schemaCompiler struct {
 	space   expr
 	any     int               // rule of any value, -1 until needed
 	nots    map[*value]*value // written negations
+	owned   map[string]*value // written schemas by what they say
 	forms   *formulas
 	ids     int
 	// of the document's draft
@@ -54,6 +55,10 @@ type schemaCompiler struct {
 	oldID     bool     // id names a schema
 	// contains says nothing to unevaluatedItems
 	oldContains bool
+	noTuples    bool                // items is no list, and the bounds that exclude themselves are numbers
+	referring   []*site             // those with a reference
+	unread      []*site             // what unknown keywords hold
+	adopted     bool                // and it was looked through
 	unevaluated bool                // the document asks for what other keywords leave
 	eithers     map[string]*value   // written alternatives
 	dynamic     map[string][]*site  // by name, those with a $dynamicAnchor
@@ -101,14 +106,15 @@ func (g *builder) schema(schema []byte, o Options) (expr, error) {
 		c.space = g.star(g.bytes(byteSet{}.with(" \t\n\r")))
 	}
 	c.readDraft(doc)
-	c.index(doc, "", &url.URL{})
-	c.root = c.siteOf(doc)
+	if err := c.index(doc); err != nil {
+		return never, err
+	}
 	return c.compile([]*site{c.root})
 }
 
 func newSchemaCompiler(g *builder, o Options) *schemaCompiler {
 	return &schemaCompiler{g: g, o: o, sites: map[*value]*site{}, anchors: map[string]*site{}, byKey: map[string]int{},
-		inline: map[int]expr{}, same: map[expr]int{}, clashes: map[string]bool{}, nots: map[*value]*value{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[*value][]answer{}, askedWide: map[*value][]answer{}, written: map[impliedKey]implication{}, refs: map[*site]*site{},
+		inline: map[int]expr{}, same: map[expr]int{}, clashes: map[string]bool{}, nots: map[*value]*value{}, owned: map[string]*value{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[*value][]answer{}, askedWide: map[*value][]answer{}, written: map[impliedKey]implication{}, refs: map[*site]*site{},
 		eithers: map[string]*value{}, dynamic: map[string][]*site{}}
 }
 
@@ -125,6 +131,7 @@ func (c *schemaCompiler) readDraft(doc *value) {
 	if name == nil || name.kind != kString {
 		return
 	}
+	c.noTuples = strings.Contains(name.text, "2020-12")
 	if strings.Contains(name.text, "2019-09") {
 		c.oldContains, c.later = true, []string{"prefixItems", "$dynamicRef"}
 	}
@@ -154,11 +161,11 @@ func laterThan(draft string) []string {
 // know them, or they stand beside a $ref that ignores them.
 const hiddenKeyword = "\xfe"
 
-// hide renames the keywords that say nothing.
-func (c *schemaCompiler) hide(v *value, names bool) {
+// hide renames the keywords of a schema that say nothing.
+func (c *schemaCompiler) hide(v *value) {
 	for i, k := range v.keys {
 		number := c.oldID && (k == "exclusiveMinimum" || k == "exclusiveMaximum") && v.elem[i].kind == kNumber
-		if !names && (number || slices.Contains(c.later, k)) {
+		if number || slices.Contains(c.later, k) {
 			v.rename(i, hiddenKeyword+k)
 		}
 	}
@@ -193,67 +200,10 @@ func (c *schemaCompiler) settle(v *value) {
 	}
 }
 
-// inNames reports whether a pointer leads to an object whose members are not keywords.
-func inNames(pointer string) bool {
-	last := pointer[strings.LastIndexByte(pointer, '/')+1:]
-	return slices.Contains([]string{"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"}, last)
-}
-
 func isSchema(v *value) bool { return v.kind == kObject || v.kind == kTrue || v.kind == kFalse }
-
-// index finds the schemas that have a URI, and gives every object and boolean a site.
-func (c *schemaCompiler) index(v *value, pointer string, base *url.URL) {
-	if v.kind == kObject {
-		c.hide(v, inNames(pointer))
-		if !inNames(pointer) {
-			c.settle(v)
-		}
-		word := "$id"
-		if c.oldID {
-			word = "id"
-		}
-		id := v.get(word)
-		if r := v.get("$ref"); id != nil && id.kind != kString || c.lonelyRef && r != nil && r.kind == kString {
-			id = nil
-		}
-		if id != nil {
-			if u, err := base.Parse(id.text); err == nil {
-				base = u
-			}
-		}
-		s := &site{id: c.newID(), pointer: pointer, base: base, v: v}
-		c.place(s)
-		c.note(s)
-		if id != nil || pointer == "" {
-			c.anchors[strings.TrimSuffix(base.String(), "#")] = s
-		}
-		for _, k := range []string{"$anchor", "$dynamicAnchor"} {
-			if a := v.get(k); a != nil && a.kind == kString {
-				u := *base
-				u.Fragment = a.text
-				c.anchors[u.String()] = s
-			}
-		}
-	} else {
-		c.place(&site{id: c.newID(), pointer: pointer, base: base, v: v})
-	}
-	for i, e := range v.elem {
-		name := strconv.Itoa(i)
-		if v.kind == kObject {
-			name = escapePointer(strings.TrimPrefix(v.keys[i], hiddenKeyword))
-			if name == "enum" || name == "const" || name == "examples" || name == "default" {
-				continue
-			}
-		}
-		c.index(e, pointer+"/"+name, base)
-	}
-}
 
 // note remembers what a schema says of the whole document.
 func (c *schemaCompiler) note(s *site) {
-	if inNames(s.pointer) {
-		return
-	}
 	if a := s.v.get("$dynamicAnchor"); a != nil && a.kind == kString && c.dynamic != nil {
 		c.dynamic[a.text] = append(c.dynamic[a.text], s)
 	}
@@ -272,10 +222,7 @@ func (c *schemaCompiler) target(s *site, k string, v *value) (*site, error) {
 	if k != "$ref" && c.lonelyRef {
 		return nil, nil
 	}
-	if v.kind != kString {
-		return nil, s.fail(k, "it must be a string")
-	}
-	t, err := c.resolve(s, v.text)
+	t, err := c.resolve(s, k, v.text)
 	if err != nil || k == "$ref" {
 		return t, err
 	}
@@ -328,14 +275,27 @@ func (c *schemaCompiler) child(parent *site, v *value, path string) *site {
 	return s
 }
 
-// resolve finds what a $ref means.
-func (c *schemaCompiler) resolve(s *site, ref string) (*site, error) {
+// resolve finds what a reference of keyword k means.
+func (c *schemaCompiler) resolve(s *site, k, ref string) (*site, error) {
+	at, pointer, v, err := c.find(s, k, ref)
+	if err != nil {
+		return nil, err
+	}
+	if t := c.siteOf(v); t != nil {
+		return t, nil
+	}
+	return c.child(&site{pointer: pointer, base: at.base}, v, ""), nil
+}
+
+// find is the schema that a reference means, with its pointer and the one at which the
+// pointer of the reference begins.
+func (c *schemaCompiler) find(s *site, k, ref string) (at *site, pointer string, v *value, err error) {
 	u, err := s.base.Parse(ref)
 	if err != nil {
-		return nil, s.fail("$ref", "the reference cannot be read: "+err.Error())
+		return nil, "", nil, s.fail(k, "the reference cannot be read: "+err.Error())
 	}
 	if t, ok := c.anchors[u.String()]; ok {
-		return t, nil
+		return t, t.pointer, t.v, nil
 	}
 	fragment := u.Fragment
 	bare := *u
@@ -345,22 +305,19 @@ func (c *schemaCompiler) resolve(s *site, ref string) (*site, error) {
 		at, ok = c.root, true
 	}
 	if !ok || fragment != "" && fragment[0] != '/' {
-		return nil, s.fail("$ref", "there is no schema "+quoteShort(ref)+" in the document")
+		return nil, "", nil, s.fail(k, "there is no schema "+quoteShort(ref)+" in the document")
 	}
-	v, pointer := at.v, at.pointer
+	v, pointer = at.v, at.pointer
 	if fragment != "" {
 		for _, part := range strings.Split(fragment[1:], "/") {
 			part = strings.ReplaceAll(strings.ReplaceAll(part, "~1", "/"), "~0", "~")
 			pointer += "/" + escapePointer(part)
 			if v = step(v, part); v == nil {
-				return nil, s.fail("$ref", "there is no schema "+quoteShort(ref)+" in the document")
+				return nil, "", nil, s.fail(k, "there is no schema "+quoteShort(ref)+" in the document")
 			}
 		}
 	}
-	if t := c.siteOf(v); t != nil {
-		return t, nil
-	}
-	return c.child(&site{pointer: pointer, base: at.base}, v, ""), nil
+	return at, pointer, v, nil
 }
 
 func step(v *value, part string) *value {

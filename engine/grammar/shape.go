@@ -872,6 +872,10 @@ func (c *schemaCompiler) shape(s *shape) (expr, error) {
 				words = append(words, quoteJSON(v.text))
 				continue
 			}
+			if c.oldID && s.integer && v.kind == kNumber { // 1.0 is no integer
+				alts = append(alts, g.literal(v.rat().Num().String()))
+				continue
+			}
 			e, err := c.constant(v)
 			if err != nil {
 				return never, err
@@ -927,7 +931,7 @@ func (s *shape) free() bool {
 }
 
 func (c *schemaCompiler) numberValue(s *shape) (expr, error) {
-	e, err := c.g.number(s.num, s.integer, s.fraction, c.o.DotZero)
+	e, err := c.g.number(s.num, s.integer, s.fraction, c.o.DotZero && !c.oldID)
 	if err != nil {
 		k := "multipleOf"
 		if len(s.num.multiples) == 0 {

@@ -91,8 +91,7 @@ func (c *schemaCompiler) closeAfterContains(u *closing, at *site) {
 	}
 	either, ok := c.eithers[key]
 	if !ok {
-		either = object("anyOf", alts)
-		c.fresh(either, u.left.pointer, at)
+		either = c.own(object("anyOf", alts), u.left.pointer, at)
 		c.eithers[key] = either
 	}
 	u.left = c.siteOf(either)

@@ -16,7 +16,8 @@ func TestKeywordsTakeTheirKindOfValue(t *testing.T) {
 		"object": `{}`, "list": `[]`, "names": `["a","b"]`, "mixed": `["a",1]`, "schemas": `[{"maxLength":1}]`, "members": `{"a":{"maxLength":1}}`}
 	kinds["lists"] = `{"a":["b"]}`
 	beside := map[string]string{"minContains": `,"contains":{"maxLength":1}`, "maxContains": `,"contains":{"maxLength":1}`, "if": `,"then":{"maxLength":1}`,
-		"then": `,"if":{"maxLength":2}`, "else": `,"if":{"maxLength":2}`, "additionalItems": `,"items":[{}]`}
+		"then": `,"if":{"maxLength":2}`, "else": `,"if":{"maxLength":2}`, "additionalItems": `,"items":[{}]`,
+		"exclusiveMinimum": `,"minimum":1`, "exclusiveMaximum": `,"maximum":1`}
 	const schema = "object true false members lists"
 	for k, takes := range map[string]string{
 		"required":              "list names",
@@ -39,7 +40,7 @@ func TestKeywordsTakeTheirKindOfValue(t *testing.T) {
 		"format":                "string",
 		"properties":            "object members",
 		"patternProperties":     "object members",
-		"dependentSchemas":      "object lists members",
+		"dependentSchemas":      "object members",
 		"additionalProperties":  schema,
 		"propertyNames":         schema,
 		"items":                 schema + " schemas list", // draft 4
@@ -52,7 +53,7 @@ func TestKeywordsTakeTheirKindOfValue(t *testing.T) {
 		"additionalItems":       schema,
 		"unevaluatedItems":      schema,
 		"unevaluatedProperties": schema,
-		"dependentRequired":     "object lists members", // read as dependencies of old
+		"dependentRequired":     "object lists",
 		"dependencies":          "object members lists",
 		"anyOf":                 "schemas",
 		"allOf":                 "schemas",
