@@ -19,7 +19,8 @@ def execute(source, outdir, kernel_name=None, timeout=300):
     outdir.mkdir(parents=True, exist_ok=True)
     notebook = nbformat.read(source, as_version=4)
     kw = {"kernel_name": kernel_name} if kernel_name else {}
-    client = NotebookClient(notebook, timeout=timeout, startup_timeout=timeout, iopub_timeout=60, resources={"metadata": {"path": str(source.parent)}}, **kw)
+    client = NotebookClient(notebook, timeout=timeout, startup_timeout=timeout, iopub_timeout=60, resources={"metadata": {"path": str(source.parent)}},
+                            coalesce_streams=True, **kw)  # a page would show each piece of a stream on a line of its own
     error = None
     try:
         client.execute()

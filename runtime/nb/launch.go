@@ -36,11 +36,14 @@ type Process struct {
 // String shows the server as a cell's value.
 func (p *Process) String() string {
 	state := "running"
-	if p.ended() {
+	switch {
+	case p.ended():
 		state = "terminated"
 		if err := p.srv.Err(); err != nil && !errors.Is(err, context.Canceled) {
 			state = "failed: " + err.Error()
 		}
+	case p.srv.Engine() == nil:
+		state = "loading"
 	}
 	return fmt.Sprintf("server of %s at %s (%s)", p.srv.Config().Model, p.URL, state)
 }

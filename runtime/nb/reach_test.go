@@ -215,3 +215,24 @@ func TestAnInterruptWhileTheModelLoads(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAServerSaysWhatBecameOfIt(t *testing.T) {
+	n := newNotebook(t)
+	p := n.launchTiny(t)
+	if s := p.String(); !strings.HasSuffix(s, "(running)") {
+		t.Errorf("a server that answers: %s", s)
+	}
+	n.TerminateProcess(p)
+	if s := p.String(); !strings.HasSuffix(s, "(terminated)") {
+		t.Errorf("a server that is gone: %s", s)
+	}
+	q := n.LaunchServer(ServerOptions{Model: filepath.Join(t.TempDir(), "nowhere")})
+	if s := q.String(); strings.HasSuffix(s, "(running)") {
+		t.Errorf("a server that has no model: %s", s)
+	}
+	mustFail(t, func() { n.WaitForServer(q, 60) }, "nowhere")
+	<-q.srv.Done()
+	if s := q.String(); !strings.Contains(s, "(failed: ") {
+		t.Errorf("a server that failed: %s", s)
+	}
+}
