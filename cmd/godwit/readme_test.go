@@ -136,7 +136,7 @@ func TestHelpNamesTheCommandsThereAre(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	_, err = s.Exec(t.Context(), session.Cell{Code: "%nothing", Number: 1}, &terminal{})
+	_, err = s.Exec(t.Context(), session.Cell{Code: "%nothing", Number: 1}, newTerminal())
 	if err == nil {
 		t.Fatal("%nothing is a command")
 	}

@@ -68,7 +68,7 @@ func repl(history string) error {
 		in = &pipe{in: bufio.NewReader(os.Stdin)}
 	}
 	defer in.Close()
-	return (&console{w: w, in: in, out: &replTerminal{ask: in.ask}}).loop()
+	return (&console{w: w, in: in, out: &replTerminal{newTerminal(), in.ask}}).loop()
 }
 
 // lineReader is where a console's lines come from.
@@ -85,7 +85,7 @@ var errAborted = errors.New("aborted")
 
 // replTerminal shows output on the terminal and asks through the line editor.
 type replTerminal struct {
-	terminal
+	*terminal
 	ask func(prompt string, password bool) (string, error)
 }
 

@@ -76,7 +76,8 @@ func runScript(ctx context.Context, name string) error {
 	}
 	defer w.session.Close()
 	defer w.env.Close()
-	out := &terminal{in: bufio.NewReader(os.Stdin)}
+	out := newTerminal()
+	out.in = bufio.NewReader(os.Stdin)
 	res, err := w.session.Exec(ctx, session.Cell{Code: code, Number: 1, Name: name}, out)
 	var stop *session.Error
 	switch {
@@ -139,24 +140,27 @@ func isProgram(code string) bool {
 // terminal shows a session's output on the terminal: text as it is, of rich values
 // the plain form.
 type terminal struct {
-	mu sync.Mutex
-	in *bufio.Reader
+	mu       sync.Mutex
+	out, err *os.File // of the process, whatever cells make of os.Stdout
+	in       *bufio.Reader
 }
+
+func newTerminal() *terminal { return &terminal{out: os.Stdout, err: os.Stderr} }
 
 func (t *terminal) Stdout(p []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	os.Stdout.Write(p) //nolint:errcheck // a closed pipe ends the program by SIGPIPE
+	t.out.Write(p) //nolint:errcheck // a closed pipe ends the program by SIGPIPE
 }
 
 func (t *terminal) Stderr(p []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	os.Stderr.Write(p) //nolint:errcheck // as above
+	t.err.Write(p) //nolint:errcheck // as above
 }
 
 func (t *terminal) Display(b session.Bundle) {
-	if b.Update && !cli.IsTerminal(os.Stdout) {
+	if b.Update && !cli.IsTerminal(t.out) {
 		return
 	}
 	text, ok := b.Data["text/plain"].(string)
@@ -167,21 +171,21 @@ func (t *terminal) Display(b session.Bundle) {
 	defer t.mu.Unlock()
 	switch {
 	case b.Update:
-		fmt.Fprintf(os.Stdout, "\x1b[1A\x1b[2K%s\n", text)
+		fmt.Fprintf(t.out, "\x1b[1A\x1b[2K%s\n", text)
 	case b.Data["text/html"] != nil && strings.HasPrefix(fmt.Sprint(b.Data["text/html"]), "<strong"):
-		fmt.Fprintf(os.Stdout, "%s%s%s\n", cli.Blue(os.Stdout), text, cli.Reset(os.Stdout))
+		fmt.Fprintf(t.out, "%s%s%s\n", cli.Blue(t.out), text, cli.Reset(t.out))
 	default:
-		fmt.Fprintln(os.Stdout, text)
+		fmt.Fprintln(t.out, text)
 	}
 }
 
 func (t *terminal) ClearOutput(bool) {}
 
 func (t *terminal) Input(prompt string, password bool) (string, error) {
-	fmt.Fprint(os.Stdout, prompt)
+	fmt.Fprint(t.out, prompt)
 	if password && cli.IsTerminal(os.Stdin) {
 		b, err := term.ReadPassword(int(os.Stdin.Fd()))
-		fmt.Fprintln(os.Stdout)
+		fmt.Fprintln(t.out)
 		return string(b), err
 	}
 	line, err := t.in.ReadString('\n')

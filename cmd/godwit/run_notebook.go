@@ -157,7 +157,7 @@ func (n *notebookRun) execute(ctx context.Context, name string, ps []notebook.Pa
 	}
 	o := notebook.Options{AllowErrors: n.allowErrors, Timeout: n.timeout}
 	if n.show {
-		o.Echo = &terminal{}
+		o.Echo = newTerminal()
 	}
 	report, end := n.reporter()
 	saved := time.Now()

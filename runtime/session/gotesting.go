@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -29,6 +28,7 @@ type testPlan struct {
 	run, bench *regexp.Regexp
 	benchtime  string
 	short      bool
+	verbose    bool
 	count      int
 }
 
@@ -40,7 +40,7 @@ func parseTestFlags(args []string) (*testPlan, error) {
 	fs.StringVar(&t.benchtime, "benchtime", "1s", "")
 	fs.BoolVar(&t.short, "short", false, "")
 	fs.IntVar(&t.count, "count", 1, "")
-	fs.Bool("v", true, "")
+	fs.BoolVar(&t.verbose, "v", true, "")
 	if err := fs.Parse(args); err != nil {
 		return nil, fmt.Errorf("%%test: %w", err)
 	}
@@ -138,13 +138,16 @@ func (s *Session) test(ctx context.Context, t *testPlan, cell Cell, code string,
 	if len(funcs) != len(names) || len(names) == 0 {
 		return errors.New("there is nothing to test: no function TestName(t *testing.T), BenchmarkName(b *testing.B) or ExampleName() that fits")
 	}
-	group := &testRun{s: s, out: out, cell: cell, ctx: ctx, flags: t}
+	group := &testRun{s: s, cell: cell, ctx: ctx, flags: t}
 	for i, name := range names {
 		if err := group.add(name, funcs[i], found.examples); err != nil {
 			return err
 		}
 	}
-	group.run = s.newRun(&source{name: cell.Name, code: code}, out)
+	if group.out, err = newTestReport(out, t.verbose); err != nil {
+		return err
+	}
+	group.run = s.newRun(&source{name: cell.Name, code: code}, group.out)
 	failed := 0
 	if err := s.launch(ctx, group.run, []func(){func() { failed = group.all() }}); err != nil {
 		return err
@@ -165,8 +168,9 @@ type testRun struct {
 	run   *run
 	ctx   context.Context
 	cell  Cell
-	out   Output
+	out   *testReport
 	flags *testPlan
+	begun func() // gives os.Stdout back
 
 	tests      []testing.InternalTest
 	benchmarks []testing.InternalBenchmark
@@ -193,11 +197,20 @@ func (g *testRun) add(name string, f any, examples []*doc.Example) error {
 					g.count()
 				}
 			})
+			g.begun()
 			g.s.guardTest(g.run, t, func() { f(t) })
 		}})
 		return nil
 	case func(*testing.B):
-		g.benchmarks = append(g.benchmarks, testing.InternalBenchmark{Name: name, F: func(b *testing.B) { g.s.guardTest(g.run, b, func() { f(b) }) }})
+		var counted sync.Once // a benchmark's function is called several times
+		g.benchmarks = append(g.benchmarks, testing.InternalBenchmark{Name: name, F: func(b *testing.B) {
+			b.Cleanup(func() {
+				if b.Failed() {
+					counted.Do(g.count)
+				}
+			})
+			g.s.guardTest(g.run, b, func() { f(b) })
+		}})
 		return nil
 	case func():
 		for _, e := range examples {
@@ -218,18 +231,19 @@ func (g *testRun) count() {
 
 // all runs everything and returns how many failed.
 func (g *testRun) all() int {
+	defer g.out.Close()
 	start := time.Now()
 	everything := func(string, string) (bool, error) { return true, nil }
 	for range g.flags.count {
 		if len(g.tests) > 0 {
-			g.report(func() { testing.RunTests(everything, g.tests) })
+			g.testing(func() { testing.RunTests(everything, g.tests) })
 		}
 	}
 	for _, e := range g.examples {
 		g.example(e)
 	}
 	if len(g.benchmarks) > 0 {
-		g.report(func() { testing.RunBenchmarks(everything, g.benchmarks) })
+		g.testing(func() { testing.RunBenchmarks(everything, g.benchmarks) })
 	}
 	verdict := "PASS"
 	if g.failed > 0 {
@@ -242,40 +256,23 @@ func (g *testRun) all() int {
 // testingMu guards what package testing keeps in variables of the process.
 var testingMu sync.Mutex
 
-// hostLine is the place in the interpreter that package testing names as a log's.
-var hostLine = regexp.MustCompile(`^( +)(?:value|run|makefunc|gotesting)\.go:\d+: `)
-
-// report calls f, which runs something of package testing, with the report going to the
-// cell. The package writes it to what os.Stdout is when it begins, and reads its flags
-// from flag.CommandLine.
-func (g *testRun) report(f func()) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		panic(err)
-	}
-	copied := make(chan struct{})
-	go func() { // ends when the report is closed
-		defer close(copied)
-		lines := bufio.NewReader(r)
-		for {
-			line, err := lines.ReadBytes('\n')
-			g.out.Stdout(hostLine.ReplaceAll(line, []byte("$1")))
-			if err != nil {
-				break
-			}
-		}
-		r.Close()
-	}()
-	defer func() {
-		w.Close()
-		<-copied
-	}()
+// testing calls f, which runs something of package testing, with its report going to the
+// cell. The package writes that of tests to what os.Stdout is when it begins, and that of
+// benchmarks to what it is at the time; its flags are read from flag.CommandLine.
+func (g *testRun) testing(f func()) {
 	testingMu.Lock()
 	defer testingMu.Unlock()
 	flags, stdout := flag.CommandLine, os.Stdout
-	defer func() { flag.CommandLine, os.Stdout = flags, stdout }()
+	g.begun = sync.OnceFunc(func() { os.Stdout = stdout })
+	defer func() {
+		g.begun()
+		flag.CommandLine = flags
+	}()
 	flag.CommandLine = testingFlags()
-	for name, value := range map[string]string{"test.v": "true", "test.benchtime": g.flags.benchtime, "test.bench": ".", "test.short": fmt.Sprint(g.flags.short)} {
+	for name, value := range map[string]string{
+		"test.v": fmt.Sprint(g.flags.verbose), "test.benchtime": g.flags.benchtime, "test.bench": ".", "test.short": fmt.Sprint(g.flags.short),
+		"test.count": "1", "test.skip": "", "test.failfast": "false", // where the process is a test itself
+	} {
 		f := flag.CommandLine.Lookup(name)
 		before := f.Value.String()
 		defer func() { _ = f.Value.Set(before) }()
@@ -287,7 +284,8 @@ func (g *testRun) report(f func()) {
 	flag.CommandLine.VisitAll(func(f *flag.Flag) { parsed.Var(f.Value, f.Name, f.Usage) })
 	_ = parsed.Parse(nil)
 	flag.CommandLine = parsed
-	os.Stdout = w
+	lastReport.Store(g.out.w)
+	os.Stdout = g.out.w
 	f()
 }
 
@@ -397,10 +395,12 @@ func (s *Session) testMethods() {
 // example runs an example and compares what it prints with what its comment says.
 func (g *testRun) example(e example) {
 	say := func(format string, args ...any) { fmt.Fprintf(outputWriter(g.out.Stdout), format, args...) }
-	say("=== RUN   %s\n", e.name)
+	if g.flags.verbose {
+		say("=== RUN   %s\n", e.name)
+	}
 	start := time.Now()
-	var printed printedText
-	sub := g.s.newRun(g.run.src, &printed)
+	printed := &printedText{Output: g.out}
+	sub := g.s.newRun(g.run.src, printed)
 	var failure *Error
 	if err := g.s.launch(g.ctx, sub, []func(){e.f}); err != nil {
 		errors.As(err, &failure)
@@ -416,7 +416,9 @@ func (g *testRun) example(e example) {
 	case e.checked && got != want:
 		say("--- FAIL: %s (%.2fs)\ngot:\n%s\nwant:\n%s\n", e.name, seconds, got, want)
 	default:
-		say("--- PASS: %s (%.2fs)\n", e.name, seconds)
+		if g.flags.verbose {
+			say("--- PASS: %s (%.2fs)\n", e.name, seconds)
+		}
 		return
 	}
 	g.count()
@@ -428,9 +430,9 @@ func sortedLines(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// printedText is an Output that keeps what is printed.
+// printedText is an Output that keeps what is printed on standard output.
 type printedText struct {
-	discard
+	Output
 	mu  sync.Mutex
 	buf bytes.Buffer
 }

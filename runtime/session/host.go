@@ -87,12 +87,12 @@ func (k keyboard) Read(p []byte) (int, error) {
 // become interface values.
 func (s *Session) standIn(v reflect.Value) any {
 	if v.Type() == osFileType {
-		switch v.Interface().(*os.File) {
-		case os.Stdout:
+		switch f := v.Interface().(*os.File); {
+		case isStdout(f):
 			return stream{s, false}
-		case os.Stderr:
+		case f == os.Stderr:
 			return stream{s, true}
-		case os.Stdin:
+		case f == os.Stdin:
 			return keyboard{s}
 		}
 	}

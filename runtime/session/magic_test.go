@@ -126,7 +126,7 @@ func ExamplePanic() {
 		{"short and twice", "%test -short -count 2\nfunc TestShort(t *testing.T) { if !testing.Short() { t.Fatal() } }", []string{`(?s)PASS: TestShort.*PASS: TestShort`}, ""},
 		{"parallel tests", "%test\nfunc TestA(t *testing.T) { t.Parallel() }\nfunc TestB(t *testing.T) { t.Parallel(); t.Error(\"b\") }", []string{`=== PAUSE TestA`, `--- FAIL: TestB`}, "1 of 2 tests failed"},
 		{"benchmarks", "%test -benchtime 10x\nvar sink int\nfunc BenchmarkAdd(b *testing.B) {\n\tfor b.Loop() { sink++ }\n}\nfunc BenchmarkSub(b *testing.B) {\n\tb.Run(\"one\", func(b *testing.B) { for i := 0; i < b.N; i++ { sink-- } })\n}", []string{`BenchmarkAdd\S*\s+10\s+[0-9.]+ ns/op`, `BenchmarkSub/one\S*\s+10\s`}, ""},
-		{"a benchmark that panics", "%test -benchtime 2x\nfunc BenchmarkBad(b *testing.B) { panic(\"bench\") }", []string{`--- FAIL: BenchmarkBad`, `panic: bench`}, ""},
+		{"a benchmark that panics", "%test -benchtime 2x\nfunc BenchmarkBad(b *testing.B) { panic(\"bench\") }", []string{`--- FAIL: BenchmarkBad`, `panic: bench`, `FAIL\nFAIL\tcell 1`}, "1 of 1 tests failed"},
 		{"a wrong signature", "%test\nfunc TestX() {}", nil, "TestX has the wrong signature"},
 		{"nothing to test", "%test\nx := 1", nil, "there is nothing to test"},
 		{"a wrong flag", "%test -fuzz x", nil, "flag provided but not defined"},
