@@ -149,7 +149,8 @@ func TestReasoningFamilies(t *testing.T) {
 			check(fmt.Sprintf("inside %v", inside), text, fields, want)
 		}
 		if f.ends != "" {
-			check("another end", f.markers[0]+"Two and two."+f.ends+"x", "", said{Reasoning: "Two and two.", Content: f.ends + "x", Finish: "stop"})
+			call := f.ends + map[string]string{"<tool_call>": `{"name": "x"`, "<|tool_calls_section_begin|>": "<|tool_call_begin|>x"}[f.ends]
+			check("another end", f.markers[0]+"Two and two."+call, "", said{Reasoning: "Two and two.", Content: call, Finish: "stop"})
 		}
 		check("separate_reasoning false", f.markers[0]+"Two and two."+f.markers[1]+"4", `"separate_reasoning":false`,
 			said{Content: f.markers[0] + "Two and two." + f.markers[1] + "4", Finish: "stop"})
