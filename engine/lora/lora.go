@@ -57,6 +57,11 @@ type config struct {
 	KaSA       jsontext.Value `json:"kasa_config"`
 	MonteC     jsontext.Value `json:"monteclora_config"`
 	Arrow      jsontext.Value `json:"arrow_config"`
+
+	Targets  jsontext.Value `json:"target_modules"`
+	Excluded jsontext.Value `json:"exclude_modules"`
+
+	targets, excluded targets
 }
 
 // parseConfig reads adapter_config.json and refuses what is more than pairs.
@@ -93,6 +98,13 @@ func parseConfig(raw []byte) (*config, error) {
 		if r.no {
 			return nil, errors.New("adapter_config.json: " + r.why)
 		}
+	}
+	var err error
+	if c.targets, err = readTargets("target_modules", c.Targets); err == nil {
+		c.excluded, err = readTargets("exclude_modules", c.Excluded)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("adapter_config.json: %w", err)
 	}
 	return c, nil
 }
@@ -295,6 +307,9 @@ func (m *module) read(c *config, file weights.Checkpoint, f *fitting) (device.Lo
 	id, ok := f.products[m.name+".weight"]
 	if !ok {
 		return none, fmt.Errorf("module %s is no product of this model that can be adapted", m.name)
+	}
+	if err := c.aimed(m.name); err != nil {
+		return none, err
 	}
 	shape := f.p.Weights[id].Shape
 	a, rank, err := matrix(file, m.a, -1, shape[1])

@@ -172,6 +172,45 @@ func TestWhatIsNoPlainAdapterIsRefusedByName(t *testing.T) {
 	}
 }
 
+func TestTargetsAgreeWithTheTensors(t *testing.T) {
+	p := modeltest.Load(t, "llama3").Program
+	const q = "model.layers.0.self_attn.q_proj"
+	for _, c := range []struct {
+		name             string
+		targets, exclude any
+		want             string // of the error; "" if it is loaded
+	}{
+		{"its last part", []string{"q_proj"}, nil, ""},
+		{"more of its parts", []string{"v_proj", "self_attn.q_proj"}, nil, ""},
+		{"its whole name", []string{q}, nil, ""},
+		{"none given", nil, nil, ""},
+		{"all linear modules", "all-linear", nil, ""},
+		{"all linear modules, in capitals", "ALL-LINEAR", nil, ""},
+		{"a pattern", `.*\.(q|k)_proj`, nil, ""},
+		{"a pattern that only Python reads", `(?!x).*q_proj`, nil, ""},
+		{"among others that the model does not have", []string{"query_key_value", "q_proj"}, nil, ""},
+		{"others left out", []string{"q_proj"}, []string{"v_proj"}, ""},
+		{"no module of the model", []string{"nonexistent"}, nil, `module ` + q + ` has a pair, but target_modules, ["nonexistent"], does not name it`},
+		{"another module of the model", []string{"v_proj"}, nil, `target_modules, ["v_proj"], does not name it`},
+		{"a part that is no whole one", []string{"_proj"}, nil, "does not name it"},
+		{"no modules at all", []string{}, nil, "target_modules, [], does not name it"},
+		{"a pattern for less than the name", `q_proj`, nil, `target_modules, "q_proj", does not name it`},
+		{"left out again", []string{"q_proj"}, []string{"layers.0.self_attn.q_proj"}, `exclude_modules, ["layers.0.self_attn.q_proj"], names it`},
+		{"left out by a pattern", "all-linear", `.*q_proj`, `exclude_modules, ".*q_proj", names it`},
+		{"a number", 5, nil, "adapter_config.json: target_modules must be a list of module names or a pattern"},
+		{"numbers", []int{5}, nil, "target_modules must be a list of module names or a pattern"},
+		{"an object", nil, map[string]int{"q_proj": 1}, "exclude_modules must be a list of module names or a pattern"},
+		{"a pattern without end", strings.Repeat("x", 2000), nil, "target_modules: the pattern is too long"},
+	} {
+		_, err := Load(folder(t, func(config map[string]any, _ map[string][]int) {
+			config["target_modules"], config["exclude_modules"] = c.targets, c.exclude
+		}), p)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
 func TestDamagedFoldersAreErrors(t *testing.T) {
 	p := modeltest.Load(t, "llama3").Program
 	missing := func(name string) string {
@@ -222,12 +261,14 @@ func TestRowsFollowAModelWhosePairsAreInterleaved(t *testing.T) {
 func FuzzConfig(f *testing.F) {
 	f.Add(`{"peft_type":"LORA","r":4,"lora_alpha":8,"alpha_pattern":{"q_proj":2},"rank_pattern":{"layers.0.*":3}}`, "model.layers.0.self_attn.q_proj")
 	f.Add(`{"peft_type":"lora","lora_alpha":1e308,"use_rslora":true,"init_lora_weights":"pissa"}`, "x")
+	f.Add(`{"peft_type":"LORA","lora_alpha":1,"target_modules":".*(q|v)_proj","exclude_modules":["lm_head"]}`, "model.v_proj")
 	f.Fuzz(func(t *testing.T, raw, module string) {
 		c, err := parseConfig([]byte(raw))
 		if err != nil {
 			return
 		}
 		c.scale(module, 3)
+		c.aimed(module)
 		c.Ranks.find("rank_pattern", module, 3)
 	})
 }
