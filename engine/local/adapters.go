@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/engine/builtin"
@@ -194,7 +196,7 @@ func (s *adapters) load(ctx context.Context, spec engine.AdapterSpec, folder str
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	if err := s.checkName(spec.Name); err != nil {
+	if err := s.checkName(spec.Name, spec.Name != spec.Path); err != nil {
 		return err
 	}
 	data, err := s.read(folder, spec.Path)
@@ -220,15 +222,28 @@ func (s *adapters) load(ctx context.Context, spec engine.AdapterSpec, folder str
 	return nil
 }
 
-// checkName refuses what could not be told from other names.
-func (s *adapters) checkName(name string) error {
-	for _, c := range name {
-		if c < ' ' || c == 0x7f {
-			return engine.Invalid("lora_name", "lora_name must hold no control characters.")
-		}
-	}
+// checkName refuses what could not be told from other names, or not be written as part of
+// base:adapter. A name that nobody chose is the adapter's path, which may hold colons and
+// blanks.
+func (s *adapters) checkName(name string, chosen bool) error {
 	if name == "" || len(name) > 256 {
 		return engine.Invalid("lora_name", "lora_name must have 1 to 256 bytes.")
+	}
+	if !utf8.ValidString(name) {
+		return engine.Invalid("lora_name", "lora_name is not valid UTF-8.")
+	}
+	if strings.TrimSpace(name) != name {
+		return engine.Invalid("lora_name", "lora_name must not begin or end with white space.")
+	}
+	for _, c := range name {
+		switch {
+		case unicode.IsControl(c) || unicode.In(c, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Variation_Selector) || c == utf8.RuneError || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, c):
+			return engine.Invalid("lora_name", "lora_name must hold no control characters, and none that are not shown or change the direction of others: %U.", c)
+		case chosen && unicode.IsSpace(c):
+			return engine.Invalid("lora_name", "lora_name must hold no white space: %U.", c)
+		case chosen && c == ':':
+			return engine.Invalid("lora_name", "lora_name must hold no colon: it stands between a base model and its adapter.")
+		}
 	}
 	if s.e.base(name) {
 		return engine.Invalid("lora_name", "%s is the name of the base model.", name)

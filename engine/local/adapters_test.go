@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -283,4 +284,64 @@ type plainDevice struct{ device.Device }
 func (d plainDevice) Compile(ctx context.Context, p *op.Program, w device.Weights, o device.Options) (device.Exec, error) {
 	e, err := d.Device.Compile(ctx, p, w, o)
 	return struct{ device.Exec }{e}, err
+}
+
+func TestNamesOfAdaptersCanBeToldApart(t *testing.T) {
+	e := open(t, func(o *Options) { o.EnableLoRA, o.device = true, reference.New() })
+	folder := modeltest.TinyAdapter(t, t.TempDir(), "a b:c", 2, 1)
+	for _, c := range []struct {
+		what, name string
+		ok         bool
+	}{
+		{"letters", "adapter_a", true},
+		{"letters of other scripts", "größe-日本語-адаптер", true},
+		{"slashes and dots", "org/name.v1", true},
+		{"an accent that follows its letter", "e\u0301", true},
+		{"the path, with blanks and a colon", folder, true},
+		{"no name, which is the path", "", true},
+		{"a colon", "a:b", false},
+		{"a colon at the end", "a:", false},
+		{"a blank inside", "a b", false},
+		{"a blank in front", " a", false},
+		{"a blank of another width", "a\u2003b", false},
+		{"a no-break space", "a\u00a0b", false},
+		{"a line break", "a\nb", false},
+		{"a control character", "a\x01", false},
+		{"one of those above ASCII", "a\u0085b", false},
+		{"delete", "a\x7f", false},
+		{"right-to-left override", "a\u202eb", false},
+		{"left-to-right isolate", "\u2066a\u2069", false},
+		{"a mark of direction", "a\u200e", false},
+		{"zero width", "a\u200bb", false},
+		{"a joiner", "a\u200db", false},
+		{"a byte-order mark", "\ufeffa", false},
+		{"a soft hyphen", "a\u00adb", false},
+		{"a line separator", "a\u2028b", false},
+		{"a tag character", "a\U000e0041", false},
+		{"a filler that is not shown", "a\u3164", false},
+		{"a variation selector", "a\ufe0f", false},
+		{"for private use", "a\ue000", false},
+		{"no UTF-8", "a\xff", false},
+		{"too long", strings.Repeat("a", 257), false},
+		{"the base model", "TINY", false},
+	} {
+		err := e.LoadAdapter(t.Context(), engine.AdapterSpec{Name: c.name, Path: folder, Local: true})
+		var r *engine.RequestError
+		if (err == nil) != c.ok || err != nil && (!errors.As(err, &r) || r.Param != "lora_name" || strings.ContainsAny(r.Message, "\u202e\n\x01")) {
+			t.Errorf("%s: %v", c.what, err)
+		}
+		if err == nil {
+			name := cmp.Or(c.name, folder)
+			if got := say(t, e, name); got == "" || say(t, e, "tiny:"+name) != got {
+				t.Errorf("%s: %q cannot be used by its name", c.what, name)
+			}
+			if err := e.UnloadAdapter(t.Context(), name); err != nil {
+				t.Errorf("%s: %v", c.what, err)
+			}
+		}
+	}
+	_, err := Open(t.Context(), Options{ModelPath: e.o.ModelPath, device: reference.New(), Adapters: []engine.AdapterSpec{{Name: "a\u202eb", Path: folder}}})
+	if err == nil || !strings.Contains(err.Error(), "lora_name") || !strings.Contains(err.Error(), "U+202E") {
+		t.Errorf("at the start: %v", err)
+	}
 }
