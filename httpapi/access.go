@@ -35,7 +35,15 @@ type exchange struct {
 	model   string
 	prompt  int // tokens
 	output  int
-	err     error // what went wrong, for the log
+	err     error  // what went wrong, for the log
+	last    func() // told before the last of the answer is sent; may be nil
+}
+
+// ends says that the last of the answer is about to be sent.
+func (x *exchange) ends() {
+	if x.last != nil {
+		x.last()
+	}
 }
 
 type exchangeKey struct{}

@@ -2,12 +2,16 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
+	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/httpapi/openai"
 )
@@ -71,9 +75,36 @@ func (s *Server) options(w http.ResponseWriter, r *http.Request, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(body, v, json.RejectUnknownMembers(true)); err != nil {
-		return refuse(http.StatusBadRequest, openai.CodeInvalidJSON, "The request body is not what this route takes: "+clip(err.Error(), 200))
+		return wrongBody(err)
 	}
 	return nil
+}
+
+// wrongBody says what is wrong with a body in the words of JSON, and where.
+func wrongBody(err error) *openai.Error {
+	e := refuse(http.StatusBadRequest, openai.CodeInvalidJSON, "The request body is not valid JSON")
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		e.Message += ": " + clip(strings.TrimPrefix(syntax.Err.Error(), "jsontext: "), 200) + " (byte offset " + strconv.FormatInt(syntax.ByteOffset, 10) + ")"
+		return e
+	}
+	wrong, ok := errors.AsType[*json.SemanticError](err)
+	if !ok {
+		return e
+	}
+	e.Code, e.Param = openai.CodeInvalidValue, clip(strings.ReplaceAll(strings.TrimPrefix(string(wrong.JSONPointer), "/"), "/", "."), 200)
+	switch {
+	case errors.Is(err, json.ErrUnknownName):
+		e.Code, e.Message = openai.CodeUnknownParameter, "Unrecognized request argument: "+e.Param
+	case e.Param == "":
+		e.Message = "The request body must be an object"
+	case wrong.GoType != nil && wrong.GoType.Kind() == reflect.String:
+		e.Message = e.Param + " must be a string"
+	case wrong.GoType != nil && wrong.GoType.Kind() == reflect.Bool:
+		e.Message = e.Param + " must be true or false"
+	default:
+		e.Message = e.Param + " is of the wrong kind"
+	}
+	return e
 }
 
 type done struct {

@@ -39,12 +39,13 @@ func (s *Server) generate(decode decoder) http.HandlerFunc {
 		x.id, x.model = call.ID, call.Model
 		ctx, abort := context.WithCancelCause(r.Context())
 		defer abort(nil)
-		e := &entry{tenant: x.tenant, ids: idsOf(call), abort: abort}
-		if !s.running.enter(e, s.opt.MaxRequestsPerKey) {
-			s.fail(w, r, overQuota())
+		e := &entry{tenant: x.tenant, ids: idsOf(call), named: call.Named, gone: ctx.Done(), abort: abort}
+		if err := s.running.enter(e, s.opt.MaxRequestsPerKey); err != nil {
+			s.fail(w, r, err)
 			return
 		}
 		defer s.running.leave(e)
+		x.last = func() { s.running.answer(e) }
 		streams, err := s.start(ctx, call)
 		if err != nil {
 			s.fail(w, r, err)
@@ -151,6 +152,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, x *exchange, cal
 		s.fail(w, r, r.Context().Err())
 		return
 	}
+	x.ends()
 	s.send(w, http.StatusOK, call.AppendResponse(nil, outs))
 }
 
@@ -226,12 +228,16 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, x *exchange, cal
 		if len(out.buf) == 0 || hold.back(&it.ev, len(out.buf), ready) {
 			continue
 		}
+		if hold.open == 0 {
+			x.ends()
+		}
 		if err := out.flush(); err != nil {
 			x.err = err
 			return
 		}
 	}
 	out.buf = enc.AppendEnd(out.buf)
+	x.ends()
 	x.err = out.flush()
 }
 
@@ -271,6 +277,7 @@ func (s *Server) streamFailure(w http.ResponseWriter, r *http.Request, x *exchan
 	if r.Context().Err() != nil && s.ctx.Err() == nil {
 		return // nobody reads
 	}
+	x.ends()
 	if openai.ErrorFrom(err).Status >= 500 {
 		s.log.Error("stream failed", "id", x.id, "error", err.Error())
 	}

@@ -20,6 +20,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := openai.ErrorFrom(err)
 	x := exchangeOf(r)
 	x.err = err
+	x.ends()
 	if x.status != 0 {
 		return
 	}

@@ -27,24 +27,66 @@ type running struct {
 type entry struct {
 	tenant string
 	ids    []string // its own id, then those of its prompts
+	named  bool     // the client chose them
+	gone   <-chan struct{}
 	abort  context.CancelCauseFunc
+
+	answered bool // guarded by running.mu
 }
 
 func newRunning() *running {
 	return &running{calls: map[*entry]struct{}{}, tenant: map[string]int{}}
 }
 
-// enter notes a request. With most above 0 it reports false, and notes nothing, when the
-// key has that many already.
-func (t *running) enter(e *entry, most int) bool {
+// enter notes a request. It notes nothing when the key has most, if that is above 0, of
+// them already, or one under way with an id that the client chose again: nobody could tell
+// the two apart, nor abort one of them.
+func (t *running) enter(e *entry, most int) *openai.Error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if most > 0 && t.tenant[e.tenant] >= most {
-		return false
+		return overQuota()
+	}
+	if e.named {
+		for other := range t.calls {
+			if other.tenant != e.tenant || other.over() {
+				continue
+			}
+			for _, id := range e.ids {
+				if other.has(id) {
+					return idInUse(id)
+				}
+			}
+		}
 	}
 	t.tenant[e.tenant]++
 	t.calls[e] = struct{}{}
-	return true
+	return nil
+}
+
+// over reports a request that was answered or aborted, or whose client has gone: it only
+// has to be cleared away.
+func (e *entry) over() bool {
+	select {
+	case <-e.gone:
+		return true
+	default:
+		return e.answered
+	}
+}
+
+// answer notes that the last of an answer is about to be sent: who has it may use the ids
+// again.
+func (t *running) answer(e *entry) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e.answered = true
+}
+
+// idInUse is the answer to an id that a request under way has.
+func idInUse(id string) *openai.Error {
+	return &openai.Error{Status: http.StatusBadRequest, Type: openai.TypeInvalidRequest, Code: openai.CodeInvalidValue, Param: "rid",
+		Message: "rid " + id + " is the id of a request under way; choose another, or wait for its end", Err: engine.ErrInvalidRequest}
 }
 
 func (t *running) leave(e *entry) {

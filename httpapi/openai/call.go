@@ -76,6 +76,7 @@ const (
 type Call struct {
 	Kind    Kind
 	ID      string // 32 hex characters, or the client's rid
+	Named   bool   // the client gave rid, which no other of its requests under way may have
 	Model   string // the client's spelling, echoed in answers
 	Created int64  // unix seconds
 

@@ -52,7 +52,7 @@ func readResponseFormat(r *request, name string, v jsontext.Value) error {
 	case "regex", "grammar", "ebnf": // as llama.cpp and others write them
 		return r.textFormat(kind, v, name)
 	}
-	return invalid(name+".type", "%s.type must be text, json_object, json_schema or structural_tag", name)
+	return invalid(name+".type", "%s.type must be text, json_object, json_schema, structural_tag, regex, grammar or ebnf", name)
 }
 
 // onlyType refuses what would say more than the type.

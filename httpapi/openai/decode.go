@@ -269,7 +269,7 @@ func (r *request) call() *Call {
 	}
 	switch {
 	case len(r.ids) > 0:
-		c.ID = r.ids[0]
+		c.ID, c.Named = r.ids[0], true
 	case r.opt.RequestID != "":
 		c.ID = r.opt.RequestID
 	default:

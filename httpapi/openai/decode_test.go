@@ -2,6 +2,7 @@ package openai
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -404,4 +405,34 @@ func FuzzDecode(f *testing.F) {
 		DecodeTokenize(body, testOptions())
 		DecodeDetokenize(body, testOptions())
 	})
+}
+
+func TestEveryBadBiasIsNamed(t *testing.T) {
+	var many strings.Builder
+	for i := range 25 {
+		fmt.Fprintf(&many, `"%d":200,`, i)
+	}
+	for _, c := range []struct{ bias, message string }{
+		{`{"a":1,"5":200,"7":-101,"+3":0,"9":"x"}`, `logit_bias keys must be token ids; these are not: "a", "+3"; logit_bias values must be numbers between -100 and 100; these are not: "5": 200, "7": -101, "9": "x"`},
+		{`{"5":null}`, `logit_bias values must be numbers between -100 and 100; these are not: "5": null`},
+		{`{` + many.String() + `"x":1}`, `logit_bias keys must be token ids; these are not: "x"; logit_bias values must be numbers between -100 and 100; these are not: ` +
+			`"0": 200, "1": 200, "2": 200, "3": 200, "4": 200, "5": 200, "6": 200, "7": 200, "8": 200, "9": 200, … (25 in all)`},
+		{`{"99999999":1,"5":1,"88888888":2}`, `logit_bias keys outside the vocabulary of 1000 tokens: "99999999", "88888888"`},
+		{`[1]`, `logit_bias must be an object`},
+	} {
+		o := testOptions()
+		o.Models = slices.Clone(o.Models)
+		o.Models[0].VocabSize = 1000
+		_, err := DecodeChat([]byte(`{`+hi+`,"logit_bias":`+c.bias+`}`), o)
+		if checkRefusal(t, c.bias, err, "logit_bias"); err != nil && err.Error() != c.message {
+			t.Errorf("%s: %s", c.bias, err)
+		}
+	}
+}
+
+func TestAnIDIsForOnePrompt(t *testing.T) {
+	_, err := DecodeCompletion([]byte(`{"prompt":["a","b","c"],"rid":["x","y","x"]}`), testOptions())
+	checkRefusal(t, "the same id twice", err, "rid[2]")
+	_, err = DecodeGenerate([]byte(`{"text":["a","b"],"rid":["x","x"]}`), testOptions())
+	checkRefusal(t, "the same id twice, native", err, "rid[1]")
 }

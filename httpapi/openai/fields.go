@@ -212,7 +212,7 @@ var fields = map[string]field{
 	"data_parallel_rank":           {inBoth, neutral("there is one copy of the model")},
 	"prompt_embeds":                {inBoth, neutral("serialised tensors are never read from a request")},
 	"documents":                    {inBoth, neutral("put them into the messages", "[]")},
-	"guided_whitespace_pattern":    {inBoth, neutral("white space is free, or left out with structured_outputs.disable_any_whitespace")},
+	"guided_whitespace_pattern":    {inBoth, neutral("white space is a blank, or line breaks and an indent; structured_outputs.disable_any_whitespace leaves it out")},
 	"prompt_logprobs":              {inBoth, readPromptLogprobs},
 	"add_special_tokens":           {inBoth, readAddSpecial},
 	"use_beam_search":              {inBoth, neutral("a choice follows one path; use n", "false")},
@@ -387,11 +387,16 @@ func readRID(r *request, name string, v jsontext.Value) error {
 	r.ridIsList = true
 	return array(v, name, func(i int, e jsontext.Value) error {
 		id, err := r.rid(e, elem(name, i))
-		if i >= r.lim.Prompts {
+		switch {
+		case err != nil:
+			return err
+		case i >= r.lim.Prompts:
 			return invalid(name, "%s holds more than %d ids", name, r.lim.Prompts)
+		case slices.Contains(r.ids, id):
+			return invalid(elem(name, i), "%s is there twice: each prompt has an id of its own", elem(name, i))
 		}
 		r.ids = append(r.ids, id)
-		return err
+		return nil
 	})
 }
 
@@ -450,41 +455,52 @@ func readSeed(r *request, name string, v jsontext.Value) error {
 	return err
 }
 
+// readLogitBias reads the biases; everything that is wrong with any of them is told at
+// once, but for keys outside the vocabulary, which applyBias knows.
 func readLogitBias(r *request, name string, v jsontext.Value) error {
-	var bad []string
+	var keys, values []string
 	err := members(v, name, func(key string, e jsontext.Value) error {
 		id, err := strconv.ParseInt(key, 10, 32)
 		if err != nil || id < 0 || strconv.FormatInt(id, 10) != key {
-			bad = append(bad, key)
+			keys = append(keys, strconv.Quote(clip(key, 40)))
 			return nil
 		}
-		f, err := floatOf(e, "logit_bias["+key+"]", -100, 100)
+		f, err := floatOf(e, name, -100, 100)
 		if err != nil {
-			return invalid(name, "%s", ErrorFrom(err).Message)
+			values = append(values, strconv.Quote(key)+": "+clip(string(e), 40))
+			return nil
 		}
 		r.bias = append(r.bias, biasEntry{key, float32(f)})
 		return nil
 	})
-	if err == nil && len(bad) > 0 {
-		err = invalid(name, "logit_bias keys must be token ids; these are not: %s", quoteList(bad))
+	var wrong []string
+	if len(keys) > 0 {
+		wrong = append(wrong, name+" keys must be token ids; these are not: "+firstOf(keys))
+	}
+	if len(values) > 0 {
+		wrong = append(wrong, name+" values must be numbers between -100 and 100; these are not: "+firstOf(values))
+	}
+	if err == nil && len(wrong) > 0 {
+		err = invalid(name, "%s", strings.Join(wrong, "; "))
 	}
 	return err
 }
 
 // quoteList names at most ten strings.
 func quoteList(list []string) string {
-	var b strings.Builder
+	quoted := make([]string, len(list))
 	for i, s := range list {
-		if i == 10 {
-			b.WriteString(", … (" + strconv.Itoa(len(list)) + " in all)")
-			break
-		}
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(strconv.Quote(clip(s, 40)))
+		quoted[i] = strconv.Quote(clip(s, 40))
 	}
-	return b.String()
+	return firstOf(quoted)
+}
+
+// firstOf joins at most ten texts, and tells of how many they are the first.
+func firstOf(list []string) string {
+	if len(list) <= 10 {
+		return strings.Join(list, ", ")
+	}
+	return strings.Join(list[:10], ", ") + ", … (" + strconv.Itoa(len(list)) + " in all)"
 }
 
 func readMaxTokens(r *request, name string, v jsontext.Value) error {

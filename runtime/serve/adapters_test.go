@@ -96,7 +96,7 @@ func TestAdaptersOverHTTP(t *testing.T) {
 	change("/load_lora_adapter", `{"lora_name":"c","lora_path":"c"}`, 400, `"success":false,"error_message":"The adapter c is loaded already`)
 	change("/load_lora_adapter", `{"lora_name":"d","lora_path":"../d"}`, 400, `"param":"lora_path"`)
 	change("/load_lora_adapter", `{"lora_name":"d"}`, 400, `lora_path is missing`)
-	change("/load_lora_adapter", `{"name":"d"}`, 400, `invalid_json`)
+	change("/load_lora_adapter", `{"name":"d"}`, 400, `unknown_parameter`)
 	if third := complete("c", ""); third == base || third == first {
 		t.Errorf("the loaded adapter says %q", third)
 	}

@@ -214,8 +214,8 @@ var without = map[string]string{
 	"dist-init-addr":                          "one machine: leave the address of others out",
 	"fastapi-root-path":                       "let the proxy in front cut the prefix off",
 	"crash-dump-folder":                       "nothing of a request is written to disk",
-	"constrained-json-whitespace-pattern":     "white space between JSON's tokens is free",
-	"constrained-json-disable-any-whitespace": "white space between JSON's tokens is free; structured_outputs.disable_any_whitespace of a request leaves it out",
+	"constrained-json-whitespace-pattern":     "white space between JSON's tokens is a blank, or line breaks and an indent",
+	"constrained-json-disable-any-whitespace": "white space between JSON's tokens is a blank, or line breaks and an indent; structured_outputs.disable_any_whitespace of a request leaves it out",
 	"is-embedding":                            "embedding models are not there yet",
 	"enable-custom-logit-processor":           "logit processors are Python pickles; use logit_bias",
 }
