@@ -2,26 +2,27 @@ package grammar
 
 import (
 	"regexp/syntax"
+	"slices"
 	"strings"
 )
 
-// Lookaheads and word boundaries speak of what comes before and after their place. Such
+// Lookarounds and word boundaries speak of what comes before and after their place. Such
 // patterns are built from the end to the front: each part is given the language of all
 // that may follow, by what kind of character came before, and says the same of itself.
 
-// before is what came before a place in the text.
-const (
-	atStart = iota
-	behindWord
-	behindOther
-	befores
-)
-
-// following is the language of the rest of the text, by what came before.
-type following [befores]expr
+// following is the language of the rest of the text, by what came before: nothing at
+// index 0, then a character of each of the asserter's kinds.
+type following []expr
 
 func (f following) same() bool {
-	return f[atStart] == f[behindWord] && f[behindWord] == f[behindOther]
+	return !slices.ContainsFunc(f, func(e expr) bool { return e != f[0] })
+}
+
+// behind is a set of characters that a pattern asks for before a place, and whether the
+// beginning of the text will do.
+type behind struct {
+	set   runeSet
+	start bool
 }
 
 // asserter builds one pattern of texts over an alphabet.
@@ -29,21 +30,119 @@ type asserter struct {
 	g     *builder
 	chars alphabet
 	any   expr // any text
-	word  expr // one character of \w
-	other expr // any other
+	one   expr // any character
+	word  expr // one of \w
+	kinds []runeSet
 	steps int
 }
 
+// maxBehind bounds the kinds of characters that are told apart.
+const maxBehind = 16
+
 var wordRunes = runeSet{'0', '9', 'A', 'Z', '_', '_', 'a', 'z'}
 
-// asserted is the texts in which a pattern with lookaheads or word boundaries matches.
+// asserted is the texts in which a pattern with lookarounds or word boundaries matches.
 func (g *builder) asserted(re *syntax.Regexp, chars alphabet) (expr, error) {
-	a := &asserter{g: g, chars: chars, any: g.star(chars(everyRune)), word: chars(wordRunes), other: chars(minus(everyRune, wordRunes))}
-	f, err := a.build(re, following{a.any, a.any, a.any})
+	a := &asserter{g: g, chars: chars, any: g.star(chars(everyRune)), one: chars(everyRune), word: chars(wordRunes), kinds: []runeSet{everyRune}}
+	if err := a.part(re); err != nil {
+		return never, err
+	}
+	f, err := a.build(re, a.all(a.any))
 	if err != nil {
 		return never, err
 	}
-	return g.or(f[atStart], g.seq(a.any, a.word, f[behindWord]), g.seq(a.any, a.other, f[behindOther])), nil
+	alts := []expr{f[0]}
+	for i, set := range a.kinds {
+		alts = append(alts, g.seq(a.any, chars(set), f[i+1]))
+	}
+	return g.or(alts...), nil
+}
+
+// all is a following that does not depend on what came before.
+func (a *asserter) all(e expr) following {
+	f := make(following, len(a.kinds)+1)
+	for i := range f {
+		f[i] = e
+	}
+	return f
+}
+
+// part splits the characters into the kinds that the assertions of a pattern tell apart.
+func (a *asserter) part(re *syntax.Regexp) error {
+	var set runeSet
+	switch {
+	case re.Op == syntax.OpWordBoundary || re.Op == syntax.OpNoWordBoundary:
+		set = wordRunes
+	case looksBack(re):
+		b, ok := behindOf(re.Sub[0])
+		if !ok {
+			return &Error{Msg: "the pattern looks behind at more than one character, which is not supported"}
+		}
+		set = b.set
+	}
+	if set != nil {
+		var kinds []runeSet
+		for _, k := range a.kinds {
+			out := minus(k, set)
+			for _, part := range []runeSet{minus(k, out), out} {
+				if len(part) > 0 {
+					kinds = append(kinds, part)
+				}
+			}
+		}
+		if a.kinds = kinds; len(kinds) > maxBehind {
+			return &Error{Msg: "the pattern looks behind at too many kinds of characters"}
+		}
+	}
+	for _, s := range re.Sub {
+		if err := a.part(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// looksBack reports whether a group is a lookbehind.
+func looksBack(re *syntax.Regexp) bool {
+	return re.Op == syntax.OpCapture && (strings.HasPrefix(re.Name, groupBehind) || strings.HasPrefix(re.Name, groupNotBehind))
+}
+
+// behindOf reads a lookbehind at one character or the beginning of the text.
+func behindOf(re *syntax.Regexp) (b behind, ok bool) {
+	switch re.Op {
+	case syntax.OpBeginText:
+		return behind{start: true}, true
+	case syntax.OpLiteral:
+		if len(re.Rune) == 1 {
+			return behind{set: folded(re.Rune[0], re.Flags)}, true
+		}
+	case syntax.OpCharClass:
+		return behind{set: runeSet(re.Rune)}, true
+	case syntax.OpAnyChar:
+		return behind{set: everyRune}, true
+	case syntax.OpAnyCharNotNL:
+		return behind{set: minus(everyRune, runeSet{'\n', '\n'})}, true
+	case syntax.OpCapture:
+		return behindOf(re.Sub[0])
+	case syntax.OpAlternate:
+		for _, s := range re.Sub {
+			o, ok := behindOf(s)
+			if !ok {
+				return b, false
+			}
+			b.set, b.start = append(b.set, o.set...).sorted(), b.start || o.start
+		}
+		return b, true
+	}
+	return b, false
+}
+
+// behindIs reports whether kind i fits; 0 is the beginning.
+func (a *asserter) behindIs(i int, b behind) bool {
+	if i == 0 {
+		return b.start
+	}
+	return len(minus(a.kinds[i-1], b.set)) == 0
 }
 
 // assertive reports whether a pattern needs an asserter.
@@ -52,7 +151,7 @@ func assertive(re *syntax.Regexp) bool {
 	case syntax.OpWordBoundary, syntax.OpNoWordBoundary:
 		return true
 	case syntax.OpCapture:
-		if strings.HasPrefix(re.Name, groupAhead) || strings.HasPrefix(re.Name, groupNot) {
+		if strings.HasPrefix(re.Name, groupAhead) || strings.HasPrefix(re.Name, groupNot) || looksBack(re) {
 			return true
 		}
 	}
@@ -90,6 +189,7 @@ func (a *asserter) build(re *syntax.Regexp, k following) (following, error) {
 		return a.then(x[0][0], k), nil
 	}
 	each := func(do func(before int) expr) (f following, err error) {
+		f = make(following, len(k))
 		for i := range f {
 			f[i] = do(i)
 		}
@@ -98,13 +198,18 @@ func (a *asserter) build(re *syntax.Regexp, k following) (following, error) {
 	g := a.g
 	switch re.Op {
 	case syntax.OpBeginText:
-		return following{k[atStart], never, never}, nil
+		return each(func(i int) expr {
+			if i > 0 {
+				return never
+			}
+			return k[0]
+		})
 	case syntax.OpEndText:
 		return each(func(i int) expr { return g.onlyEmpty(k[i]) })
 	case syntax.OpWordBoundary:
-		return each(func(i int) expr { return a.boundary(k[i], i == behindWord) })
+		return each(func(i int) expr { return a.boundary(k[i], a.behindIs(i, behind{set: wordRunes})) })
 	case syntax.OpNoWordBoundary:
-		return each(func(i int) expr { return a.boundary(k[i], i != behindWord) })
+		return each(func(i int) expr { return a.boundary(k[i], !a.behindIs(i, behind{set: wordRunes})) })
 	case syntax.OpConcat:
 		for i := len(re.Sub) - 1; i >= 0; i-- {
 			var err error
@@ -114,7 +219,7 @@ func (a *asserter) build(re *syntax.Regexp, k following) (following, error) {
 		}
 		return k, nil
 	case syntax.OpAlternate:
-		out := following{never, never, never}
+		out := a.all(never)
 		for _, s := range re.Sub {
 			f, err := a.build(s, k)
 			if err != nil {
@@ -140,6 +245,16 @@ func (a *asserter) build(re *syntax.Regexp, k following) (following, error) {
 }
 
 func (a *asserter) group(re *syntax.Regexp, k following) (following, error) {
+	if looksBack(re) {
+		b, _ := behindOf(re.Sub[0])
+		out := slices.Clone(k)
+		for i := range out {
+			if a.behindIs(i, b) == strings.HasPrefix(re.Name, groupNotBehind) {
+				out[i] = never
+			}
+		}
+		return out, nil
+	}
 	ahead := strings.HasPrefix(re.Name, groupAhead)
 	if !ahead && !strings.HasPrefix(re.Name, groupNot) {
 		if lo, hi, ok := repeatOf(re.Name); ok {
@@ -147,10 +262,11 @@ func (a *asserter) group(re *syntax.Regexp, k following) (following, error) {
 		}
 		return a.build(re.Sub[0], k)
 	}
-	f, err := a.build(re.Sub[0], following{a.any, a.any, a.any})
+	f, err := a.build(re.Sub[0], a.all(a.any))
 	if err != nil {
 		return k, err
 	}
+	k = slices.Clone(k)
 	for i := range k {
 		if ahead {
 			k[i] = a.g.and(k[i], f[i])
@@ -163,9 +279,9 @@ func (a *asserter) group(re *syntax.Regexp, k following) (following, error) {
 
 // boundary is the part of k that begins with a word character, or the part that does
 // not.
-func (a *asserter) boundary(k expr, behind bool) expr {
+func (a *asserter) boundary(k expr, inWord bool) expr {
 	starts := a.g.concat(a.word, a.any)
-	if behind {
+	if inWord {
 		return a.g.and(k, a.g.not(starts))
 	}
 	return a.g.and(k, starts)
@@ -175,18 +291,31 @@ func (a *asserter) boundary(k expr, behind bool) expr {
 func (a *asserter) then(x expr, k following) following {
 	g := a.g
 	if k.same() {
-		e := g.concat(x, k[0])
-		return following{e, e, e}
+		return a.all(g.concat(x, k[0]))
 	}
 	some := x // the texts of x that are not empty
 	if g.nodes[x].nullable {
 		some = g.and(x, g.not(empty))
 	}
-	e := g.concat(some, k[behindWord])
-	if k[behindWord] != k[behindOther] {
-		e = g.or(g.concat(g.and(some, g.concat(a.any, a.word)), k[behindWord]), g.concat(g.and(some, g.concat(a.any, a.other)), k[behindOther]))
+	var alts []expr
+	for i, rest := range k[1:] {
+		if slices.Contains(k[1:i+1], rest) {
+			continue // with an earlier kind
+		}
+		var last runeSet
+		for j, set := range a.kinds {
+			if k[j+1] == rest {
+				last = append(last, set...)
+			}
+		}
+		ends := some
+		if last = last.sorted(); len(minus(everyRune, last)) > 0 {
+			ends = g.and(some, g.concat(a.any, a.chars(last)))
+		}
+		alts = append(alts, g.concat(ends, rest))
 	}
-	out := following{e, e, e}
+	e := g.or(alts...)
+	out := a.all(e)
 	if g.nodes[x].nullable {
 		for i := range out {
 			out[i] = g.or(e, k[i])
@@ -219,6 +348,7 @@ func (a *asserter) repeat(sub *syntax.Regexp, lo, hi int, k following) (followin
 			return k, err
 		}
 		if i > lo {
+			f = slices.Clone(f)
 			for j := range f {
 				f[j] = a.g.or(f[j], k[j])
 			}
@@ -249,7 +379,7 @@ func (a *asserter) tempered(sub *syntax.Regexp, lo int, k following) (following,
 	default:
 		return k, refused
 	}
-	f, err := a.build(sub.Sub[0].Sub[0], following{a.any, a.any, a.any})
+	f, err := a.build(sub.Sub[0].Sub[0], a.all(a.any))
 	if err != nil {
 		return k, err
 	}
@@ -258,12 +388,13 @@ func (a *asserter) tempered(sub *syntax.Regexp, lo int, k following) (following,
 		return k, err
 	}
 	g := a.g
-	bad := f[behindWord] // X looks ahead only, unless it begins with ^
+	bad := f[1] // X looks ahead only, unless it begins with ^
 	if g.nodes[bad].nullable {
 		return k, refused
 	}
 	rounds := g.repeat(y[0][0], lo, -1)
 	later := g.and(rounds, g.not(g.concat(a.any, bad)))
-	first := g.and(rounds, g.not(g.or(f[atStart], g.seq(g.or(a.word, a.other), a.any, bad))))
-	return following{first, later, later}, nil
+	out := a.all(later)
+	out[0] = g.and(rounds, g.not(g.or(f[0], g.seq(a.one, a.any, bad))))
+	return out, nil
 }

@@ -8,12 +8,15 @@ import (
 
 // Patterns are parsed by regexp/syntax, which knows neither lookarounds nor large
 // counts. They are hidden from it in the names of groups: a counted repeat X{2,5000}
-// becomes a group named after the counts, a lookahead one named after its kind.
+// becomes a group named after the counts, a lookaround one named after its kind.
 
 const (
 	groupRepeat = "R" // R<id>_<min>_<max>, max -1: no bound
 	groupAhead  = "A" // A<id>
 	groupNot    = "N" // N<id>
+	// lookbehinds
+	groupBehind    = "B" // B<id>
+	groupNotBehind = "C" // C<id>
 )
 
 // maxPatternGroups bounds the groups and brackets of a pattern.
@@ -32,7 +35,7 @@ type hider struct {
 // scriptSpace is \s of ECMA-262 less the byte order mark, which other languages leave out.
 const scriptSpace = `\t-\r \x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}`
 
-// hide rewrites the counted repeats and lookaheads of a pattern.
+// hide rewrites the counted repeats and lookarounds of a pattern.
 func hide(pattern string, wide bool) (string, error) {
 	h := &hider{src: pattern, wide: wide}
 	if err := h.alternatives(); err != nil {
@@ -73,6 +76,11 @@ func (h *hider) atom() error {
 		case h.wide && strings.HasPrefix(rest, `\S`):
 			h.out = append(h.out, "[^"+scriptSpace+"]"...)
 			h.at += 2
+		case strings.HasPrefix(rest, `\Z`): // as \z: some languages let a line break follow
+			h.out = append(h.out, `\z`...)
+			h.at += 2
+		case len(rest) > 1 && rest[1] >= '1' && rest[1] <= '9', strings.HasPrefix(rest, `\k<`):
+			return &Error{Msg: "the pattern refers back to a group, which is not supported"}
 		default:
 			h.copy(h.escape())
 		}
@@ -140,6 +148,11 @@ func (h *hider) class() {
 			h.out = append(h.out, scriptSpace...)
 			h.at += 2
 			i++
+		case strings.HasPrefix(h.src[i:], `\b`): // backspace
+			h.copy(i - h.at)
+			h.out = append(h.out, `\x08`...)
+			h.at += 2
+			i++
 		case h.src[i] == '\\':
 			i++
 		case strings.HasPrefix(h.src[i:], "[:"):
@@ -152,7 +165,7 @@ func (h *hider) class() {
 	h.copy(i + 1 - h.at)
 }
 
-// group copies a group, and writes lookaheads as named ones.
+// group copies a group, and writes lookarounds as named ones.
 func (h *hider) group() error {
 	if h.count++; h.count > maxPatternGroups {
 		return &Error{Msg: "the pattern has too many groups"}
@@ -164,8 +177,10 @@ func (h *hider) group() error {
 		kind = groupAhead
 	case strings.HasPrefix(rest, "(?!"):
 		kind = groupNot
-	case strings.HasPrefix(rest, "(?<=") || strings.HasPrefix(rest, "(?<!"):
-		return &Error{Msg: "the pattern looks behind, which is not supported"}
+	case strings.HasPrefix(rest, "(?<="):
+		kind = groupBehind
+	case strings.HasPrefix(rest, "(?<!"):
+		kind = groupNotBehind
 	case strings.HasPrefix(rest, "(?P<") || strings.HasPrefix(rest, "(?<"):
 		end := strings.IndexByte(rest, '>')
 		if end < 0 {
@@ -191,6 +206,9 @@ func (h *hider) group() error {
 	}
 	h.out = append(h.out, fmt.Sprintf("(?P<%s%d>", kind, h.count)...)
 	h.at += 3
+	if kind == groupBehind || kind == groupNotBehind {
+		h.at++
+	}
 	return h.inside()
 }
 

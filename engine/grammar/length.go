@@ -26,7 +26,7 @@ func spanOf(re *syntax.Regexp) span {
 
 // wholeText reports whether a pattern plainly begins with ^ and ends with $.
 func wholeText(re *syntax.Regexp) bool {
-	for re.Op == syntax.OpCapture && len(re.Sub) == 1 && (re.Name == "" || re.Name[0] != groupRepeat[0] && re.Name[0] != groupAhead[0] && re.Name[0] != groupNot[0]) {
+	for re.Op == syntax.OpCapture && len(re.Sub) == 1 && re.Name == "" {
 		re = re.Sub[0]
 	}
 	switch re.Op {
@@ -67,7 +67,7 @@ func matchSpan(re *syntax.Regexp) span {
 			return times(matchSpan(re.Sub[0]), lo, hi)
 		}
 		if re.Name != "" {
-			return span{} // a lookahead takes nothing
+			return span{} // a lookaround takes nothing
 		}
 		return matchSpan(re.Sub[0])
 	case syntax.OpStar:
