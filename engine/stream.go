@@ -87,10 +87,25 @@ type Source interface {
 // is called by the goroutine that calls Recv.
 type Ready interface{ Ready() bool }
 
-// Stream is one running request, read by one goroutine.
+// Poller is implemented by a Source that can be read without waiting, so that one goroutine
+// serves many streams.
+type Poller interface {
+	// Notify asks for a call of wake at every moment from which Poll may have something that
+	// it had not before, the request's end and that of its context among them. Calls may come
+	// from any goroutine, also when there is nothing new and after the end; wake does not
+	// block. False: this source has to be read with Recv. Notify is called at most once.
+	Notify(wake func()) bool
+
+	// Poll is Recv where that would return at once; otherwise ok is false. It is called only
+	// after Notify returned true, by the goroutine whose turn it is to read.
+	Poll() (ev Event, ok bool, err error)
+}
+
+// Stream is one running request, read by one goroutine at a time.
 type Stream struct {
 	id     string
 	src    Source
+	poll   Poller // after Notify
 	ev     Event
 	err    error
 	ended  bool
@@ -108,7 +123,11 @@ func (s *Stream) Next() bool {
 	if s.ended {
 		return false
 	}
-	ev, err := s.src.Recv()
+	return s.step(s.src.Recv())
+}
+
+// step makes ev the current event, or ends the stream.
+func (s *Stream) step(ev Event, err error) bool {
 	if err != nil {
 		s.ended = true
 		if !errors.Is(err, io.EOF) {
@@ -119,6 +138,29 @@ func (s *Stream) Next() bool {
 	}
 	s.ev = ev
 	return true
+}
+
+// Notify is Poller's; false where the source is none.
+func (s *Stream) Notify(wake func()) bool {
+	p, ok := s.src.(Poller)
+	if !ok || !p.Notify(wake) {
+		return false
+	}
+	s.poll = p
+	return true
+}
+
+// Poll is Next that does not wait: ok is false when Next would. It may be called after
+// Notify returned true.
+func (s *Stream) Poll() (next, ok bool) {
+	if s.ended {
+		return false, true
+	}
+	ev, ok, err := s.poll.Poll()
+	if !ok {
+		return false, false
+	}
+	return s.step(ev, err), true
 }
 
 // Ready reports whether Next would return at once, as far as the source can tell: what

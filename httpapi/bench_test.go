@@ -109,17 +109,17 @@ func (c *null) SetDeadline(time.Time) error      { return nil }
 func (c *null) SetReadDeadline(time.Time) error  { return nil }
 func (c *null) SetWriteDeadline(time.Time) error { return nil }
 
-// feed is a listener of connections from a channel.
-type feed chan net.Conn
+// connections is a listener of connections from a channel.
+type connections chan net.Conn
 
-func (f feed) Accept() (net.Conn, error) {
+func (f connections) Accept() (net.Conn, error) {
 	if c, ok := <-f; ok {
 		return c, nil
 	}
 	return nil, net.ErrClosed
 }
-func (f feed) Close() error   { return nil }
-func (f feed) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+func (f connections) Close() error   { return nil }
+func (f connections) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
 
 // BenchmarkStreamConnections is the whole of net/http's work and the door's for streams
 // that take turns, as after an engine's steps, but no system call.
@@ -130,7 +130,7 @@ func BenchmarkStreamConnections(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			ln := make(feed)
+			ln := make(connections)
 			go func() { s.Serve(b.Context(), ln) }() // ends with the benchmark's context
 			defer close(ln)
 			const tokens = 500

@@ -132,7 +132,7 @@ func TestNothingFollowsHalfAChunk(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	ln, served := make(feed), make(chan error, 1)
+	ln, served := make(connections), make(chan error, 1)
 	go func() { served <- s.Serve(ctx, ln) }() // received below
 	body := `{"prompt":"x","max_tokens":1000,"ignore_eos":true,"stream":true}`
 	c := &stuck{null: null{done: make(chan struct{}), in: strings.NewReader(fmt.Sprintf(

@@ -59,7 +59,7 @@ func (s *Server) generate(decode decoder) http.HandlerFunc {
 			defer wait()
 			defer abort(nil)
 			defer stop() // readers stop, and close what they read
-			s.stream(w, r, x, call, next, ready, clock)
+			s.stream(w, r, x, call, streams, next, ready, clock)
 			return
 		}
 		s.answer(w, r, x, call, streams, clock)
@@ -177,7 +177,7 @@ func (o observed) Recv() (engine.Event, error) {
 		return engine.Event{}, io.EOF
 	}
 	ev := o.st.Event()
-	o.clock.tokens(o.base+ev.Choice, len(ev.Tokens))
+	o.clock.tokens(o.base+ev.Choice, len(ev.Tokens), time.Now())
 	return ev, nil
 }
 
@@ -199,46 +199,73 @@ type item struct {
 }
 
 // stream answers with server-sent events. The first event is awaited before the header,
-// so that a failure before any output is an HTTP status.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, x *exchange, call *openai.Call, next func() item, ready func() bool, clock *tokenClock) {
-	enc := call.NewEncoder()
+// so that a failure before any output is an HTTP status; what follows on a plain connection
+// is left to the pump.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, x *exchange, call *openai.Call, streams []*engine.Stream, next func() item, ready func() bool, clock *tokenClock) {
+	running := len(call.Requests)
 	out := newSSE(w, r, s.opt.WriteTimeout)
 	defer out.release()
-	running := len(call.Requests)
-	usages := make([]engine.Usage, running)
-	hold := holder{interval: cmp.Or(call.Interval, s.opt.StreamInterval), open: running * call.N}
-	defer func() { s.count(x, sumUsage(usages)) }()
+	f := newFeed(call, out, clock, cmp.Or(call.Interval, s.opt.StreamInterval))
+	defer func() { s.count(x, sumUsage(f.usages)) }()
 	for running > 0 {
+		if out.begun && len(streams) == 1 && s.pump.can(f, streams[0]) {
+			if x.err = s.pump.run(f); x.err != nil {
+				return
+			}
+		}
 		it := next()
 		if it.err == nil && r.Context().Err() != nil {
 			it.err = r.Context().Err()
 		}
+		f.usages[it.prompt] = it.usage
 		if it.err != nil {
 			s.streamFailure(w, r, x, out, it.err)
 			return
 		}
-		usages[it.prompt] = it.usage
 		if it.end {
 			running--
-			enc.SetUsage(it.prompt, it.usage)
+			f.enc.SetUsage(it.prompt, it.usage)
 			continue
 		}
-		clock.tokens(it.prompt*call.N+it.ev.Choice, len(it.ev.Tokens))
-		out.buf = enc.AppendEvent(out.buf, it.prompt, it.ev, it.usage)
-		if len(out.buf) == 0 || hold.back(&it.ev, len(out.buf), ready) {
+		f.add(it.prompt, it.ev, it.usage, time.Now())
+		if len(out.buf) == 0 || f.hold.back(len(out.buf), ready()) {
 			continue
 		}
-		if hold.open == 0 {
+		if f.hold.open == 0 {
 			x.ends()
 		}
-		if err := out.flush(); err != nil {
-			x.err = err
+		if x.err = out.flush(); x.err != nil {
 			return
 		}
 	}
-	out.buf = enc.AppendEnd(out.buf)
+	out.buf = f.enc.AppendEnd(out.buf)
 	x.ends()
 	x.err = out.flush()
+}
+
+// feed is a streamed answer on its way from events to bytes, used by one goroutine at a
+// time.
+type feed struct {
+	enc     *openai.Encoder
+	out     *sse
+	hold    holder
+	clock   *tokenClock
+	choices int            // of each prompt
+	usages  []engine.Usage // per prompt, as of the last event
+	pumped
+}
+
+func newFeed(call *openai.Call, out *sse, clock *tokenClock, interval int) *feed {
+	prompts := len(call.Requests)
+	return &feed{enc: call.NewEncoder(), out: out, clock: clock, choices: call.N, usages: make([]engine.Usage, prompts),
+		hold: holder{interval: interval, open: prompts * call.N}}
+}
+
+// add encodes an event.
+func (f *feed) add(prompt int, ev engine.Event, usage engine.Usage, now time.Time) {
+	f.clock.tokens(prompt*f.choices+ev.Choice, len(ev.Tokens), now)
+	f.out.buf = f.enc.AppendEvent(f.out.buf, prompt, ev, usage)
+	f.hold.note(&ev)
 }
 
 // holder decides which events wait for the next ones. The first one never does, unless
@@ -253,12 +280,16 @@ type holder struct {
 // heldBytes are the most bytes that wait.
 const heldBytes = 16 << 10
 
-func (h *holder) back(ev *engine.Event, size int, ready func() bool) bool {
+func (h *holder) note(ev *engine.Event) {
 	h.waiting += len(ev.Tokens)
 	if ev.Finish != nil {
 		h.open--
 	}
-	if size < heldBytes && (ready() || h.begun && h.waiting < h.interval*h.open) {
+}
+
+// back reports whether size bytes wait; more: the next event is there.
+func (h *holder) back(size int, more bool) bool {
+	if size < heldBytes && (more || h.begun && h.waiting < h.interval*h.open) {
 		return true
 	}
 	h.begun, h.waiting = true, 0

@@ -153,12 +153,11 @@ func newTokenClock(m *metrics, start time.Time, choices int) *tokenClock {
 	return &tokenClock{m: m, start: start, last: make([]time.Time, choices)}
 }
 
-// tokens notes that n tokens of a choice arrived together.
-func (c *tokenClock) tokens(choice, n int) {
+// tokens notes that n tokens of a choice arrived together, now.
+func (c *tokenClock) tokens(choice, n int, now time.Time) {
 	if n == 0 {
 		return
 	}
-	now := time.Now()
 	last := c.last[choice]
 	c.last[choice] = now
 	if last.IsZero() {

@@ -187,8 +187,26 @@ func (nothing) Usage() engine.Usage         { return engine.Usage{} }
 func (nothing) Close() error                { return nil }
 
 // Recv passes events on.
-func (a *abortable) Recv() (engine.Event, error) {
-	if !a.aborted && a.st.Next() {
+func (a *abortable) Recv() (engine.Event, error) { return a.result(!a.aborted && a.st.Next()) }
+
+// Notify passes on.
+func (a *abortable) Notify(wake func()) bool { return a.st.Notify(wake) }
+
+// Poll is Recv that does not wait.
+func (a *abortable) Poll() (ev engine.Event, ok bool, err error) {
+	next := false
+	if !a.aborted {
+		if next, ok = a.st.Poll(); !ok {
+			return ev, false, nil
+		}
+	}
+	ev, err = a.result(next)
+	return ev, true, err
+}
+
+// result is what comes after the stream's event, or after its end.
+func (a *abortable) result(next bool) (engine.Event, error) {
+	if next {
 		ev := a.st.Event()
 		if ev.Finish != nil {
 			delete(a.open, ev.Choice)

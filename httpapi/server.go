@@ -99,6 +99,7 @@ type Server struct {
 	running *running
 	handler http.Handler
 	metrics *metrics
+	pump    *pump
 	started time.Time
 
 	hasAdmin bool
@@ -130,7 +131,7 @@ func (s *Server) SetEngine(eng engine.Engine) { s.eng.set(eng) }
 // 503 to everything but / and /metrics.
 func NewLoading(opt Options) (*Server, error) {
 	opt = opt.filled()
-	s := &Server{eng: &slot{}, opt: opt, log: opt.Logger, started: time.Now(), running: newRunning()}
+	s := &Server{eng: &slot{}, opt: opt, log: opt.Logger, started: time.Now(), running: newRunning(), pump: newPump()}
 	for _, k := range opt.APIKeys {
 		if k == "" {
 			return nil, errors.New("httpapi: an API key must not be empty")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -71,11 +70,7 @@ func (o *sse) flush() error {
 		h.Set("X-Accel-Buffering", "no")
 		o.w.WriteHeader(http.StatusOK)
 	}
-	// Setting a deadline costs a microsecond, so one serves until a quarter of it is over.
-	if now := time.Now(); o.until.Sub(now) < o.timeout-o.timeout/4 {
-		o.until = now.Add(o.timeout)
-		o.rc.SetWriteDeadline(o.until)
-	}
+	o.extend()
 	if !first && o.conn != nil {
 		return o.chunk()
 	}
@@ -93,23 +88,45 @@ func (o *sse) chunk() error {
 	if len(o.buf) == 0 {
 		return nil // would be the end
 	}
+	return o.send(o.seal())
+}
+
+// seal turns buf into a chunk, which is valid until the next event, and empties it.
+func (o *sse) seal() []byte {
 	f := *o.frame
 	if &o.buf[0] != &f[chunkHead] {
 		f = append(f[:chunkHead], o.buf...)
 		f = f[:cap(f)]
 		*o.frame = f
 	}
-	size := strconv.AppendInt(make([]byte, 0, chunkHead), int64(len(o.buf)), 16)
-	size = append(size, "\r\n"...)
-	from := chunkHead - len(size)
-	copy(f[from:], size)
-	n, err := o.conn.Write(append(f[from:chunkHead+len(o.buf)], "\r\n"...))
+	from := chunkHead - len("\r\n")
+	f[from], f[from+1] = '\r', '\n'
+	for n := len(o.buf); n > 0; n >>= 4 {
+		from--
+		f[from] = "0123456789abcdef"[n&15]
+	}
+	sealed := append(f[from:chunkHead+len(o.buf)], "\r\n"...)
+	o.buf = f[chunkHead:chunkHead]
+	return sealed
+}
+
+// send writes what seal made, or its rest.
+func (o *sse) send(sealed []byte) error {
+	n, err := o.conn.Write(sealed)
 	o.x.written += int64(n)
-	o.buf = (*o.frame)[chunkHead:chunkHead]
 	if err != nil {
 		o.conn.Close() // nothing that follows may look like the rest of a chunk
 	}
 	return err
+}
+
+// extend sets the write deadline anew. That costs a microsecond, so one serves until a
+// quarter of it is over.
+func (o *sse) extend() {
+	if now := time.Now(); o.until.Sub(now) < o.timeout-o.timeout/4 {
+		o.until = now.Add(o.timeout)
+		o.rc.SetWriteDeadline(o.until)
+	}
 }
 
 // release gives the buffer back; the writer must not be used afterwards.

@@ -75,6 +75,7 @@ alone costs per streamed token, and what is left in memory afterwards.`,
 	fs.IntVar(&f.storm.Tokens, "tokens", 200, "with --fake: tokens of each stream")
 	fs.IntVar(&f.storm.Rate, "token-rate", 20000, "with --fake: tokens per second of all streams together")
 	fs.IntVar(&f.interval, "stream-interval", 1, "with --fake: tokens of a stream per write, as of the server's flag")
+	fs.BoolVar(&f.storm.Own, "own-times", false, "with --fake: each stream has its tokens at its own times, not all with the engine's step")
 	fs.DurationVar(&f.storm.For, "for", 0, "with --fake: repeat each row for so long")
 	cmd.AddCommand(benchFakeCommand())
 	return cmd

@@ -34,6 +34,7 @@ type Fake struct {
 	Reply      func(req *engine.Request, prompt string, choice int) string
 	FirstDelay time.Duration // before the first token
 	TokenDelay time.Duration // before each further one
+	Step       time.Duration // above 0: in place of the delays, all streams have an event at the same moments, so far apart
 	Chunk      int           // tokens per event; default 1
 	Failures   []Failure     // the first that matches applies
 	MaxRunning int           // more requests at once are refused with ErrOverloaded; 0: no limit
@@ -48,6 +49,7 @@ type Fake struct {
 	created int64
 	flushes int
 	gate    chan struct{} // not nil while paused
+	steps   steps
 }
 
 // Failure makes requests fail whose rendered prompt contains a text.
@@ -105,6 +107,9 @@ func (f *Fake) Generate(ctx context.Context, req *engine.Request) (*engine.Strea
 	s := newSource(f, ctx, closed, req, prompt, ids, limit)
 	if fail != nil {
 		s.failAfter, s.failWith = fail.AfterTokens, fail.err()
+	}
+	if f.Step > 0 {
+		f.join(s)
 	}
 	id := req.ID
 	if id == "" {

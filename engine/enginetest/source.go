@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -45,6 +46,13 @@ type source struct {
 	due       time.Time // of the token before; used by Recv's goroutine
 	failAfter int
 	failWith  error
+
+	// With Fake.Step.
+	granted atomic.Int64 // events that may have come
+	events  int64        // that came
+	over    atomic.Bool
+	ready   chan struct{} // holds one signal while there may be something new
+	wake    atomic.Pointer[func()]
 }
 
 func newSource(f *Fake, ctx context.Context, closed <-chan struct{}, req *engine.Request, prompt string, ids []int32, limit int) *source {
@@ -53,11 +61,17 @@ func newSource(f *Fake, ctx context.Context, closed <-chan struct{}, req *engine
 	for c := range s.answers {
 		s.answers[c] = f.answer(req, prompt, c, limit)
 	}
+	if f.Step > 0 {
+		s.ready = make(chan struct{}, 1)
+	}
 	return s
 }
 
-// Recv waits the configured delay and returns the next event.
+// Recv waits the configured delay, or for the next step, and returns the next event.
 func (s *source) Recv() (engine.Event, error) {
+	if s.ready != nil {
+		return s.await()
+	}
 	s.mu.Lock()
 	first, left := s.sent == 0, s.left
 	s.mu.Unlock()
@@ -124,6 +138,9 @@ func (s *source) Ready() bool {
 	defer s.mu.Unlock()
 	if s.left == 0 {
 		return true
+	}
+	if s.ready != nil {
+		return s.events < s.granted.Load()
 	}
 	return s.f.TokenDelay > 0 && s.sent > 0 && !time.Now().Before(s.due.Add(s.f.TokenDelay))
 }
@@ -216,6 +233,7 @@ func (s *source) end(cancelled bool) {
 	s.mu.Lock()
 	was, sent := s.done, s.sent
 	s.done = true
+	s.over.Store(true)
 	s.mu.Unlock()
 	if !was {
 		s.f.release(cancelled, len(s.prompt), sent)

@@ -114,7 +114,10 @@ func (e *Engine) Generate(ctx context.Context, req *engine.Request) (*engine.Str
 		e.constrain(j, gr, req)
 	}
 	src := e.newSource(j, req, ids, patterns)
-	j.unwatch = context.AfterFunc(ctx, func() { e.loop.giveUp(j, -1) })
+	j.unwatch = context.AfterFunc(ctx, func() {
+		e.loop.giveUp(j, -1)
+		j.signal()
+	})
 	if err := e.loop.submit(j); err != nil {
 		j.unwatch()
 		if a != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/godwit-ai/godwit/engine"
@@ -36,8 +37,9 @@ type job struct {
 	pieces []piece
 	prompt []piece // probs, complete
 	cached int
-	err    error         // after the pieces
-	ready  chan struct{} // holds one signal while there may be something new
+	err    error                  // after the pieces
+	ready  chan struct{}          // holds one signal while there may be something new
+	wake   atomic.Pointer[func()] // called instead of that; nil: nobody asked
 }
 
 // piece is one token on its way to the reader.
@@ -176,11 +178,21 @@ func (j *job) fail(err error) {
 	j.signal()
 }
 
+// signal tells the reader that there may be something new.
 func (j *job) signal() {
+	if wake := j.wake.Load(); wake != nil {
+		(*wake)()
+		return
+	}
 	select {
 	case j.ready <- struct{}{}:
 	default:
 	}
+}
+
+// notify lets signals be calls of wake.
+func (j *job) notify(wake func()) {
+	j.wake.Store(&wake)
 }
 
 // take returns what is new, or no pieces; then the queue goes on with spare, which

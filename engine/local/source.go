@@ -45,18 +45,44 @@ type reader struct {
 // Recv returns the next token's event, or io.EOF after every choice's finish.
 func (s *source) Recv() (engine.Event, error) {
 	for {
+		if ev, ok, err := s.Poll(); ok {
+			return ev, err
+		}
+		select {
+		case <-s.job.ready:
+		case <-s.job.ctx.Done():
+		case <-s.closed:
+		}
+	}
+}
+
+// Notify lets the loop call wake with every token.
+func (s *source) Notify(wake func()) bool {
+	s.job.notify(wake)
+	return true
+}
+
+// Poll is Recv that does not wait.
+func (s *source) Poll() (ev engine.Event, ok bool, err error) {
+	for {
 		if s.left == 0 {
-			return engine.Event{}, io.EOF
+			return ev, true, io.EOF
 		}
 		for s.next < len(s.pieces) {
 			p := &s.pieces[s.next]
 			s.next++
 			if !s.outs[p.choice].done {
-				return s.event(p), nil
+				return s.event(p), true, nil
 			}
 		}
-		if err := s.fetch(); err != nil {
-			return engine.Event{}, err
+		if err = s.ended(); err != nil {
+			return ev, true, err
+		}
+		if s.err != nil {
+			return ev, true, s.err
+		}
+		if !s.take() {
+			return ev, s.err != nil, s.err
 		}
 	}
 }
@@ -73,29 +99,6 @@ func (s *source) Ready() bool {
 	s.job.mu.Lock()
 	defer s.job.mu.Unlock()
 	return slices.ContainsFunc(s.job.pieces, live)
-}
-
-// fetch waits for tokens.
-func (s *source) fetch() error {
-	for {
-		if err := s.ended(); err != nil {
-			return err
-		}
-		if s.err != nil {
-			return s.err
-		}
-		if s.take() {
-			return nil
-		}
-		if s.err != nil {
-			return s.err
-		}
-		select {
-		case <-s.job.ready:
-		case <-s.job.ctx.Done():
-		case <-s.closed:
-		}
-	}
 }
 
 // take gets what the loop has left and reports whether there are new tokens.
@@ -119,11 +122,12 @@ func (s *source) ended() error {
 	select {
 	case <-s.closed:
 		return context.Canceled
-	case <-s.job.ctx.Done():
-		return context.Cause(s.job.ctx)
 	default:
-		return nil
 	}
+	if s.job.ctx.Err() != nil {
+		return context.Cause(s.job.ctx)
+	}
+	return nil
 }
 
 // event turns a token into text and decides whether the choice is at its end.
@@ -222,6 +226,7 @@ func (s *source) Close() error {
 		close(s.closed)
 		s.job.unwatch()
 		s.l.giveUp(s.job, -1)
+		s.job.signal()
 	})
 	return nil
 }

@@ -68,8 +68,11 @@ func (e *Encoder) appendEnvelope(dst []byte) []byte {
 	return append(dst, `,"choices":`...)
 }
 
+// TellsUsage reports whether events need the count so far.
+func (e *Encoder) TellsUsage() bool { return e.call.Kind == Native || e.call.ContinuousUsage }
+
 // AppendEvent appends the chunks of one event of prompt's stream. usage is the stream's
-// count so far. It may append nothing: an event can carry tokens without text.
+// count so far, if TellsUsage. It may append nothing: an event can carry tokens without text.
 func (e *Encoder) AppendEvent(dst []byte, prompt int, ev engine.Event, usage engine.Usage) []byte {
 	e.usages[prompt] = usage
 	if e.call.Kind == Native {

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/godwit-ai/godwit/engine"
@@ -24,6 +25,7 @@ type Storm struct {
 	Streams []int         // streams at once, row by row
 	Tokens  int           // of each stream; 0: 200
 	Rate    int           // tokens per second of all streams together; 0: 20,000
+	Own     bool          // each stream has its own times, not that of a step of all
 	For     time.Duration // repeat each row for at least so long; 0: once
 	Child   []string      // the command that runs ServeFake, and its arguments
 }
@@ -43,6 +45,7 @@ type snapshot struct {
 // order is a line that the parent writes to the child.
 type order struct {
 	Delay   time.Duration // of the engine between tokens
+	Own     bool          // each stream has its own times
 	Streams int           // measure the engine alone with so many streams
 	Tokens  int
 	Sink    string // where connections take what is written and drop it
@@ -72,7 +75,7 @@ func ServeFake(ctx context.Context, in io.Reader, out io.Writer, interval int) e
 		}
 		s := snapshot{URL: url}
 		if o.Streams > 0 {
-			pace.set(o.Delay)
+			pace.set(o.Delay, o.Own)
 			s.Engine = pace.alone(ctx, o.Streams, o.Tokens, nil)
 			conns, err := dialAll(ctx, o.Sink, o.Streams)
 			if err != nil {
@@ -101,9 +104,12 @@ type paced struct {
 	mu sync.RWMutex
 }
 
-func (p *paced) set(d time.Duration) {
+func (p *paced) set(d time.Duration, own bool) {
 	p.mu.Lock()
-	p.Fake.TokenDelay = d
+	p.Fake.TokenDelay, p.Fake.Step = d, d
+	if own {
+		p.Fake.Step = 0
+	}
 	p.mu.Unlock()
 }
 
@@ -138,27 +144,78 @@ func closeAll(conns []net.Conn) {
 const eventBytes = 260
 
 // alone is the processor time per token of the engine without a door, in microseconds;
-// with connections, each token is also one write to its stream's connection.
+// with connections, each token is also one write to its stream's connection. Streams in
+// step are read by one goroutine, others by one each.
 func (p *paced) alone(ctx context.Context, streams, tokens int, conns []net.Conn) float64 {
 	user, system := cpuTime()
-	var wg sync.WaitGroup
 	event := make([]byte, eventBytes)
+	write := func(i int) {
+		if conns != nil {
+			conns[i].Write(event) // a reader that is gone shows in the load itself
+		}
+	}
+	var wg sync.WaitGroup
+	var step inStep
 	for i := range streams {
+		st, err := p.Generate(ctx, &engine.Request{Prompt: "storm", Sampling: engine.Sampling{MaxTokens: tokens, IgnoreEOS: true}})
+		if err != nil {
+			continue // the load itself will say so
+		}
+		if step.add(i, streams, st) {
+			continue
+		}
 		wg.Go(func() {
-			st, err := p.Generate(ctx, &engine.Request{Prompt: "storm", Sampling: engine.Sampling{MaxTokens: tokens, IgnoreEOS: true}})
-			if err != nil {
-				return // the load itself will say so
-			}
 			for range st.All() {
-				if conns != nil {
-					conns[i].Write(event) // a reader that is gone shows in the load itself
-				}
+				write(i)
 			}
 		})
 	}
+	step.read(write)
 	wg.Wait()
 	u, s := cpuTime()
 	return (u - user + s - system).Seconds() * 1e6 / float64(streams*tokens)
+}
+
+// inStep are streams that one goroutine reads.
+type inStep struct {
+	streams map[int]*engine.Stream
+	called  []atomic.Bool
+	calls   chan int // streams that may have something, each once
+}
+
+// add takes a stream, one of so many, unless it has to be waited for.
+func (s *inStep) add(i, streams int, st *engine.Stream) bool {
+	if s.calls == nil {
+		s.streams, s.called, s.calls = map[int]*engine.Stream{}, make([]atomic.Bool, streams), make(chan int, streams)
+	}
+	if !st.Notify(func() {
+		if !s.called[i].Swap(true) {
+			s.calls <- i
+		}
+	}) {
+		return false
+	}
+	s.streams[i] = st
+	return true
+}
+
+// read calls event for each event until all streams have ended.
+func (s *inStep) read(event func(stream int)) {
+	for len(s.streams) > 0 {
+		i := <-s.calls
+		s.called[i].Store(false)
+		st := s.streams[i]
+		if st == nil {
+			continue // has ended
+		}
+		next, ok := st.Poll()
+		for ; next; next, ok = st.Poll() {
+			event(i)
+		}
+		if ok {
+			delete(s.streams, i)
+		}
+	}
 }
 
 // child is a running ServeFake.
@@ -220,7 +277,7 @@ func StormBench(ctx context.Context, st Storm, p Progress) (*Report, error) {
 		Column{"micros_per_token", "CPU µs/token", "%.2f"}, Column{"engine_micros", "of it engine", "%.2f"}, Column{"added_micros", "added", "%.2f"},
 		Column{"user_micros", "added, user", "%.2f"}, Column{"write_micros", "one bare write", "%.2f"}, Column{"beyond_micros", "added beyond it", "%.2f"}, Column{"gap_p50", "gap p50 ms", "%.1f"}, Column{"gap_p99", "gap p99 ms", "%.1f"},
 		Column{"goroutines", "goroutines left", "%d"}, Column{"heap_kib", "heap left KiB", "%.0f"}, Column{"resident_mib", "RSS MiB", "%.1f"})
-	r.note("The server is a process of its own; its processor time (user and system, sockets included) per token, less what the scripted engine takes without a door. One bare write: what a loop that does nothing but read the engine and write an event's bytes to as many loopback connections takes beyond the engine, the kernel's delivery to the other end included. goroutines and heap left: after the streams have ended, against before the first one.")
+	r.note("The server is a process of its own; its processor time (user and system, sockets included) per token, less what the scripted engine takes without a door. One bare write: what a loop that does nothing but read the engine and write an event's bytes to as many loopback connections takes beyond the engine, the kernel's delivery to the other end included. All streams have their tokens with the engine's steps, unless --own-times. goroutines and heap left: after the streams have ended, against before the first one.")
 	err = st.rows(ctx, c, s.URL, r, p)
 	return r, errors.Join(err, c.close())
 }
@@ -304,7 +361,7 @@ func (st *Storm) wave(ctx context.Context, c *child, l *Load, n int, p Progress)
 	if err != nil {
 		return nil, err
 	}
-	before, err := c.ask(order{Delay: delay, Streams: n, Tokens: st.Tokens, Sink: sink.Addr().String()})
+	before, err := c.ask(order{Delay: delay, Own: st.Own, Streams: n, Tokens: st.Tokens, Sink: sink.Addr().String()})
 	sink.Close()
 	if err != nil {
 		return nil, err

@@ -298,14 +298,37 @@ type source struct {
 
 func (s *source) Recv() (engine.Event, error) {
 	if !s.st.Next() {
-		if err := s.st.Err(); err != nil {
-			return engine.Event{}, err
-		}
-		return engine.Event{}, io.EOF
+		return engine.Event{}, s.end()
 	}
-	ev := s.st.Event()
+	return s.read(s.st.Event()), nil
+}
+
+// Notify passes on.
+func (s *source) Notify(wake func()) bool { return s.st.Notify(wake) }
+
+// Poll is Recv that does not wait.
+func (s *source) Poll() (ev engine.Event, ok bool, err error) {
+	next, ok := s.st.Poll()
+	if !ok {
+		return ev, false, nil
+	}
+	if !next {
+		return ev, true, s.end()
+	}
+	return s.read(s.st.Event()), true, nil
+}
+
+func (s *source) end() error {
+	if err := s.st.Err(); err != nil {
+		return err
+	}
+	return io.EOF
+}
+
+// read tells an event's text apart.
+func (s *source) read(ev engine.Event) engine.Event {
 	if ev.Choice < 0 || ev.Choice >= len(s.choices) {
-		return ev, nil
+		return ev
 	}
 	c := &s.choices[ev.Choice]
 	if c.count != nil {
@@ -326,7 +349,7 @@ func (s *source) Recv() (engine.Event, error) {
 		}
 	}
 	c.split.Take(&ev)
-	return ev, nil
+	return ev
 }
 
 // Ready passes on.
