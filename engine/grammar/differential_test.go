@@ -2,6 +2,7 @@ package grammar
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -170,7 +171,7 @@ func agrees(t *testing.T, doc *value, values []*value) {
 	t.Helper()
 	src := doc.compact(nil)
 	gr, err := CompileSchema(byteVocabulary(), src, Options{Compact: true, DotZero: true, Limits: Limits{States: 30_000, Time: 5 * time.Second}})
-	if e, ok := err.(*Error); ok && e.Msg != "nothing can satisfy the grammar" {
+	if e, ok := err.(*Error); ok && !strings.HasPrefix(e.Msg, "nothing can satisfy the") {
 		return
 	}
 	again, err := parseValue(src, 1000)

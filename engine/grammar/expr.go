@@ -85,47 +85,49 @@ type node struct {
 // builder owns the expressions of one grammar. Its methods panic with *Error when a
 // limit is reached; the package's entry points turn that into an error.
 type builder struct {
-	nodes     []node
-	table     []expr // of nodes, by hash; open addressing
-	sets      []byteSet
-	setIDs    map[byteSet]expr // by set: the expression of one of its bytes
-	single    [256]expr        // the same of one byte
-	lists     []expr           // the parts of unions and intersections
-	rules     []expr           // by number; rule 0 is the whole language
-	root      expr             // the whole language once the rules are straight
-	special   map[string]bool  // the texts of special tokens
-	trans     map[expr]*[256]expr
-	leads     []byteSet // of lead, each once
-	leadIDs   map[byteSet]int32
-	leadOf    []int32           // by expression: its place in leads, 0 where it is not known
-	unique    map[int]*distinct // marked values, by rule
-	sums      map[expr]sum      // where known
-	alive     map[expr]bool     // of conjunctions
-	patterns  map[string]expr   // compiled, by kind and source
-	ends      map[expr]bool     // of finite
-	extents   map[expr]extent
-	hints     map[expr]int
-	spans     map[expr]span // of compiled patterns, where known
-	raw       bool          // build conjunctions without looking whether they are alive
-	derivs    *[1 << 10]derivative
-	classes   *[1 << 9]byteClass
-	rosters   []*roster
-	rosterIDs map[string]int
-	wordLists []wordList
-	wordIDs   map[string]int
-	callIDs   map[expr]int    // rules of called
-	textStar  expr            // any content of a JSON string
-	chars     map[string]expr // of jsonChar, by set
-	ascii     [0x80]expr      // of jsonChar, by single characters
-	charSets  []runeSet       // of chars
-	sample    [][]byte        // of samples
-	sampled   int             // sets that they are of
-	written   int             // schemas that stand for negations
-	limit     int
-	deadline  time.Time
-	looked    time.Time // when the clock was last looked at
-	pause     func()
-	steps     int // since the deadline was looked at, or since the mask began
+	nodes      []node
+	table      []expr // of nodes, by hash; open addressing
+	sets       []byteSet
+	setIDs     map[byteSet]expr // by set: the expression of one of its bytes
+	single     [256]expr        // the same of one byte
+	lists      []expr           // the parts of unions and intersections
+	rules      []expr           // by number; rule 0 is the whole language
+	root       expr             // the whole language once the rules are straight
+	special    map[string]bool  // the texts of special tokens
+	trans      map[expr]*[256]expr
+	leads      []byteSet // of lead, each once
+	leadIDs    map[byteSet]int32
+	leadOf     []int32           // by expression: its place in leads, 0 where it is not known
+	unique     map[int]*distinct // marked values, by rule
+	sums       map[expr]sum      // where known
+	alive      map[expr]bool     // of conjunctions
+	patterns   map[string]expr   // compiled, by kind and source
+	ends       map[expr]bool     // of finite
+	extents    map[expr]extent
+	hints      map[expr]int
+	spans      map[expr]span // of compiled patterns, where known
+	raw        bool          // build conjunctions without looking whether they are alive
+	derivs     *[1 << 10]derivative
+	classes    *[1 << 9]byteClass
+	rosters    []*roster
+	rosterIDs  map[string]int
+	wordLists  []wordList
+	wordIDs    map[string]int
+	callIDs    map[expr]int    // rules of called
+	textStar   expr            // any content of a JSON string
+	chars      map[string]expr // of jsonChar, by set
+	ascii      [0x80]expr      // of jsonChar, by single characters
+	charSets   []runeSet       // of chars
+	sample     [][]byte        // of samples
+	sampled    int             // sets that they are of
+	written    int             // schemas that stand for negations
+	culprit    string          // where a schema has nothing that fits it, if the whole has nothing
+	fromSchema bool            // there is a schema
+	limit      int
+	deadline   time.Time
+	looked     time.Time // when the clock was last looked at
+	pause      func()
+	steps      int // since the deadline was looked at, or since the mask began
 }
 
 func newBuilder(limit int, deadline time.Time) *builder {

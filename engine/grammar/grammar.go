@@ -30,10 +30,11 @@ type Error struct {
 	Keyword string // the schema keyword at fault, if one is
 	Msg     string
 	Place   string // Form.Place of the part at fault
+	located bool   // Pointer is known, the root if it is ""
 }
 
 func (e *Error) Error() string {
-	if e.Keyword == "" && e.Pointer == "" {
+	if e.Keyword == "" && e.Pointer == "" && !e.located {
 		return e.Msg
 	}
 	return fmt.Sprintf("schema at #%s: %s", e.Pointer, e.Msg)
@@ -156,13 +157,21 @@ var withText = sync.OnceValue(func() *builder {
 func finish(g *builder, v *Vocabulary, root expr) (*Grammar, error) {
 	g.rules[0] = root
 	if g.productive(g.rules) == never {
-		return nil, &Error{Msg: "nothing can satisfy the grammar"}
+		return nil, g.nothing()
 	}
 	if err := g.straighten(); err != nil {
 		return nil, err
 	}
 	g.deadline = time.Time{}
 	return &Grammar{m: newMachine(g, v), start: []thread{{g.root, 0}}, base: len(g.nodes)}, nil
+}
+
+// nothing is the error of a language without a text.
+func (g *builder) nothing() *Error {
+	if !g.fromSchema {
+		return &Error{Msg: "nothing can satisfy the grammar"}
+	}
+	return &Error{Pointer: g.culprit, Msg: "nothing can satisfy the schema", located: true}
 }
 
 // CompileRegex makes the grammar of the texts that an RE2 pattern matches from end to

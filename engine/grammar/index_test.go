@@ -95,3 +95,24 @@ func TestWhatIsNoKeywordIsNotRead(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatNothingSatisfiesIsNamed(t *testing.T) {
+	for schema, pointer := range map[string]string{
+		`false`:       "",
+		`{"enum":[]}`: "",
+		`{"type":"string","minLength":3,"maxLength":1}`:                                                                                      "",
+		`{"properties":{"b":false,"a":{"type":"string","pattern":"^a$","minLength":3}},"type":"object","required":["a"]}`:                    "/properties/a",
+		`{"type":"array","minItems":1,"items":{"type":"integer","minimum":3,"maximum":1}}`:                                                   "/items",
+		`{"type":"array","minItems":2,"prefixItems":[{"type":"null"},{"$ref":"#/$defs/a~1b"}],"$defs":{"a/b":{"enum":["x"],"type":"null"}}}`: "/$defs/a~1b",
+		`{"allOf":[{"type":"string"},{"type":"integer"}]}`:                                                                                   "",
+		`{"type":"object","required":["a"],"properties":{"a":{"type":"object","required":["b"],"properties":{"b":{"not":{}}}}}}`:             "/properties/a/properties/b",
+		`{"type":"object","properties":{"a":false},"minProperties":3,"additionalProperties":false}`:                                          "",
+		`{"type":"object","required":["a"],"properties":{"a":{"$ref":"#"}}}`:                                                                 "",
+		`{"anyOf":[{"type":"object","required":["a"],"properties":{"a":false}},false]}`:                                                      "",
+	} {
+		_, err := CompileSchema(byteVocabulary(), []byte(schema), Options{})
+		if e, ok := err.(*Error); !ok || e.Pointer != pointer || !strings.HasPrefix(err.Error(), "schema at #"+pointer+": nothing") {
+			t.Errorf("%s: %v", schema, err)
+		}
+	}
+}

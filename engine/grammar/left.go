@@ -37,7 +37,7 @@ func (g *builder) straighten() error {
 		return &Error{Msg: "the grammar refers to itself without reading anything"}
 	}
 	if g.rules[0] == never && !root {
-		return &Error{Msg: "nothing can satisfy the grammar"}
+		return g.nothing()
 	}
 	if root {
 		g.root = g.or(empty, g.rules[0])

@@ -167,6 +167,7 @@ func (c *schemaCompiler) object(s *shape) (expr, error) {
 	if err != nil || dead {
 		return never, err
 	}
+	c.culprit = nil // a member that can be left out is not at fault
 	if r, err := c.roster(s, members); r != nil || err != nil {
 		if err != nil {
 			return never, err
@@ -206,6 +207,7 @@ func (c *schemaCompiler) object(s *shape) (expr, error) {
 	if most := max(o.low, o.high); differ && most > 200 {
 		return never, s.keywordSite("minProperties").fail("minProperties", "more than 200 members are not supported")
 	}
+	c.culprit = nil
 	inside, err := o.whole()
 	if err != nil {
 		return never, err

@@ -71,6 +71,9 @@ type schemaCompiler struct {
 	naming    bool            // a schema of names is read
 	refs      map[*site]*site // of meant
 	written   map[impliedKey]implication
+	// culprit is the schema that leaves the last value compiled nothing to be.
+	culprit  *site
+	culprits map[int]*site // of rules that are never
 }
 
 // maxIndent bounds the blanks and tabs before a line with Options.Tidy.
@@ -109,12 +112,20 @@ func (g *builder) schema(schema []byte, o Options) (expr, error) {
 	if err := c.index(doc); err != nil {
 		return never, err
 	}
-	return c.compile([]*site{c.root})
+	e, err := c.compile([]*site{c.root})
+	if err == nil {
+		g.culprit = c.root.pointer
+		if e == never && c.culprit != nil {
+			g.culprit = c.culprit.pointer
+		}
+		g.fromSchema = true
+	}
+	return e, err
 }
 
 func newSchemaCompiler(g *builder, o Options) *schemaCompiler {
 	return &schemaCompiler{g: g, o: o, sites: map[*value]*site{}, anchors: map[string]*site{}, byKey: map[string]int{},
-		inline: map[int]expr{}, same: map[expr]int{}, clashes: map[string]bool{}, nots: map[*value]*value{}, owned: map[string]*value{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[*value][]answer{}, askedWide: map[*value][]answer{}, written: map[impliedKey]implication{}, refs: map[*site]*site{},
+		inline: map[int]expr{}, same: map[expr]int{}, clashes: map[string]bool{}, nots: map[*value]*value{}, owned: map[string]*value{}, culprits: map[int]*site{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[*value][]answer{}, askedWide: map[*value][]answer{}, written: map[impliedKey]implication{}, refs: map[*site]*site{},
 		eithers: map[string]*value{}, dynamic: map[string][]*site{}}
 }
 
@@ -396,6 +407,9 @@ func (c *schemaCompiler) compile(sites []*site) (expr, error) {
 	}
 	if r, ok := c.byKey[string(key)]; ok {
 		if e, ok := c.inline[r]; ok {
+			if e == never {
+				c.culprit = c.culprits[r]
+			}
 			return e, nil
 		}
 		return c.g.call(r), nil
@@ -406,6 +420,8 @@ func (c *schemaCompiler) compile(sites []*site) (expr, error) {
 	r := len(c.g.rules)
 	c.g.rules = append(c.g.rules, never)
 	c.byKey[string(key)] = r
+	before := c.culprit
+	c.culprit = nil
 	shapes, err := c.shapes(sites)
 	if err != nil {
 		return never, err
@@ -422,6 +438,15 @@ func (c *schemaCompiler) compile(sites []*site) (expr, error) {
 	}
 	e := c.g.or(alts...)
 	c.g.rules[r] = e
+	switch {
+	case e != never:
+		c.culprit = before
+	case c.culprit == nil || len(shapes) != 1: // it is here, or all of several are at fault
+		c.culprit = sites[0]
+	}
+	if e == never {
+		c.culprits[r] = c.culprit
+	}
 	if small || e == never {
 		c.inline[r] = e
 		return e, nil
