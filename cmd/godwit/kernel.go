@@ -91,6 +91,7 @@ func kernelRemove() *cobra.Command {
 		Use:     "remove",
 		Aliases: []string{"uninstall"},
 		Short:   "Take the kernel out of Jupyter",
+		Example: "  godwit kernel remove\n  godwit kernel remove --name gophernotes",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if !o.SysPrefix && o.Prefix == "" {
@@ -113,9 +114,10 @@ func kernelRemove() *cobra.Command {
 
 func kernelList() *cobra.Command {
 	return &cobra.Command{
-		Use:   "list",
-		Short: "List where the kernel is installed",
-		Args:  cobra.NoArgs,
+		Use:     "list",
+		Short:   "List where the kernel is installed",
+		Example: "  godwit kernel list",
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			specs, err := kernel.List()
 			if err != nil {

@@ -52,9 +52,10 @@ a checkout, or the version of this program from the module proxy. Nothing is cha
 
 func kernelPackages() *cobra.Command {
 	return &cobra.Command{
-		Use:   "packages",
-		Short: "List the packages that cells can import besides the standard library",
-		Args:  cobra.NoArgs,
+		Use:     "packages",
+		Short:   "List the packages that cells can import besides the standard library",
+		Example: "  godwit kernel packages",
+		Args:    cobra.NoArgs,
 		Run: func(*cobra.Command, []string) {
 			for _, l := range symbols.Libraries()[1:] {
 				for _, path := range l.Packages() {

@@ -24,8 +24,14 @@ Exit codes: 0 done · 1 the work failed · 2 wrong flags or arguments · 130 sto
 	}
 	args, notes, refused := sglangFlags(os.Args[1:])
 	root.SetArgs(args)
-	root.AddCommand(serveCommand(notes, refused), chatCommand(), runCommand(), replCommand(), kernelCommand(), pullCommand(), modelCommand(), deviceCommand(), benchCommand(), versionCommand())
+	root.AddCommand(commands(notes, refused)...)
 	cli.Main(root, 2)
+}
+
+// commands are all there are; notes and refused are what sglangFlags has for serve.
+func commands(notes []string, refused error) []*cobra.Command {
+	return []*cobra.Command{serveCommand(notes, refused), chatCommand(), runCommand(), replCommand(), kernelCommand(), pullCommand(), modelCommand(), deviceCommand(),
+		benchCommand(), versionCommand()}
 }
 
 // sglangFlags prepares the command line of serve, which accepts the flags of SGLang's

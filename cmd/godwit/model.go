@@ -64,7 +64,7 @@ func modelCommand() *cobra.Command {
 	}
 	info.Flags().BoolVar(&program, "program", false, "print the program that devices execute")
 	c := &cobra.Command{Use: "model", Short: "Look at models", Args: cobra.NoArgs}
-	list := &cobra.Command{Use: "list", Short: "List the models that can be used by name", Args: cobra.NoArgs, Run: func(*cobra.Command, []string) {
+	list := &cobra.Command{Use: "list", Short: "List the models that can be used by name", Example: "  godwit model list", Args: cobra.NoArgs, Run: func(*cobra.Command, []string) {
 		for _, k := range hub.KnownModels() {
 			fmt.Printf("%-18s %s, %d MB, %s\n", k.Name, k.Title, k.Bytes/1e6, k.License)
 		}
@@ -162,9 +162,10 @@ func counts(types map[string]int) string {
 
 func deviceCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "device",
-		Short: "List what this build can compute on",
-		Args:  cobra.NoArgs,
+		Use:     "device",
+		Short:   "List what this build can compute on",
+		Example: "  godwit device",
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			d, err := cpu.New(cpu.Options{})
 			if err != nil {

@@ -15,12 +15,28 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"github.com/godwit-ai/godwit/runtime/nb"
 	"github.com/godwit-ai/godwit/runtime/session"
 	"github.com/godwit-ai/godwit/runtime/symbols"
 )
 
 var update = flag.Bool("update", false, "rewrite the generated parts of notebooks/README.md")
+
+// README.md says so.
+func TestTheHelpOfEveryCommandHasAnExample(t *testing.T) {
+	var look func(list []*cobra.Command)
+	look = func(list []*cobra.Command) {
+		for _, c := range list {
+			if c.Runnable() && !c.Hidden && !c.HasSubCommands() && !strings.HasPrefix(strings.TrimSpace(c.Example), "godwit "+strings.Fields(c.CommandPath())[0]) {
+				t.Errorf("%s has no example: %q", c.CommandPath(), c.Example)
+			}
+			look(c.Commands())
+		}
+	}
+	look(commands(nil, nil))
+}
 
 // The parts of notebooks/README.md between "<!-- NAME begins -->" and "<!-- NAME ends -->"
 // are made from the code.

@@ -56,7 +56,7 @@ func (e *Env) GenerateInto(target any, conversation any, opts ...GenerateOptions
 	j.req.Constraint = &engine.Constraint{Kind: engine.ConstrainSchema, Text: schema, Param: "the type's schema"}
 	a := e.collect(j)
 	if a.FinishReason != string(engine.FinishStop) {
-		fail(a.cutOff())
+		fail(e.cutOff(a, o.Server))
 	}
 	forget(v.Elem())
 	if err := json.Unmarshal([]byte(a.Text), target); err != nil {
@@ -84,10 +84,13 @@ func forget(v reflect.Value) {
 }
 
 // cutOff is why an answer that must be whole is none; it shows the beginning.
-func (a *Answer) cutOff() error {
+func (e *Env) cutOff(a *Answer, server *Process) error {
 	text := []rune(a.Text)
 	if len(text) > 200 {
 		text = append(text[:200], '…')
+	}
+	if models := e.of([]*Process{server}).Engine().Models(); len(models) > 0 && a.PromptTokens+len(a.Tokens) >= models[0].ContextLen {
+		return fmt.Errorf("the answer was cut off after %d tokens, where the model's context of %d tokens ends: %s", len(a.Tokens), models[0].ContextLen, string(text))
 	}
 	return fmt.Errorf("the answer was cut off after %d tokens; allow more with GenerateOptions{MaxTokens: …}: %s", len(a.Tokens), string(text))
 }
@@ -139,7 +142,7 @@ func (e *Env) constrained(prompt string, c *engine.Constraint, opts []GenerateOp
 	j.req.Constraint = c
 	a := e.collect(j)
 	if a.FinishReason != string(engine.FinishStop) {
-		fail(a.cutOff())
+		fail(e.cutOff(a, o.Server))
 	}
 	return a.Text
 }

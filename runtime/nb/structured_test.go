@@ -82,6 +82,12 @@ func TestChooseAndRegexKeepToTheirTexts(t *testing.T) {
 	if err := failure(func() { n.Regex("x", `a{1000}`, GenerateOptions{MaxTokens: 400}) }); err == nil || len(err.Error()) > 400 {
 		t.Errorf("a long answer that was cut off: %v", err)
 	}
+	var long struct {
+		S string `pattern:"^a{5000}$"`
+	}
+	if err := failure(func() { n.GenerateInto(&long, "x") }); err == nil || !strings.Contains(err.Error(), "context of") {
+		t.Errorf("an answer that fills the context: %v", err)
+	}
 	if err := failure(func() { n.Regex("x", `(`) }); err == nil || !strings.Contains(err.Error(), "missing closing )") {
 		t.Errorf("a bad pattern: %v", err)
 	}
