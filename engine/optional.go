@@ -34,6 +34,14 @@ type Adapters interface {
 	UnloadAdapter(ctx context.Context, name string) error
 }
 
+// WeightUpdater exchanges the model's weights for those of another checkpoint of the same
+// model, which lies beside the one that runs. It waits for the requests under way; those
+// that come meanwhile wait for it. If it fails the old weights stay. Errors wrap
+// ErrInvalidRequest or ErrUnsupported.
+type WeightUpdater interface {
+	UpdateWeights(ctx context.Context, path string) error
+}
+
 // Pauser stands still and goes on. Requests that run keep what they have; new ones are
 // admitted and wait.
 type Pauser interface {

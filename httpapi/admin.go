@@ -213,13 +213,6 @@ func (s *Server) flushCache(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// updateWeights says why it does not.
-func (s *Server) updateWeights(w http.ResponseWriter, r *http.Request) {
-	drainBody(r)
-	s.fail(w, r, refuse(http.StatusNotImplemented, "not_supported",
-		"Weights can not be exchanged while a server runs: a model's program and its buffers are made for its weights. Start a server with --model-path for the new ones"))
-}
-
 // loads has the keys of SGLang's route.
 func (s *Server) loads(w http.ResponseWriter, r *http.Request) {
 	st := s.eng.Stats()

@@ -128,7 +128,7 @@ func (s *Server) decodeOptions(x *exchange) openai.Options {
 		CacheReport:          s.opt.EnableCacheReport,
 		StreamUsage:          s.opt.StreamUsage,
 		IncrementalStream:    s.opt.IncrementalStream,
-		WeightVersion:        s.opt.WeightVersion,
+		WeightVersion:        s.versionOfWeights(),
 		Salt:                 x.tenant,
 		Limits:               s.opt.Limits,
 	}

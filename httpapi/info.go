@@ -61,7 +61,7 @@ func (s *Server) modelInfo(w http.ResponseWriter, r *http.Request) {
 		VocabSize               int            `json:"vocab_size"`
 		HasChatTemplate         bool           `json:"has_chat_template"`
 	}{
-		ModelPath: m.ID, TokenizerPath: m.ID, IsGeneration: true, WeightVersion: s.opt.WeightVersion,
+		ModelPath: m.ID, TokenizerPath: m.ID, IsGeneration: true, WeightVersion: s.versionOfWeights(),
 		ModelType: m.Arch, Architectures: []string{m.Arch}, MaxModelLen: m.ContextLen, VocabSize: m.VocabSize, HasChatTemplate: m.HasTemplate,
 	})
 }

@@ -102,6 +102,8 @@ type Server struct {
 	pump    *pump
 	started time.Time
 
+	weightVersion atomic.Pointer[string] // metadata.weight_version
+
 	hasAdmin bool
 	draining atomic.Bool
 	ctx      context.Context // base of every request; ended when draining takes too long
@@ -132,6 +134,7 @@ func (s *Server) SetEngine(eng engine.Engine) { s.eng.set(eng) }
 func NewLoading(opt Options) (*Server, error) {
 	opt = opt.filled()
 	s := &Server{eng: &slot{}, opt: opt, log: opt.Logger, started: time.Now(), running: newRunning(), pump: newPump()}
+	s.weightVersion.Store(&opt.WeightVersion)
 	for _, k := range opt.APIKeys {
 		if k == "" {
 			return nil, errors.New("httpapi: an API key must not be empty")

@@ -53,12 +53,14 @@ type Engine struct {
 	seeds       atomic.Uint64    // requests without a seed, with RandomSeed
 
 	loop   *loop
-	devMu  sync.Mutex // guards dev while Open runs and from Close on
+	devMu  sync.Mutex // guards dev while Open runs and from Close on, and exec when weights are exchanged
 	dev    device.Device
 	exec   device.Exec
 	ckpt   weights.Checkpoint // open while the Exec holds views of it
 	noGPU  string             // why auto chose the processor
 	closed bool               // the device is, guarded by devMu
+	path   string             // of the checkpoint; the loop's from Open on
+	sizes  device.Options     // of the Exec
 	closer sync.Once
 	err    error
 }

@@ -35,6 +35,7 @@ type loop struct {
 	away      []*choice      // out of the batch until their masks are there
 	seats     *seats         // nil without adapters
 	paused    bool           // no step may begin
+	parked    []*job         // wait for an exchange of weights
 	flights   [2]flight
 	turns     int     // steps launched
 	air       *flight // launched and not landed, between turns
@@ -58,6 +59,8 @@ type inbox struct {
 	cancels []cancel
 	flushes []chan<- error
 	paused  bool // stays until it is taken back
+
+	exchange *exchange // stays until it begins or is taken back
 }
 
 // cancel ends a choice (a stop string was found) or, with choice -1, a job (its
@@ -193,7 +196,8 @@ func (l *loop) mail() bool {
 	l.mu.Lock()
 	jobs, cancels, flushes, closing := l.inbox.jobs, l.inbox.cancels, l.inbox.flushes, l.closing
 	l.paused = l.inbox.paused
-	l.inbox = inbox{paused: l.paused}
+	x := l.inbox.exchange
+	l.inbox = inbox{paused: l.paused, exchange: x}
 	l.mu.Unlock()
 	for _, j := range jobs {
 		l.jobs[j] = struct{}{}
@@ -201,11 +205,18 @@ func (l *loop) mail() bool {
 	if closing {
 		return false
 	}
-	for _, j := range jobs {
-		l.admit(j)
+	if x == nil && l.parked == nil {
+		for _, j := range jobs {
+			l.admit(j)
+		}
+	} else {
+		l.parked = append(l.parked, jobs...)
 	}
 	for _, c := range cancels {
 		l.cancel(c)
+	}
+	if x != nil || l.parked != nil {
+		l.tryExchange(x)
 	}
 	l.admitWaiting()
 	for _, answer := range flushes {
@@ -469,6 +480,9 @@ func (l *loop) publish() {
 		for _, j := range l.seats.queue {
 			l.stats.Waiting += j.left
 		}
+	}
+	for _, j := range l.parked {
+		l.stats.Waiting += j.left
 	}
 	l.mu.Unlock()
 }

@@ -78,6 +78,8 @@ func (e *Engine) open(ctx context.Context) error {
 	}
 	e.adopt(&do, &so)
 	e.describe(path)
+	e.path, e.sizes = path, do
+	e.sizes.CacheShare, e.sizes.Progress, e.sizes.Recorded = 0, nil, nil
 	if err := e.openAdapters(ctx); err != nil {
 		return err
 	}

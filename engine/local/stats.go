@@ -14,6 +14,8 @@ func (e *Engine) Program() *op.Program { return e.program }
 // TokenBytes is what a token costs in the cache, in bytes; 0 where the device does not
 // say.
 func (e *Engine) TokenBytes() int {
+	e.devMu.Lock()
+	defer e.devMu.Unlock()
 	if c, ok := e.exec.(device.CacheSizer); ok {
 		return c.TokenBytes()
 	}
