@@ -3,6 +3,7 @@ package grammar
 import (
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -95,8 +96,8 @@ func (g *builder) fraction(integer, dotZero bool) expr {
 	return empty
 }
 
-// number is the text of a number within bounds. Bounded numbers are written without
-// an exponent, except that at least 0 takes one.
+// number is the text of a number within bounds. Where there are bounds besides at least
+// 0, exponents stand behind one digit before the point that is not 0.
 func (g *builder) number(n numbers, integer, broken, dotZero bool) (expr, error) {
 	frac := g.fraction(integer, dotZero)
 	exponent := empty
@@ -135,6 +136,10 @@ func (g *builder) number(n numbers, integer, broken, dotZero bool) (expr, error)
 	minus, err := g.magnitude(negated(n.hi), n.hiOut, negated(n.lo), n.loOut, text)
 	if err != nil {
 		return never, err
+	}
+	if !integer && bare {
+		plus = g.or(plus, g.scientific(n.lo, n.loOut, n.hi, n.hiOut))
+		minus = g.or(minus, g.scientific(negated(n.hi), n.hiOut, negated(n.lo), n.loOut))
 	}
 	for _, r := range n.not {
 		whole, frac, err := decimal(new(big.Rat).Abs(r))
@@ -209,6 +214,88 @@ func (g *builder) magnitude(lo *big.Rat, loOut bool, hi *big.Rat, hiOut bool, te
 		parts = append(parts, g.below(whole, frac, hiOut))
 	}
 	return g.and(parts...), nil
+}
+
+// scientific are the unsigned numbers with an exponent within bounds. It does not compare
+// what is written before the exponent with a bound, unless the exponent is that of the
+// bound.
+func (g *builder) scientific(lo *big.Rat, loOut bool, hi *big.Rat, hiOut bool) expr {
+	mantissa := g.concat(g.digit('1', '9'), g.fraction(false, false))
+	power := func(e expr) expr { return g.concat(g.bytes(byteSet{}.with("eE")), e) }
+	if lo != nil && lo.Sign() <= 0 {
+		lo = nil
+	}
+	if hi != nil && hi.Sign() <= 0 {
+		return never
+	}
+	var low, high int // the exponents of the bounds
+	first, last := mantissa, mantissa
+	powers := g.exponents(nil, nil)
+	if lo != nil {
+		var digits, frac string
+		low, digits, frac = normal(lo)
+		first = g.and(mantissa, g.above(digits, frac, loOut))
+		next := low + 1
+		powers = g.exponents(&next, nil)
+	}
+	if hi != nil {
+		var digits, frac string
+		high, digits, frac = normal(hi)
+		last = g.and(mantissa, g.below(digits, frac, hiOut))
+		before := high - 1
+		powers = g.and(powers, g.exponents(nil, &before))
+	}
+	out := g.concat(mantissa, power(powers))
+	switch {
+	case lo != nil && hi != nil && low > high:
+		return never
+	case lo != nil && hi != nil && low == high:
+		return g.concat(g.and(first, last), power(g.exponents(&low, &low)))
+	}
+	if lo != nil {
+		out = g.or(out, g.concat(first, power(g.exponents(&low, &low))))
+	}
+	if hi != nil {
+		out = g.or(out, g.concat(last, power(g.exponents(&high, &high))))
+	}
+	return out
+}
+
+// normal writes a number of more than 0 as d.frac·10^power with d from 1 to 9. The number
+// is known to have a decimal form.
+func normal(r *big.Rat) (power int, digit, frac string) {
+	whole, frac, _ := decimal(r)
+	if whole != "0" {
+		return len(whole) - 1, whole[:1], strings.TrimRight(whole[1:]+frac, "0")
+	}
+	rest := strings.TrimLeft(frac, "0")
+	return len(rest) - len(frac) - 1, rest[:1], rest[1:]
+}
+
+// exponents are the whole numbers from lo to hi as they are written in exponents, nil for
+// no bound: with a sign or without, with zeros in front.
+func (g *builder) exponents(lo, hi *int) expr {
+	between := func(lo, hi *int) expr { // magnitudes
+		parts := []expr{g.natural()}
+		if lo != nil && *lo > 0 {
+			parts = append(parts, g.above(strconv.Itoa(*lo), "", false))
+		}
+		if hi != nil {
+			if *hi < 0 {
+				return never
+			}
+			parts = append(parts, g.below(strconv.Itoa(*hi), "", false))
+		}
+		return g.concat(g.star(g.byte('0')), g.and(parts...))
+	}
+	opposite := func(n *int) *int {
+		if n == nil {
+			return nil
+		}
+		m := -*n
+		return &m
+	}
+	return g.or(g.concat(g.optional(g.byte('+')), between(lo, hi)), g.concat(g.byte('-'), between(opposite(hi), opposite(lo))))
 }
 
 // decimal writes r with all its digits.
@@ -299,10 +386,15 @@ func (g *builder) multiple(m *big.Rat, integer bool) (expr, error) {
 	zeros := g.star(g.byte('0'))
 	fraction := g.optional(g.seq(g.byte('.'), g.byte('0'), zeros))
 	if integer || m.IsInt() {
-		if !num.IsInt64() || num.Int64() > maxMultiple {
-			return never, &Error{Msg: "only multiples of up to 10000 are supported"}
+		rest, tens := withoutTens(num)
+		if !rest.IsInt64() || rest.Int64() > maxMultiple {
+			return never, &Error{Msg: "only multiples of up to 10000, zeros at the end apart, are supported"}
 		}
-		return g.concat(g.and(g.natural(), g.mod(uint32(num.Int64()), 0)), fraction), nil
+		e := g.and(g.natural(), g.mod(uint32(rest.Int64()), 0))
+		if tens > 0 {
+			e = g.or(g.byte('0'), g.concat(g.and(e, g.not(g.byte('0'))), g.repeat(g.byte('0'), tens, tens)))
+		}
+		return g.concat(e, fraction), nil
 	}
 	places, exact := m.FloatPrec()
 	if !exact || places > 18 {
@@ -319,6 +411,15 @@ func (g *builder) multiple(m *big.Rat, integer bool) (expr, error) {
 		alts = append(alts, g.concat(g.and(form, g.dotted(uint32(d.Int64()))), zeros))
 	}
 	return g.or(alts...), nil
+}
+
+// withoutTens is n without the zeros at its end, and how many they are.
+func withoutTens(n *big.Int) (rest *big.Int, tens int) {
+	ten := big.NewInt(10)
+	for q, r := new(big.Int).QuoRem(n, ten, new(big.Int)); r.Sign() == 0 && tens < 400; q, r = new(big.Int).QuoRem(n, ten, new(big.Int)) {
+		n, tens = q, tens+1
+	}
+	return n, tens
 }
 
 // maxMultiple bounds the states of a division.
