@@ -103,6 +103,7 @@ type builder struct {
 	alive      map[expr]bool     // of conjunctions
 	patterns   map[string]expr   // compiled, by kind and source
 	ends       map[expr]bool     // of finite
+	longs      map[expr]int      // of longest
 	extents    map[expr]extent
 	hints      map[expr]int
 	spans      map[expr]span // of compiled patterns, where known

@@ -27,6 +27,10 @@ func (m *machine) isFree(id int32) bool {
 	if f := m.sets[id].freedom; f != unexplored {
 		return f == free
 	}
+	if m.endsAnyhow(m.sets[id].threads) {
+		m.sets[id].freedom = free
+		return true
+	}
 	for _, t := range m.sets[id].threads {
 		if m.counts(t.state) {
 			m.sets[id].freedom = bound

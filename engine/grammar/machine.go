@@ -28,6 +28,7 @@ type machine struct {
 	searches int               // of isFree
 	counting map[expr]bool     // of counts
 	partly   map[partChar]bool // that the current search has seen
+	found    []int32           // of walk, to be used again
 	work     int               // places of the trie that the current mask looked at
 }
 
@@ -85,8 +86,8 @@ func (m *machine) forget() {
 // bytes is about what a machine and its expressions take.
 func (m *machine) bytes() int {
 	g := m.g
-	n := cap(g.nodes)*20 + 4*(cap(g.table)+cap(g.lists)+cap(g.rules)) + 32*cap(g.sets) + 1100*len(g.trans)
-	n += 60*(len(g.sums)+len(g.alive)+len(g.ends)+len(g.extents)+len(g.hints)) + 24*(cap(m.stacks)+len(m.pushed))
+	n := cap(g.nodes)*20 + 4*(cap(g.table)+cap(g.lists)+cap(g.rules)+cap(g.leadOf)+cap(m.found)) + 32*(cap(g.sets)+2*cap(g.leads)) + 1100*len(g.trans)
+	n += 60*(len(g.sums)+len(g.alive)+len(g.ends)+len(g.longs)+len(g.extents)+len(g.hints)) + 24*(cap(m.stacks)+len(m.pushed))
 	return n + m.size + 1200*len(m.sets) + 40*(len(m.short)+len(m.long)+len(m.below)+len(m.rounds)+len(m.lasts))
 }
 
@@ -163,6 +164,12 @@ func (m *machine) step(list []thread, b byte, out []thread) []thread {
 		panic(errAmbiguous)
 	}
 	return out
+}
+
+// leads are the bytes that may come next, and perhaps others.
+func (m *machine) leads(list []thread) (s byteSet) {
+	m.visit(list, func(t thread) { s = s.or(m.g.lead(t.state)) })
+	return s
 }
 
 // complete reports whether the text may end here.
@@ -395,7 +402,7 @@ func (m *machine) walk(r *reach, state expr, starts []int32) {
 	nodes, below := r.trie.nodes, r.trie.below
 	var path [1 << 8]int32
 	states := path[:]
-	var found []int32
+	found := m.found[:0]
 	for _, at := range starts {
 		if m.work += int(nodes[at].end-at)>>3 + 1; m.work > maxWork {
 			panic(errAmbiguous)
@@ -446,6 +453,7 @@ func (m *machine) walk(r *reach, state expr, starts []int32) {
 		}
 	}
 	m.keep(r, found)
+	m.found = found
 }
 
 // look finds the loop of a set: any thread's is good for the whole, if no thread can be

@@ -2,6 +2,7 @@ package grammar
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 )
 
@@ -72,17 +73,49 @@ func (m *machine) endsElement(h head, depth, count int, left *int) bool {
 		}
 		return false
 	}
-	for i := range len(enders) {
-		if try(enders[i]) {
+	live := m.leads(h.threads)
+	first := enders
+	if h.reading.quoted {
+		first = enders[:1]
+	}
+	for i := range len(first) {
+		if live.has(first[i]) && try(first[i]) {
 			return true
 		}
+		live.remove(first[i])
 	}
-	for b := 255; b >= 0; b-- {
-		if bytes.IndexByte([]byte(enders), byte(b)) < 0 && try(byte(b)) {
-			return true
+	for _, w := range m.ways(h.threads, live) {
+		for ; !w.bytes.isEmpty(); w.bytes.remove(w.bytes.first()) {
+			if try(w.bytes.first()) {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// way is bytes that lead threads on alike, and about how far it is then to the end.
+type way struct {
+	bytes byteSet
+	far   int
+}
+
+// ways parts bytes by where they lead, those that are nearest to the end first.
+func (m *machine) ways(list []thread, live byteSet) (out []way) {
+	for !live.isEmpty() {
+		b, same := live.first(), live
+		m.visit(list, func(t thread) { same = same.and(m.g.class(t.state, b)) })
+		live = live.and(same.not())
+		far := noBound
+		for _, t := range m.step(list, b, nil) {
+			far = min(far, m.g.hint(t.state))
+		}
+		if far < noBound {
+			out = append(out, way{same, far})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b way) int { return cmp.Compare(a.far, b.far) })
+	return out
 }
 
 // beginnings are tokens that go on inside a string as one that is there already.

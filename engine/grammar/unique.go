@@ -5,6 +5,7 @@ import (
 	bits64 "math/bits"
 	"slices"
 	"sync"
+	"unicode/utf8"
 )
 
 // Items of an array that differ are no context-free matter, nor are names of an object.
@@ -102,11 +103,28 @@ func (g *builder) list(e expr) (texts [][]byte) {
 
 // keyOfText is the same for texts of equal values.
 func keyOfText(t []byte) string {
+	if plainString(t) {
+		return string(t[:len(t)-1])
+	}
 	v, err := parseValue(t, 1000)
 	if err != nil {
 		return "?" + string(t)
 	}
 	return v.key()
+}
+
+// plainString reports whether t is a JSON string with nothing escaped: its key is what
+// stands there.
+func plainString(t []byte) bool {
+	if len(t) < 2 || t[0] != '"' || t[len(t)-1] != '"' {
+		return false
+	}
+	for _, b := range t[1 : len(t)-1] {
+		if b < ' ' || b == '"' || b == '\\' {
+			return false
+		}
+	}
+	return utf8.Valid(t)
 }
 
 // element is one that was written; they form a list, so that matchers share it.
@@ -239,7 +257,7 @@ func (r *reading) complete() bool {
 // done notes an element; false if it was there before.
 func (r *reading) done(text []byte) bool {
 	n := *r.in
-	n.scalar = false
+	n.scalar, n.start = false, -1
 	if n.unique != nil {
 		key := keyOfText(text)
 		for e := n.used; e != nil; e = e.next {
