@@ -19,7 +19,7 @@ var limitsOf = map[string]string{
 	"pattern":               "lookbehind at more than one character, backreferences, assertions repeated without a bound other than ((?!…).)* at the end",
 	"format":                "idn-email, idn-hostname; names that the standard does not have are annotations. Strings of the format regex have no backreferences, and beside other keywords no groups deeper than 2; negated, they begin with what can begin none",
 	"multipleOf":            "above 10000 (in units of the last decimal place), zeros at the end apart",
-	"$ref":                  "to other documents",
+	"$ref":                  "to other documents, the schemas of the drafts apart",
 	"uniqueItems":           "beside minContains, maxContains or more than one contains; negated, beside contains or prefixItems",
 	"unevaluatedProperties": "under an anyOf with more than six branches for members",
 	"unevaluatedItems":      "under an anyOf with more than six branches for elements",

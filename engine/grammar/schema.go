@@ -312,6 +312,9 @@ func (c *schemaCompiler) find(s *site, k, ref string) (at *site, pointer string,
 	bare := *u
 	bare.Fragment, bare.RawFragment = "", ""
 	at, ok := c.anchors[bare.String()]
+	if !ok && c.readMeta(u) {
+		at, ok = c.anchors[bare.String()]
+	}
 	if !ok && strings.HasPrefix(ref, "#") {
 		at, ok = c.root, true
 	}
