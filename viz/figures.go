@@ -14,6 +14,24 @@ import (
 type Finished struct {
 	At     time.Duration // since the batch began
 	Tokens int
+	Took   time.Duration // its tokens came over this time; 0: at its end
+}
+
+// share adds the request's tokens to the parts of equal length in which they came.
+func (d Finished) share(sums []float64, width time.Duration) {
+	last := min(len(sums)-1, max(0, int(d.At/width)))
+	from := min(max(0, d.At-d.Took), d.At)
+	if d.At <= from {
+		sums[last] += float64(d.Tokens)
+		return
+	}
+	for i := int(from / width); i <= last; i++ {
+		begin, end := max(from, time.Duration(i)*width), d.At
+		if i < last {
+			end = time.Duration(i+1) * width
+		}
+		sums[i] += float64(d.Tokens) * float64(end-begin) / float64(d.At-from)
+	}
 }
 
 // Throughput draws generated tokens per second over the run of a batch, in at most
@@ -28,7 +46,7 @@ func Throughput(done []Finished) *charts.Line {
 	n = int((end + width - 1) / width) // the last one has the end
 	sums := make([]float64, n)
 	for _, d := range done {
-		sums[min(n-1, max(0, int(d.At/width)))] += float64(d.Tokens)
+		d.share(sums, width)
 	}
 	labels, rate, mean := make([]string, n), make([]opts.LineData, n), make([]opts.LineData, n)
 	total := 0.0

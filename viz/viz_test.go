@@ -7,6 +7,7 @@ import (
 	"encoding/xml"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ func TestLibraryIsTheRecordedFile(t *testing.T) {
 }
 
 func sample() []Chart {
-	done := []Finished{{time.Second, 40}, {1500 * time.Millisecond, 60}, {4 * time.Second, 10}}
+	done := []Finished{{At: time.Second, Tokens: 40}, {At: 1500 * time.Millisecond, Tokens: 60, Took: time.Second}, {At: 4 * time.Second, Tokens: 10}}
 	ds := []time.Duration{5 * time.Millisecond, 7 * time.Millisecond, 7 * time.Millisecond, 90 * time.Millisecond}
 	lp := []Logprob{{"The", -0.1}, {" sky", -1.2}, {"\n", -3}}
 	bar := charts.NewBar()
@@ -76,7 +77,7 @@ func TestEveryChartBecomesAWellFormedPicture(t *testing.T) {
 }
 
 func TestFiguresShowTheirNumbers(t *testing.T) {
-	done := []Finished{{time.Second, 100}, {2 * time.Second, 300}}
+	done := []Finished{{At: time.Second, Tokens: 100}, {At: 2 * time.Second, Tokens: 300}}
 	f, err := newFigure(Throughput(done))
 	if err != nil {
 		t.Fatal(err)
@@ -103,6 +104,25 @@ func TestFiguresShowTheirNumbers(t *testing.T) {
 	for _, empty := range []Chart{Throughput(nil), Latency("none", nil), Logprobs(nil)} {
 		if _, err := SVG(empty); err != nil {
 			t.Errorf("an empty figure must still draw: %v", err)
+		}
+	}
+}
+
+func TestThroughputIsWhereTheTokensCame(t *testing.T) {
+	for _, c := range []struct {
+		done Finished
+		want []float64
+	}{
+		{Finished{At: 4 * time.Second, Tokens: 80, Took: 4 * time.Second}, []float64{20, 20, 20, 20}},
+		{Finished{At: 2500 * time.Millisecond, Tokens: 30, Took: 1500 * time.Millisecond}, []float64{0, 20, 10, 0}},
+		{Finished{At: 2 * time.Second, Tokens: 30, Took: time.Minute}, []float64{15, 15, 0, 0}},
+		{Finished{At: 4 * time.Second, Tokens: 5}, []float64{0, 0, 0, 5}},
+		{Finished{At: time.Second, Tokens: 5, Took: -time.Second}, []float64{0, 5, 0, 0}},
+	} {
+		sums := make([]float64, 4)
+		c.done.share(sums, time.Second)
+		if !slices.Equal(sums, c.want) {
+			t.Errorf("%+v: %v, want %v", c.done, sums, c.want)
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (b *BatchResult) Throughput() *charts.Line {
 	defer b.mu.Unlock()
 	done := make([]viz.Finished, len(b.lines))
 	for i, l := range b.lines {
-		done[i] = viz.Finished{At: l.End, Tokens: l.Usage.Completion}
+		done[i] = viz.Finished{At: l.End, Tokens: l.Usage.Completion, Took: l.End - l.Start}
 	}
 	return viz.Throughput(done)
 }
