@@ -50,7 +50,7 @@ func (r *request) message(v jsontext.Value, path string) (engine.Message, error)
 		case "function_call":
 			m.ToolCalls, err = functionCall(e, at)
 		case "audio":
-			err = unsupported(at, key, "")
+			err = unsupported(at, key, "this model reads text")
 		default:
 			err = unknownField(at)
 		}
@@ -194,8 +194,10 @@ func calledFunction(c *engine.ToolCall, key string, e jsontext.Value, path strin
 		c.Name, err = stringOf(e, path+".name")
 	case key == "arguments" && e.Kind() == '"':
 		c.Arguments, err = stringOf(e, path+".arguments")
-	case key == "arguments":
+	case key == "arguments" && (e.Kind() == '{' || e.Kind() == 'n'):
 		c.Arguments = string(e)
+	case key == "arguments":
+		err = invalid(path+".arguments", "%s.arguments must be a string with JSON, or an object", path)
 	default:
 		err = unknownField(path + "." + key)
 	}

@@ -587,7 +587,7 @@ func flags(f map[string]jsontext.Value, path string) (some, first bool, err erro
 func (t *tagReader) triggered(c *engine.Constraint, f map[string]jsontext.Value, path string) (_ *engine.Constraint, err error) {
 	c.Kind = engine.ConstrainTags
 	if f["excludes"] != nil {
-		return nil, unsupported(path+".excludes", path+".excludes", "")
+		return nil, unsupported(path+".excludes", path+".excludes", "the text between tags is free but for the triggers")
 	}
 	if c.Triggers, err = triggersOf(f["triggers"], path+".triggers"); err != nil {
 		return nil, err

@@ -202,7 +202,7 @@ var fields = map[string]field{
 	"custom_logit_processor":       {inBoth, neutral("custom logit processors are code from a client")},
 	"logits_processors":            {inBoth, neutral("logits processors are code from a client", "[]")},
 	"return_hidden_states":         {inBoth, neutral("hidden states do not leave the device", "false")},
-	"return_routed_experts":        {inBoth, neutral("", "false")},
+	"return_routed_experts":        {inBoth, neutral("which experts were chosen does not leave the device", "false")},
 	"return_cached_tokens_details": {inBoth, neutral("usage counts them with --enable-cache-report", "false")},
 	"return_tokens_as_token_ids":   {inBoth, neutral("use return_token_ids", "false")},
 	"bootstrap_host":               {inBoth, neutral("godwit has no disaggregated mode")},
@@ -220,9 +220,9 @@ var fields = map[string]field{
 	"early_stopping":               {inBoth, neutral("there is no beam search", "false")},
 	"thinking_token_budget":        {inBoth, neutral("use reasoning_effort or max_tokens")},
 	"reasoning_budget":             {inBoth, neutral("use reasoning_effort or max_tokens")},
-	"kv_transfer_params":           {inBoth, neutral("")},
-	"vllm_xargs":                   {inBoth, neutral("", "{}")},
-	"mm_processor_kwargs":          {inBoth, neutral("", "{}")},
+	"kv_transfer_params":           {inBoth, neutral("godwit has no disaggregated mode")},
+	"vllm_xargs":                   {inBoth, neutral("they are for code of the server's owner, which there is none of", "{}")},
+	"mm_processor_kwargs":          {inBoth, neutral("this model reads text", "{}")},
 	"typical_p":                    {inBoth, neutral("use top_p or min_p", "1", "1.0")},
 	"mirostat":                     {inBoth, neutral("use top_p or min_p", "0")},
 	"repeat_penalty":               {inBoth, neutral("use repetition_penalty", "1", "1.0")},
@@ -315,9 +315,6 @@ func readAddSpecial(r *request, name string, v jsontext.Value) error {
 }
 
 func unsupported(param, what, reason string) error {
-	if reason == "" {
-		return newError(CodeUnsupported, param, "%s is not supported yet", what)
-	}
 	return newError(CodeUnsupported, param, "%s is not supported: %s", what, reason)
 }
 
@@ -567,7 +564,7 @@ func readLogprobs(r *request, name string, v jsontext.Value) (err error) {
 func readEcho(r *request, name string, v jsontext.Value) (err error) {
 	r.echo, err = boolOf(v, name)
 	if err == nil && r.echo && r.kind == Chat {
-		return unsupported(name, "echo in chat", "")
+		return unsupported(name, "echo in chat", "an answer is what the model adds; send the prompt to /v1/completions")
 	}
 	return err
 }

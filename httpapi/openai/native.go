@@ -86,7 +86,7 @@ var nativeFields = map[string]nativeReader{
 	"audio_data":             refused("this model reads text"),
 	"modalities":             refused("this model reads text"),
 	"background":             neutralNative("a request ends with its connection", "false"),
-	"return_bytes":           neutralNative("", "false"),
+	"return_bytes":           neutralNative("texts and token ids are what answers hold", "false"),
 	"return_entropy":         neutralNative("use top_logprobs_num", "false"),
 	"bootstrap_pair_key":     refused("godwit has no disaggregated mode"),
 	"conversation_id":        accepted,

@@ -67,10 +67,11 @@ func TestMessagesOfOlderClients(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 	for body, param := range map[string]string{
-		`{"messages":[{"role":"assistant","function_call":{"arguments":"{}"}},{"role":"user","content":"a"}]}`:                                      "messages[0].function_call.name",
-		`{"messages":[{"role":"user","content":[{"type":"refusal","refusal":"no"}]}]}`:                                                              "messages[0].content[0].type",
-		`{"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":"allowed_tools"}}`: "tool_choice.type",
-		`{"messages":[{"role":"user","content":"a"}],"add_special_tokens":true}`:                                                                    "add_special_tokens",
+		`{"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":5}}]}]}`: "messages[1].tool_calls[0].function.arguments",
+		`{"messages":[{"role":"assistant","function_call":{"arguments":"{}"}},{"role":"user","content":"a"}]}`:                                                "messages[0].function_call.name",
+		`{"messages":[{"role":"user","content":[{"type":"refusal","refusal":"no"}]}]}`:                                                                        "messages[0].content[0].type",
+		`{"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":"allowed_tools"}}`:           "tool_choice.type",
+		`{"messages":[{"role":"user","content":"a"}],"add_special_tokens":true}`:                                                                              "add_special_tokens",
 	} {
 		if _, err := DecodeChat([]byte(body), testOptions()); err == nil || ErrorFrom(err).Param != param {
 			t.Errorf("%s: %v", body, err)
