@@ -103,7 +103,7 @@ func (e *Engine) openAdapters(ctx context.Context) error {
 			}
 		}
 		if err := e.lora.load(ctx, a, folder); err != nil {
-			return err
+			return fmt.Errorf("adapter %q: %w", cmp.Or(a.Name, a.Path), err)
 		}
 	}
 	return nil

@@ -262,7 +262,7 @@ func TestWhatLoRANeeds(t *testing.T) {
 		"are pinned": func(o *Options) {
 			o.Adapters, o.MaxAdaptersPerBatch = []engine.AdapterSpec{{Name: "a", Path: "a", Pinned: true}}, 1
 		},
-		"does not exist":    func(o *Options) { o.Adapters = []engine.AdapterSpec{{Name: "a", Path: "no-such-folder"}} },
+		`adapter "a": The folder no-such-folder does not exist`: func(o *Options) { o.Adapters = []engine.AdapterSpec{{Name: "a", Path: "no-such-folder"}} },
 		"max lora rank is":  func(o *Options) { o.EnableLoRA, o.MaxLoRARank = true, -1 },
 		"max loras per bat": func(o *Options) { o.EnableLoRA, o.MaxAdaptersPerBatch = true, -1 },
 	} {

@@ -169,6 +169,8 @@ func TestBadCommandsSayWhatIsWrong(t *testing.T) {
 		"an unknown load format":                {"godwit serve --model m --load-format zip", "zip"},
 		"a data type":                           {"godwit serve --model m --dtype float8", "float8"},
 		"a negative size":                       {"godwit serve --model m --context-length -5", "-5"},
+		"a negative rank":                       {"godwit serve --model m --max-lora-rank -2", "--max-lora-rank -2"},
+		"a negative number of adapters":         {"godwit serve --model m --max-loras-per-batch -1", "--max-loras-per-batch -1"},
 		"unknown sampling defaults":             {"godwit serve --model m --sampling-defaults mine", "mine"},
 		"tensor parallelism":                    {"godwit serve --model m --tp 8", "one device"},
 		"tensor parallelism, inline":            {"godwit serve --model m --tp-size=2", "one device"},

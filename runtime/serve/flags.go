@@ -419,6 +419,7 @@ func (e *EngineFlags) Check() error {
 	for name, v := range map[string]int{
 		"context-length": e.ContextLength, "max-running-requests": e.MaxRunning, "max-queued-requests": e.MaxQueued,
 		"max-total-tokens": e.MaxTotalTokens, "page-size": e.PageSize, "max-prefill-tokens": e.MaxPrefillTokens, "threads": e.Threads,
+		"max-lora-rank": e.MaxLoRARank, "max-loras-per-batch": e.MaxLoRABatch, "max-loaded-loras": e.MaxLoRALoaded,
 	} {
 		if v < 0 {
 			return fmt.Errorf("--%s %d: must not be negative", name, v)
