@@ -17,13 +17,13 @@ var formats = map[string]string{
 	"hostname":  labelRE + `(\.` + labelRE + `){0,7}`,
 	"email": `(` + atomRE + `(\.` + atomRE + `)*|"([ !#-\[\]-~]|\\[ -~])*")@(` + labelRE + `(\.` + labelRE + `)*|` +
 		`\[` + octetRE + `(\.` + octetRE + `){3}\]|\[IPv6:` + ip6RE + `\])`,
-	"uri-reference":         `(` + schemeRE + `:(` + uriCharRE + `)*|(` + noColonRE + `)*([/?](` + uriCharRE + `)*)?)(#(` + uriCharRE + `)*)?`,
-	"iri":                   schemeRE + `:(` + iriCharRE + `)+(#(` + iriCharRE + `)*)?`,
-	"iri-reference":         `(` + schemeRE + `:(` + iriCharRE + `)*|(` + noColonRE + `|[^\x00-\x{9f}])*([/?](` + iriCharRE + `)*)?)(#(` + iriCharRE + `)*)?`,
+	"uri-reference":         `(` + schemeRE + `:` + uriHierRE + `|` + uriRelativeRE + `)` + uriTailRE,
+	"iri":                   schemeRE + `:` + iriHierRE + iriTailRE,
+	"iri-reference":         `(` + schemeRE + `:` + iriHierRE + `|` + iriRelativeRE + `)` + iriTailRE,
 	"uri-template":          `(` + uriCharRE + `|#|[^\x00-\x{9f}]|\{[+#./;?&]?` + templateRE + `(,` + templateRE + `)*\})*`,
 	"json-pointer":          `(/([^~/]|~[01])*)*`,
 	"relative-json-pointer": `(0|[1-9][0-9]*)(#|(/([^~/]|~[01])*)*)`,
-	"uri":                   `[A-Za-z][A-Za-z0-9+.-]*:(` + uriCharRE + `)+(#(` + uriCharRE + `)*)?`,
+	"uri":                   schemeRE + `:` + uriHierRE + uriTailRE,
 }
 
 const (
@@ -47,10 +47,33 @@ const (
 	atomRE     = `[A-Za-z0-9!#$%&'*+/=?^_{|}~\x60-]+`
 	uriCharRE  = `[A-Za-z0-9._~:/?@!$&'()*+,;=-]|%[0-9A-Fa-f]{2}`
 	schemeRE   = `[A-Za-z][A-Za-z0-9+.-]*`
-	noColonRE  = `[A-Za-z0-9._~@!$&'()*+,;=-]|%[0-9A-Fa-f]{2}`
-	iriCharRE  = uriCharRE + `|[^\x00-\x{9f}]`
 	templateRE = `([A-Za-z0-9_]|%[0-9A-Fa-f]{2})([A-Za-z0-9_.]|%[0-9A-Fa-f]{2})*(:[1-9][0-9]{0,3}|\*)?`
-	ip6RE      = `(` + hexRE + `(:` + hexRE + `){7}|(` + hexRE + `:){1,7}:|(` + hexRE + `:){1,6}:` + hexRE +
-		`|(` + hexRE + `:){1,5}(:` + hexRE + `){1,2}|(` + hexRE + `:){1,4}(:` + hexRE + `){1,3}|(` + hexRE + `:){1,3}(:` + hexRE +
-		`){1,4}|(` + hexRE + `:){1,2}(:` + hexRE + `){1,5}|` + hexRE + `:(:` + hexRE + `){1,6}|:((:` + hexRE + `){1,7}|:))`
+	ls32RE     = `(` + hexRE + `:` + hexRE + `|` + octetRE + `(\.` + octetRE + `){3})`
+	ip6RE      = `((` + hexRE + `:){6}` + ls32RE + `|::(` + hexRE + `:){5}` + ls32RE + `|(` + hexRE + `)?::(` + hexRE + `:){4}` + ls32RE +
+		`|((` + hexRE + `:){0,1}` + hexRE + `)?::(` + hexRE + `:){3}` + ls32RE + `|((` + hexRE + `:){0,2}` + hexRE + `)?::(` + hexRE + `:){2}` + ls32RE +
+		`|((` + hexRE + `:){0,3}` + hexRE + `)?::` + hexRE + `:` + ls32RE + `|((` + hexRE + `:){0,4}` + hexRE + `)?::` + ls32RE +
+		`|((` + hexRE + `:){0,5}` + hexRE + `)?::` + hexRE + `|((` + hexRE + `:){0,6}` + hexRE + `)?::)`
+
+	// RFC 3986: a name of a host, a segment's characters, a first segment's without a
+	// colon, what follows a scheme, a reference without one, and a query and fragment.
+	// RFC 3987 adds characters.
+	nameRE        = `([A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2}`
+	pathRE        = `([A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2}`
+	segmentRE     = `([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}`
+	noColonRE     = `([A-Za-z0-9._~!$&'()*+,;=@-]|%[0-9A-Fa-f]{2}`
+	userRE        = `([A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2}`
+	queryRE       = `([A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2}`
+	literalRE     = `\[(` + ip6RE + `|[vV][0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:-]+)\]`
+	uriHostRE     = `//(` + userRE + `)*@)?(` + nameRE + `)*|` + literalRE + `)(:[0-9]*)?(/` + pathRE + `)*)?`
+	uriHierRE     = `(` + uriHostRE + `|/(` + segmentRE + `)` + pathRE + `)*)?|(` + segmentRE + `)` + pathRE + `)*)?)`
+	uriRelativeRE = `(` + uriHostRE + `|/(` + segmentRE + `)` + pathRE + `)*)?|(` + noColonRE + `)+(/` + pathRE + `)*)?)?)`
+	uriTailRE     = `(\?` + queryRE + `)*)?(#` + queryRE + `)*)?`
+	ucsRE         = `|[\x{a0}-\x{d7ff}\x{f900}-\x{fdcf}\x{fdf0}-\x{ffef}\x{10000}-\x{1fffd}\x{20000}-\x{2fffd}\x{30000}-\x{3fffd}\x{40000}-\x{4fffd}` +
+		`\x{50000}-\x{5fffd}\x{60000}-\x{6fffd}\x{70000}-\x{7fffd}\x{80000}-\x{8fffd}\x{90000}-\x{9fffd}\x{a0000}-\x{afffd}\x{b0000}-\x{bfffd}` +
+		`\x{c0000}-\x{cfffd}\x{d0000}-\x{dfffd}\x{e1000}-\x{efffd}]`
+	privateRE     = `|[\x{e000}-\x{f8ff}\x{f0000}-\x{ffffd}\x{100000}-\x{10fffd}]`
+	iriHostRE     = `//(` + userRE + ucsRE + `)*@)?(` + nameRE + ucsRE + `)*|` + literalRE + `)(:[0-9]*)?(/` + pathRE + ucsRE + `)*)?`
+	iriHierRE     = `(` + iriHostRE + `|/(` + segmentRE + ucsRE + `)` + pathRE + ucsRE + `)*)?|(` + segmentRE + ucsRE + `)` + pathRE + ucsRE + `)*)?)`
+	iriRelativeRE = `(` + iriHostRE + `|/(` + segmentRE + ucsRE + `)` + pathRE + ucsRE + `)*)?|(` + noColonRE + ucsRE + `)+(/` + pathRE + ucsRE + `)*)?)?)`
+	iriTailRE     = `(\?` + queryRE + ucsRE + privateRE + `)*)?(#` + queryRE + ucsRE + `)*)?`
 )
