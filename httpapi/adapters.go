@@ -77,15 +77,23 @@ func (s *Server) changeAdapters(w http.ResponseWriter, r *http.Request, q any, d
 		s.sendJSON(w, r, answer)
 		return
 	}
+	s.failBoth(w, r, err, func(e *openai.Error, body any) any {
+		answer.Message, answer.Object, answer.Error = e.Message, "error", body
+		return answer
+	})
+}
+
+// failBoth answers what a caller did wrong in SGLang's form, with the error in the form of
+// all others in it; what is not the caller's fault has that alone.
+func (s *Server) failBoth(w http.ResponseWriter, r *http.Request, err error, answer func(e *openai.Error, body any) any) {
 	e := openai.ErrorFrom(err)
 	if e.Status != http.StatusBadRequest {
 		s.fail(w, r, err)
 		return
 	}
 	exchangeOf(r).err = err
-	answer.Message, answer.Object = e.Message, "error"
-	answer.Error = map[string]any{"object": "error", "message": e.Message, "type": e.Type, "param": orNil(e.Param), "code": orNil(e.Code)}
-	b, err := json.Marshal(answer, json.Deterministic(true))
+	body := map[string]any{"object": "error", "message": e.Message, "type": e.Type, "param": orNil(e.Param), "code": orNil(e.Code)}
+	b, err := json.Marshal(answer(e, body), json.Deterministic(true))
 	if err != nil {
 		s.fail(w, r, err)
 		return

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"net/http"
 
-	"github.com/go-json-experiment/json"
 	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/httpapi/openai"
 )
@@ -54,19 +53,9 @@ func (s *Server) updateWeights(w http.ResponseWriter, r *http.Request) {
 		s.sendJSON(w, r, weightsAnswer{Success: true, Message: "Succeeded to update model weights."})
 		return
 	}
-	e := openai.ErrorFrom(err)
-	if e.Status != http.StatusBadRequest {
-		s.fail(w, r, err)
-		return
-	}
-	exchangeOf(r).err = err
-	b, err := json.Marshal(weightsAnswer{Message: e.Message, Object: "error",
-		Error: map[string]any{"object": "error", "message": e.Message, "type": e.Type, "param": orNil(e.Param), "code": orNil(e.Code)}}, json.Deterministic(true))
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	s.send(w, e.Status, b)
+	s.failBoth(w, r, err, func(e *openai.Error, body any) any {
+		return weightsAnswer{Message: e.Message, Object: "error", Error: body}
+	})
 }
 
 // versionOfWeights is what answers say of the weights.
