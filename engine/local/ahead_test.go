@@ -30,6 +30,7 @@ type feeding struct {
 
 	mu    sync.Mutex
 	order []string // what was called
+	rows  []int    // of each step: how many rows have an output
 }
 
 type feedingExec struct {
@@ -69,6 +70,25 @@ func (d *feeding) taken() []string {
 	return all
 }
 
+// shared gives the steps that several rows have had an output of since it was called last,
+// and how many steps there were from the first of them to the last.
+func (d *feeding) shared() (n, of int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	first, last := -1, -1
+	for step, rows := range d.rows {
+		if rows < 2 {
+			continue
+		}
+		if n++; first < 0 {
+			first = step
+		}
+		last = step
+	}
+	d.rows = nil
+	return n, last - first + 1
+}
+
 func (e *feedingExec) Feeds() bool { return true }
 
 func (e *feedingExec) Splits() bool { return e.dev.splits }
@@ -105,6 +125,9 @@ func (e *feedingExec) Launch(b *device.Batch) (device.Pending, error) {
 		}
 	}
 	e.flying = append(e.flying, q)
+	e.dev.mu.Lock()
+	e.dev.rows = append(e.dev.rows, len(b.Outputs))
+	e.dev.mu.Unlock()
 	if b.Late {
 		e.dev.note("begin", q.step)
 	} else {

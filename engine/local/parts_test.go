@@ -77,25 +77,35 @@ func TestForcedTokensNeedNoStepAheadEither(t *testing.T) {
 // TestFreeAndConstrainedTextsShareSteps mixes rows of both kinds: those without a
 // constraint have a token from each step.
 func TestFreeAndConstrainedTextsShareSteps(t *testing.T) {
-	e, _ := parts(t, nil)
+	e, f := parts(t, nil)
 	alone := one(t, e, prompt("There was", 40))
 	mask := constrained(engine.ConstrainSchema, `{"type":"array","minItems":1000,"items":{"type":"object","required":["name"],"properties":{"name":{"type":"string"}}}}`, 300)
-	s, err := e.Generate(t.Context(), mask)
-	if err != nil {
-		t.Fatal(err)
+	together := func() int {
+		s, err := e.Generate(t.Context(), mask)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if !s.Next() {
+			t.Fatal(s.Err())
+		}
+		f.shared()
+		beside := one(t, e, prompt("There was", 40))
+		if beside.Text != alone.Text {
+			t.Errorf("beside a constrained text %q, alone %q", beside.Text, alone.Text)
+		}
+		n, of := f.shared()
+		if of > 50 {
+			t.Errorf("40 tokens took %d steps, %d of them together", of, n)
+		}
+		return n
 	}
-	defer s.Close()
-	if !s.Next() {
-		t.Fatal(s.Err())
+	for range 50 { // on a busy machine one text may be over before the other begins
+		if together() >= 20 {
+			return
+		}
 	}
-	before := e.Stats().Steps
-	beside := one(t, e, prompt("There was", 40))
-	if beside.Text != alone.Text {
-		t.Errorf("beside a constrained text %q, alone %q", beside.Text, alone.Text)
-	}
-	if steps := e.Stats().Steps - before; steps > 50 {
-		t.Errorf("40 tokens took %d steps", steps)
-	}
+	t.Error("the texts have hardly a step together")
 }
 
 func TestDrawsThatFailEndTheirStepsRequestsOnly(t *testing.T) {

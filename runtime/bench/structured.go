@@ -156,6 +156,9 @@ func (m *Model) structured(ctx context.Context, d Structured, log *stepLog) (*Re
 	r.note("%d rows that generate together at temperature %g, prompts of %d tokens, %d steps, median of %d, in turns. Constrained rows follow %d schemas in equal parts. Drawn: without forced tokens, which took no step of their own.",
 		d.rows(), d.Temperature, d.context(), d.steps(), m.o.repeat(), len(endless))
 	r.note("Wait: what the device had nothing to do for in a step until the masks were there; a step in one part has none.")
+	if err := m.compileSchemas(ctx, d); err != nil {
+		return r, err
+	}
 	n := d.rows()
 	shares := []int{0, n / 2, n}
 	found := make([][]mixed, len(shares))
@@ -196,6 +199,22 @@ func (m *Model) structured(ctx context.Context, d Structured, log *stepLog) (*Re
 		r.add(row)
 	}
 	return r, nil
+}
+
+// compileSchemas has every schema compiled, which takes longer than a row may have to wait
+// for the others.
+func (m *Model) compileSchemas(ctx context.Context, d Structured) error {
+	for i, schema := range endless {
+		s, err := m.Engine.Generate(ctx, &engine.Request{TokenIDs: m.prompt(d.context(), i, d.context()), Sampling: engine.Sampling{MaxTokens: 1, IgnoreEOS: true},
+			Constraint: &engine.Constraint{Kind: engine.ConstrainSchema, Text: schema, Compact: true, Param: "schema"}})
+		if err != nil {
+			return err
+		}
+		if _, err := engine.Collect(s); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mixedRows lets rows run until the steps are counted, and ends them.
