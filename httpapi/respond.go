@@ -100,9 +100,11 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		drainBody(r)
 		return nil, refuse(http.StatusUnsupportedMediaType, "unsupported_media_type", "The Content-Type must be application/json")
 	}
-	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+	encoding, ok := encodingOf(r.Header)
+	if !ok {
 		drainBody(r)
-		return nil, refuse(http.StatusUnsupportedMediaType, "unsupported_media_type", "The Content-Encoding "+clip(enc, 40)+" is not supported")
+		return nil, refuse(http.StatusUnsupportedMediaType, "unsupported_media_type",
+			"The Content-Encoding "+clip(strings.Join(r.Header.Values("Content-Encoding"), ", "), 40)+" is not supported; gzip and zstd are")
 	}
 	tooLarge := refuse(http.StatusRequestEntityTooLarge, "request_too_large", "The request body is larger than "+strconv.FormatInt(s.opt.MaxBodyBytes, 10)+" bytes")
 	if r.ContentLength > s.opt.MaxBodyBytes {
@@ -114,7 +116,14 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	data, err := readAll(http.MaxBytesReader(w, r.Body, s.opt.MaxBodyBytes), r.ContentLength)
 	if err == nil {
 		rc.SetReadDeadline(time.Time{})
-		return data, nil
+		if encoding == "" {
+			return data, nil
+		}
+		text, err := inflate(encoding, data, s.opt.MaxBodyBytes)
+		if errors.Is(err, errInflated) {
+			err = tooLarge
+		}
+		return text, err
 	}
 	w.Header().Set("Connection", "close")
 	var mbe *http.MaxBytesError

@@ -273,7 +273,9 @@ func TestBodies(t *testing.T) {
 		{"a form", chatHi, 415, []string{"Content-Type: application/x-www-form-urlencoded"}},
 		{"two content types", chatHi, 415, []string{"Content-Type: application/json", "content-type: application/json"}},
 		{"a charset", chatHi, 200, []string{"Content-Type: application/json; charset=utf-8"}},
-		{"a compressed body", chatHi, 415, []string{"Content-Encoding: gzip"}},
+		{"an encoding that nobody knows", chatHi, 415, []string{"Content-Encoding: br"}},
+		{"a body that is not compressed as it says", chatHi, 400, []string{"Content-Encoding: gzip"}},
+		{"two encodings", chatHi, 415, []string{"Content-Encoding: gzip, zstd"}},
 		{"a body of the wrong shape", `[]`, 400, nil},
 	} {
 		res, body := do(t, "POST", post, c.body, c.header...)
