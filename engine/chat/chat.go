@@ -45,6 +45,8 @@ type Template struct {
 	listRoles map[string]bool // roles whose content may be a list of parts
 	textArgs  bool            // tool call arguments are wanted as JSON text
 	shortIDs  bool            // ids of calls must have nine characters
+
+	roleFor map[string]string // for roles that are left out or refused, one that is written
 }
 
 // Input is one conversation.
@@ -60,7 +62,8 @@ type Input struct {
 	// templates take: an assistant's missing content (null beside tool calls, as
 	// clients send answers back) is an empty text, thinking that stands beside both
 	// content and tool calls is left out; then each of several calls gets a message of its
-	// own, followed by its result.
+	// own, followed by its result. A developer's message is the system's and a function's a
+	// tool's for a template that leaves out or refuses the one and writes the other.
 	Lenient bool
 }
 
@@ -109,6 +112,9 @@ func (t *Template) Render(in Input) (string, error) {
 		return "", engine.Invalid("continue_final_message", "a final message cannot be continued and followed by a generation prompt")
 	}
 	t.probeOnce.Do(t.probe)
+	if in.Lenient {
+		in.Messages = t.withKnownRoles(in.Messages)
+	}
 	out, err := t.renderInput(in)
 	if err == nil || !in.Lenient {
 		return out, err
@@ -124,6 +130,37 @@ func (t *Template) Render(in Input) (string, error) {
 		}
 	}
 	return out, err
+}
+
+// withKnownRoles replaces roles that the template does not write by those that it does.
+func (t *Template) withKnownRoles(in []engine.Message) []engine.Message {
+	out := in
+	for i := range in {
+		role, ok := t.roleFor[in[i].Role]
+		if !ok {
+			continue
+		}
+		if &out[0] == &in[0] {
+			out = slices.Clone(in)
+		}
+		m := &out[i]
+		if m.Role = role; role == "tool" && m.ToolCallID == "" {
+			m.ToolCallID = lastCall(in[:i], m.Name)
+		}
+	}
+	return out
+}
+
+// lastCall is the id of the last call of a function.
+func lastCall(messages []engine.Message, name string) string {
+	for _, m := range slices.Backward(messages) {
+		for _, c := range slices.Backward(m.ToolCalls) {
+			if c.Name == name {
+				return c.ID
+			}
+		}
+	}
+	return ""
 }
 
 // withTexts puts an empty text where an assistant has no content, and leaves thinking

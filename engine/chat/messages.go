@@ -139,6 +139,35 @@ func (t *Template) probe() {
 		t.shortIDs = !asObject && !asText
 		break
 	}
+	t.roleFor = map[string]string{}
+	for role, other := range map[string]string{"developer": "system", "function": "tool"} {
+		if !t.writes(role) && t.writes(other) {
+			t.roleFor[role] = other
+		}
+	}
+}
+
+// writes reports whether the text of a message with the role reaches the prompt.
+func (t *Template) writes(role string) bool {
+	m, user := probeDict(role, probeText), probeDict("user", "hello")
+	conversation := []value{m, user}
+	if role == "function" || role == "tool" {
+		m.put("name", "probe")
+		m.put("tool_call_id", shortID)
+		arguments := value(newDict())
+		if t.textArgs {
+			arguments = "{}"
+		}
+		conversation = []value{user, callDict("", shortID, arguments), m}
+	}
+	tool := engine.Tool{Name: "probe", JSON: []byte(`{"type":"function","function":{"name":"probe","description":"","parameters":{"type":"object","properties":{}}}}`)}
+	for _, in := range []Input{{}, {Tools: []engine.Tool{tool}}} { // some take no call without tools
+		out, err := t.evaluate(conversation, in, probeSteps, probeBytes)
+		if err == nil && strings.Contains(out, probeText) && strings.Contains(out, "hello") {
+			return true
+		}
+	}
+	return false
 }
 
 const shortID = "call00000"
@@ -146,18 +175,7 @@ const shortID = "call00000"
 // tryCall renders a tool call in a message with that content, its arguments as an object
 // and as JSON text.
 func (t *Template) tryCall(content value, id string) (asObject, asText bool) {
-	message := func(arguments value) *dict {
-		fn := newDict()
-		fn.put("name", "probe")
-		fn.put("arguments", arguments)
-		call := newDict()
-		call.put("id", id)
-		call.put("type", "function")
-		call.put("function", fn)
-		m := probeDict("assistant", content)
-		m.put("tool_calls", &list{items: []value{call}, depth: 4})
-		return m
-	}
+	message := func(arguments value) *dict { return callDict(content, id, arguments) }
 	object := newDict()
 	object.put(probeText, "x")
 	outObject, asObject := t.try(message(object))
@@ -170,6 +188,20 @@ func (t *Template) tryCall(content value, id string) (asObject, asText bool) {
 // printsParts reports whether the list of the probe was printed rather than read.
 func printsParts(out string) bool {
 	return strings.Contains(out, "'type'") || strings.Contains(out, `"type"`) || strings.Contains(out, `\"type\"`)
+}
+
+// callDict is an assistant's message with a call.
+func callDict(content value, id string, arguments value) *dict {
+	fn := newDict()
+	fn.put("name", "probe")
+	fn.put("arguments", arguments)
+	call := newDict()
+	call.put("id", id)
+	call.put("type", "function")
+	call.put("function", fn)
+	m := probeDict("assistant", content)
+	m.put("tool_calls", &list{items: []value{call}, depth: 4})
+	return m
 }
 
 func probeDict(role string, content value) *dict {

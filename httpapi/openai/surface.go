@@ -35,7 +35,7 @@ type note struct {
 // notes describe the fields that are not refused.
 var notes = map[string]note{
 	"model":     {Works, `"default"`, "served name, path, \"default\", `base:adapter` or a bare adapter, in any letter case; echoed as written"},
-	"messages":  {Works, `[{"role":"user","content":"hi"}]`, "roles system, user, assistant, tool, function, developer; content as text, or parts of type text, refusal, thinking and reasoning; function_call as one of tool_calls"},
+	"messages":  {Works, `[{"role":"user","content":"hi"}]`, "roles system, user, assistant, tool, function, developer (the last two are written as tool and system for a template that leaves them out); content as text, or parts of type text, refusal, thinking and reasoning; function_call as one of tool_calls"},
 	"input_ids": {Works, `[1,2]`, "tokens instead of the template's text"},
 	"prompt":    {Works, `"hi"`, "a string, strings, token ids or lists of token ids"},
 	"lora_path": {Works, `null`, "name of a loaded adapter, or one per prompt; the model's name wins"},
