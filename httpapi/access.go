@@ -12,8 +12,10 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/godwit-ai/godwit/engine"
 	"github.com/godwit-ai/godwit/httpapi/openai"
@@ -98,6 +100,7 @@ func (s *Server) layers(router http.Handler) (http.Handler, error) {
 			s.preflight(x, r)
 			return
 		}
+		s.setCORS(x, r) // a page that may call also reads why it was refused
 		if e := s.authenticate(x, r); e != nil {
 			s.fail(x, r, e)
 			return
@@ -106,7 +109,6 @@ func (s *Server) layers(router http.Handler) (http.Handler, error) {
 			s.fail(x, r, e)
 			return
 		}
-		s.setCORS(x, r)
 		if s.eng.get() == nil && r.URL.Path != "/metrics" && r.URL.Path != "/" {
 			drainBody(r)
 			s.fail(x, r, loading())
@@ -200,12 +202,25 @@ func presentedKey(h http.Header) string {
 		if len(auth) > 1 || !ok || !strings.EqualFold(scheme, "Bearer") {
 			return ""
 		}
-		return strings.TrimSpace(key)
+		return asText(strings.TrimSpace(key))
 	}
 	if keys := h.Values("X-Api-Key"); len(keys) == 1 {
-		return keys[0]
+		return asText(keys[0])
 	}
 	return ""
+}
+
+// asText reads a header's value: UTF-8, or what browsers and Python's http.client send
+// for letters beyond ASCII, which is Latin-1.
+func asText(value string) string {
+	if utf8.ValidString(value) {
+		return value
+	}
+	runes := make([]rune, len(value))
+	for i := range len(value) {
+		runes[i] = rune(value[i])
+	}
+	return string(runes)
 }
 
 // checkHost refuses Host headers that are no host and port. On connections to a
@@ -234,26 +249,32 @@ func (s *Server) checkHost(r *http.Request) *openai.Error {
 	return refuse(http.StatusForbidden, "This Host is not served here; the server's --allowed-hosts can allow it")
 }
 
-// hostName splits and checks a Host header.
+// hostName splits and checks a Host header: a name or an IPv4 address, or an IPv6 address
+// in brackets; and perhaps a port.
 func hostName(host string) (string, bool) {
-	name := host
-	if strings.HasPrefix(host, "[") || strings.Count(host, ":") == 1 {
-		h, port, err := net.SplitHostPort(host)
-		if err == nil {
-			if port == "" || strings.Trim(port, "0123456789") != "" {
-				return "", false
-			}
-			name = h
-		} else {
-			name = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	name, port, hasPort := strings.Cut(host, ":")
+	bracketed := strings.HasPrefix(host, "[")
+	if bracketed {
+		var rest string
+		if name, rest, bracketed = strings.Cut(host[1:], "]"); !bracketed {
+			return "", false
 		}
+		if port, hasPort = strings.CutPrefix(rest, ":"); !hasPort && rest != "" {
+			return "", false
+		}
+	}
+	if hasPort {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || len(port) > 5 {
+			return "", false
+		}
+	}
+	if bracketed {
+		a, err := netip.ParseAddr(name)
+		return name, err == nil && a.Is6()
 	}
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	if name == "" || len(name) > 253 {
 		return "", false
-	}
-	if _, err := netip.ParseAddr(name); err == nil {
-		return name, true
 	}
 	for _, c := range []byte(name) {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '.' && c != '_' {
@@ -297,7 +318,7 @@ func (s *Server) preflight(x *exchange, r *http.Request) {
 		return
 	}
 	h := x.Header()
-	h.Set("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, OPTIONS")
 	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Api-Key, X-Request-Id, X-Stainless-Arch, X-Stainless-Lang, X-Stainless-OS, "+
 		"X-Stainless-Package-Version, X-Stainless-Retry-Count, X-Stainless-Runtime, X-Stainless-Runtime-Version, X-Stainless-Timeout")
 	h.Set("Access-Control-Max-Age", "600")
@@ -318,6 +339,7 @@ func (s *Server) setCORS(x *exchange, r *http.Request) bool {
 	default:
 		return false
 	}
+	x.Header().Set("Access-Control-Expose-Headers", "Retry-After, X-Request-Id")
 	return true
 }
 
