@@ -27,7 +27,7 @@ func (c Config) Args() map[string]any {
 	c.EngineFlags.Register(fs) // c is a copy: its values are the flags' defaults here
 	c.HTTPFlags.Register(fs)
 	keys, _ := c.keys() // Start has told what is wrong with the file
-	keys = append(keys, c.AdminKey)
+	keys = append(keys, strings.TrimSpace(c.AdminKey))
 	args := map[string]any{}
 	fs.VisitAll(func(f *pflag.Flag) {
 		if aliases[f.Name] {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -62,6 +63,42 @@ func TestTLSAndKeyFlags(t *testing.T) {
 	for key, want := range map[string]int{"alpha": 403, "boss": 200, "": 401} {
 		if got := get(t, client, s.URL()+"/flush_cache", key); got != want {
 			t.Errorf("flushing with key %q: %d, want %d", key, got, want)
+		}
+	}
+}
+
+func TestKeysThatNoHeaderCanHoldAreRefused(t *testing.T) {
+	file := func(text string) string {
+		path := filepath.Join(t.TempDir(), "keys")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for name, c := range map[string]struct {
+		flags []string
+		want  string // of the error
+		keys  []string
+		admin string
+	}{
+		"blanks around":                  {[]string{"--api-key", " a , b c ", "--admin-api-key", " boss "}, "", []string{"a", "b c"}, "boss"},
+		"a byte-order mark":              {[]string{"--api-key-file", file("\ufeffa\r\nb\r\n")}, "", []string{"a", "b"}, ""},
+		"other scripts":                  {[]string{"--api-key", "schlüssel,鍵"}, "", []string{"schlüssel", "鍵"}, ""},
+		"nothing but commas and blanks":  {[]string{"--api-key", " , "}, "--api-key holds no key", nil, ""},
+		"a control character":            {[]string{"--api-key", "a\x01secret"}, "control character", nil, ""},
+		"a control character in a file":  {[]string{"--api-key-file", file("a\tsecret\n")}, "control character", nil, ""},
+		"no UTF-8":                       {[]string{"--api-key", "secret\xff"}, "UTF-8", nil, ""},
+		"a blank key of administrators":  {[]string{"--admin-api-key", "  "}, "--admin-api-key holds no key", nil, ""},
+		"a line break in administrators": {[]string{"--admin-api-key", "a\nsecret"}, "--admin-api-key: a key holds a control character", nil, ""},
+	} {
+		c0 := launch(t, c.flags...)
+		s := &Server{cfg: c0, log: slog.New(slog.DiscardHandler)}
+		o, err := s.apiOptions()
+		switch {
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret")):
+			t.Errorf("%s: %v, want %s", name, err, c.want)
+		case c.want == "" && (err != nil || !slices.Equal(o.APIKeys, c.keys) || o.AdminKey != c.admin):
+			t.Errorf("%s: %v, keys %q, admin %q", name, err, o.APIKeys, o.AdminKey)
 		}
 	}
 }

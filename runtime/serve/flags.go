@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/spf13/pflag"
@@ -379,18 +380,49 @@ func (s *HTTPFlags) keys() ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--api-key-file: %w", err)
 		}
-		list = append(list, strings.Split(string(b), "\n")...)
+		list = append(list, strings.Split(strings.TrimPrefix(string(b), "\ufeff"), "\n")...)
 	}
 	var keys []string
 	for _, k := range list {
-		if k = strings.TrimSpace(k); k != "" {
-			keys = append(keys, k)
+		if k = strings.TrimSpace(k); k == "" {
+			continue
 		}
+		if err := sendable(k); err != nil {
+			return nil, fmt.Errorf("--api-key, --api-key-file: %w", err)
+		}
+		keys = append(keys, k)
+	}
+	if s.APIKey != "" && len(keys) == 0 {
+		return nil, errors.New("--api-key holds no key; leave it out for a server without keys")
 	}
 	if s.APIKeyFile != "" && len(keys) == 0 {
 		return nil, fmt.Errorf("--api-key-file %s holds no key", s.APIKeyFile)
 	}
 	return keys, nil
+}
+
+// sendable refuses keys that no header can hold; they would never match. The key itself is
+// not part of the error.
+func sendable(key string) error {
+	if !utf8.ValidString(key) {
+		return errors.New("a key is not valid UTF-8")
+	}
+	if strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return errors.New("a key holds a control character, which no header can hold")
+	}
+	return nil
+}
+
+// adminKey is the administrators' key as headers hold it.
+func (s *HTTPFlags) adminKey() (string, error) {
+	key := strings.TrimSpace(s.AdminKey)
+	if s.AdminKey != "" && key == "" {
+		return "", errors.New("--admin-api-key holds no key; leave it out for a server without one")
+	}
+	if err := sendable(key); err != nil {
+		return "", fmt.Errorf("--admin-api-key: %w", err)
+	}
+	return key, nil
 }
 
 // Check finds wrong values of the engine's flags.

@@ -148,7 +148,6 @@ func (s *Server) apiOptions() (o httpapi.Options, err error) {
 		log = slog.New(atLeast{s.log.Handler(), lv})
 	}
 	o = httpapi.Options{
-		AdminKey:             s.cfg.AdminKey,
 		StreamUsage:          s.cfg.StreamUsage,
 		IncrementalStream:    s.cfg.Incremental,
 		StreamInterval:       s.cfg.StreamInterval,
@@ -173,6 +172,9 @@ func (s *Server) apiOptions() (o httpapi.Options, err error) {
 		Logger:               log,
 	}
 	if o.APIKeys, err = s.cfg.keys(); err != nil {
+		return o, err
+	}
+	if o.AdminKey, err = s.cfg.adminKey(); err != nil {
 		return o, err
 	}
 	if s.cfg.TLSCert != "" {
