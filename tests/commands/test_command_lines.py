@@ -19,7 +19,7 @@ func ExampleGood() {
 """
     ran = run(GODWIT, "run", "-", stdin=cell)
     assert ran.code == 1 and "1 of 4 tests failed" in ran.err, ran
-    for pattern in (r"--- PASS: TestGood ", r"    --- PASS: TestGood/sub", r"\n +seen\n", r"--- FAIL: TestBad", r"\n +got 3\n", r"--- PASS: ExampleGood", r"BenchmarkRepeat\S*\s+20\s+[\d.]+ ns/op", r"FAIL\s+-\s"):
+    for pattern in (r"^=== RUN +TestGood\n=== RUN +TestGood/sub\n +seen\n--- PASS: TestGood .*\n    --- PASS: TestGood/sub", r"=== RUN +TestBad\n +got 3\n--- FAIL: TestBad", r"--- PASS: ExampleGood", r"BenchmarkRepeat\S*\s+20\s+[\d.]+ ns/op", r"FAIL\s+-\s"):
         assert re.search(pattern, ran.text), (pattern, ran)
     again = run(GODWIT, "repl", stdin="func TestA(t *testing.T) {}\n%test\n%test -short\n")
     assert again.code == 0 and again.text.count("--- PASS: TestA") == 2, again
