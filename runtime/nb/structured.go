@@ -55,9 +55,7 @@ func (e *Env) GenerateInto(target any, conversation any, opts ...GenerateOptions
 	}
 	j.req.Constraint = &engine.Constraint{Kind: engine.ConstrainSchema, Text: schema, Param: "the type's schema"}
 	a := e.collect(j)
-	if a.FinishReason != string(engine.FinishStop) {
-		fail(e.cutOff(a, o.Server))
-	}
+	e.whole(a, o.Server)
 	forget(v.Elem())
 	if err := json.Unmarshal([]byte(a.Text), target); err != nil {
 		fail(fmt.Errorf("the answer %s: %w", a.Text, err))
@@ -80,6 +78,16 @@ func forget(v reflect.Value) {
 		case f.Anonymous && f.Type.Kind() == reflect.Struct && !readsItself(f.Type):
 			forget(v.Field(i))
 		}
+	}
+}
+
+// whole fails for an answer that ended before its constraint did.
+func (e *Env) whole(a *Answer, server *Process) {
+	switch {
+	case a.FinishReason != string(engine.FinishStop):
+		fail(e.cutOff(a, server))
+	case a.MatchedStop != "":
+		failf("the answer ended before it was whole, at the stop string %q: %s", a.MatchedStop, a.Text)
 	}
 }
 
@@ -141,9 +149,7 @@ func (e *Env) constrained(prompt string, c *engine.Constraint, opts []GenerateOp
 	j := e.request(prompt, o)
 	j.req.Constraint = c
 	a := e.collect(j)
-	if a.FinishReason != string(engine.FinishStop) {
-		fail(e.cutOff(a, o.Server))
-	}
+	e.whole(a, o.Server)
 	return a.Text
 }
 
@@ -297,7 +303,7 @@ func (s *schemaMaker) of(t reflect.Type, where string) (*members, error) {
 		return keywords("type", "string", "format", "date-time"), nil
 	case t == timeType:
 		return keywords("type", "string", "pattern", timePattern), nil
-	case t == rawType, t.Kind() == reflect.Interface && t.NumMethod() == 0:
+	case t == rawType, t.Kind() == reflect.Interface && t.Name() == "" && t.NumMethod() == 0: // those of cells with a name show no methods
 		return keywords(), nil
 	case t == numberType:
 		return keywords("type", "number"), nil
