@@ -520,3 +520,25 @@ func TestACallThatALimitCutsOffIsACallOnceItsNameIsKnown(t *testing.T) {
 		}
 	}
 }
+
+func TestTokensOfTheThinkingAreCountedToTheMarkerThatEndsIt(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		tokens []string
+		want   int
+	}{
+		{"an end marker", []string{"a", "</think>", "b", "c"}, 2},
+		{"none", []string{"a", "b"}, 2},
+		{"a call", []string{"a", "\n", "<tool_call>", "\n", "{", `"name": "now"`, "}"}, 3},
+		{"a word about calls", []string{"a", "<tool_call>", " b", "</think>", "c"}, 4},
+		{"both", []string{"a", "<tool_call>", "s", "<tool_call>", "{", `"name"`, `: "now"}`}, 4},
+	} {
+		count, n := newCounter(both("qwen3", "qwen25")), 0
+		for _, s := range c.tokens {
+			n = count.add([]engine.Token{{TokenProb: engine.TokenProb{Bytes: []byte(s)}}})
+		}
+		if n != c.want {
+			t.Errorf("%s: %d tokens, want %d", c.name, n, c.want)
+		}
+	}
+}

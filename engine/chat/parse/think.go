@@ -23,6 +23,7 @@ type thinker struct {
 
 	tools toolSet // those that the model may call; nil when no calls are read
 	calls bool    // calls are read behind the thinking
+	open  bool    // it is not certain yet whether a call follows the marker
 	doubt []byte  // what follows a marker of calls where none are read: thinking, if that ends
 }
 
@@ -73,7 +74,7 @@ func (t *thinker) resume(f *family, p *Plan) {
 
 func (t *thinker) busy() bool { return t.rest.busy() }
 
-func (t *thinker) thinking() (now, ever bool) { return t.inside, t.ever }
+func (t *thinker) thinking() (now, ever bool) { return t.inside && !t.open, t.ever }
 
 func (t *thinker) think(s string) {
 	if !t.inline {
@@ -182,7 +183,9 @@ func (t *thinker) thoughts(eof bool) bool {
 		return true
 	}
 	t.in = marker + rest
-	switch opensCall(marker, rest, t.tools, eof) {
+	verdict := opensCall(marker, rest, t.tools, eof)
+	t.open = verdict == undecided
+	switch verdict {
 	case undecided:
 		return false
 	case notOpen: // the thinking speaks of the marker
