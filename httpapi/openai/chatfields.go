@@ -231,7 +231,7 @@ func toolsOf(r *request, name string, v jsontext.Value) error {
 
 func tool(v jsontext.Value, path string) (engine.Tool, error) {
 	t := engine.Tool{JSON: slices.Clone([]byte(v))}
-	kind := ""
+	kind, unknown := "", ""
 	hasFunction := false
 	err := object(v, path, func(key string, e jsontext.Value) (err error) {
 		switch key {
@@ -241,7 +241,7 @@ func tool(v jsontext.Value, path string) (engine.Tool, error) {
 			hasFunction = true
 			t.Name, err = toolFunction(e, path+".function")
 		default:
-			err = unknownField(path + "." + key)
+			unknown = key
 		}
 		return err
 	})
@@ -249,9 +249,13 @@ func tool(v jsontext.Value, path string) (engine.Tool, error) {
 	case err != nil:
 		return t, err
 	case kind != "" && kind != "function":
-		return t, invalid(path+".type", "%s.type must be function", path)
-	case !hasFunction:
+		return t, invalid(path+".type", "%s.type must be function, not %q", path, clip(kind, 80))
+	case !hasFunction && unknown == "":
 		return t, newError(CodeMissing, path+".function", "%s.function is missing", path)
+	case !hasFunction: // as the Responses API and others write it
+		return t, newError(CodeMissing, path+".function", "%s.function is missing: name, description and parameters stand inside it", path)
+	case unknown != "":
+		return t, unknownField(path + "." + unknown)
 	}
 	return t, nil
 }

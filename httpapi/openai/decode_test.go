@@ -202,6 +202,8 @@ func TestRefusedFields(t *testing.T) {
 		{`"tools":[{"type":"function","function":{"name":"f","parameters":{"properties":{"a":{"pattern":"("}}}}}]`, "tools[0].function.parameters.properties.a.pattern"},
 		{`"tools":[{"type":"function","function":{"name":"f","parameters":{"properties":{"a":{"type":"strin"}}}}}]`, "tools[0].function.parameters.properties.a.type"},
 		{`"tools":[{"type":"function","function":{"name":"f","parameters":{"properties":{"a":{"type":["null","nil"]}}}}}]`, "tools[0].function.parameters.properties.a.type"},
+		{`"tools":[{"type":"custom","custom":{"name":"f"}}]`, "tools[0].type"}, {`"tools":[{"type":"function","name":"f","parameters":{}}]`, "tools[0].function"},
+		{`"tools":[{"type":"function","function":{"name":"f"},"defer_loading":true}]`, "tools[0].defer_loading"},
 		{`"tools":[{"type":"function"}]`, "tools[0].function"}, {`"tools":{}`, "tools"}, {`"temprature":1`, "temprature"},
 	} {
 		_, err := DecodeChat([]byte(`{`+hi+`,`+c.fields+`}`), testOptions())
