@@ -1,6 +1,9 @@
 package grammar
 
-import "slices"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // disjoint proves that no value fits both shapes; false means not proved.
 func (c *schemaCompiler) disjoint(a, b *shape, depth int) bool {
@@ -70,8 +73,19 @@ func (c *schemaCompiler) disjointObjects(a, b *shape, depth int) bool {
 		return true
 	}
 	for _, n := range slices.Concat(a.needs, b.needs) {
-		x, errX := c.memberShapes(a, n)
-		y, errY := c.memberShapes(b, n)
+		ofA, errA := c.memberSites(a, n)
+		ofB, errB := c.memberSites(b, n)
+		if errA != nil || errB != nil {
+			continue
+		}
+		if no, known := plainClash(slices.Concat(ofA, ofB)); known {
+			if no {
+				return true
+			}
+			continue
+		}
+		x, errX := c.looseOnce(ofA)
+		y, errY := c.looseOnce(ofB)
 		if errX != nil || errY != nil {
 			continue
 		}
@@ -89,11 +103,27 @@ func (c *schemaCompiler) disjointObjects(a, b *shape, depth int) bool {
 	return false
 }
 
-// memberShapes are the shapes of a member's value; none where it is forbidden.
-func (c *schemaCompiler) memberShapes(s *shape, name string) ([]*shape, error) {
-	sites, err := c.memberSites(s, name)
-	if err != nil {
-		return nil, err
+// looseOnce is looseShapes, remembered where conditions are read in one way only.
+func (c *schemaCompiler) looseOnce(sites []*site) ([]*shape, error) {
+	if c.wide {
+		return c.looseShapes(sites)
 	}
-	return c.looseShapes(sites)
+	key := keyOfSites(sites)
+	list, ok := c.loose[string(key)]
+	if ok {
+		return list, nil
+	}
+	list, err := c.looseShapes(sites)
+	if err == nil {
+		c.loose[string(key)] = list
+	}
+	return list, err
+}
+
+func keyOfSites(sites []*site) []byte {
+	key := make([]byte, 0, 64)
+	for _, s := range sites {
+		key = binary.AppendUvarint(key, uint64(s.id))
+	}
+	return key
 }

@@ -104,6 +104,7 @@ type builder struct {
 	patterns   map[string]expr   // compiled, by kind and source
 	ends       map[expr]bool     // of finite
 	longs      map[expr]int      // of longest
+	endsWith   map[expr][]ending // of endings
 	extents    map[expr]extent
 	hints      map[expr]int
 	spans      map[expr]span // of compiled patterns, where known
@@ -627,6 +628,22 @@ func (g *builder) isAlive(start expr, chars bool) bool {
 	if v, ok := g.alive[start]; ok {
 		return v
 	}
+	if n := &g.nodes[start]; chars && n.op == opAnd {
+		list := g.parts(n)
+		if g.endApart(list) {
+			g.alive[start] = false
+			return false
+		}
+		if g.hasPadded(list) {
+			g.alive[start] = true
+			return true
+		}
+	}
+	return g.searchAlive(start, chars)
+}
+
+// searchAlive is isAlive by a search.
+func (g *builder) searchAlive(start expr, chars bool) bool {
 	g.raw = true
 	defer func() { g.raw = false }()
 	from := map[expr]expr{start: unknown}

@@ -31,6 +31,11 @@ func (m *machine) isFree(id int32) bool {
 		m.sets[id].freedom = free
 		return true
 	}
+	return m.searchFree(id)
+}
+
+// searchFree is isFree by a search.
+func (m *machine) searchFree(id int32) bool {
 	for _, t := range m.sets[id].threads {
 		if m.counts(t.state) {
 			m.sets[id].freedom = bound

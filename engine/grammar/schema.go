@@ -14,6 +14,7 @@ type site struct {
 	base    *url.URL
 	v       *value
 	of      *schemaCompiler
+	parted  [2]*parting // where known; the second is a loose one
 }
 
 func (s *site) fail(keyword, msg string) *Error {
@@ -40,9 +41,10 @@ type schemaCompiler struct {
 	anchors map[string]*site // by absolute URI, fragments included
 	root    *site
 	byKey   map[string]int
-	clashes map[string]bool // of clash, by sites
-	same    map[expr]int    // rules by their finished expressions
-	inline  map[int]expr    // finished rules that are better written out
+	clashes map[string]bool     // of clash, by sites
+	loose   map[string][]*shape // of looseOnce, by sites
+	same    map[expr]int        // rules by their finished expressions
+	inline  map[int]expr        // finished rules that are better written out
 	space   expr
 	any     int               // rule of any value, -1 until needed
 	nots    map[*value]*value // written negations
@@ -125,7 +127,7 @@ func (g *builder) schema(schema []byte, o Options) (expr, error) {
 
 func newSchemaCompiler(g *builder, o Options) *schemaCompiler {
 	return &schemaCompiler{g: g, o: o, sites: map[*value]*site{}, anchors: map[string]*site{}, byKey: map[string]int{},
-		inline: map[int]expr{}, same: map[expr]int{}, clashes: map[string]bool{}, nots: map[*value]*value{}, owned: map[string]*value{}, culprits: map[int]*site{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[*value][]answer{}, askedWide: map[*value][]answer{}, written: map[impliedKey]implication{}, refs: map[*site]*site{},
+		inline: map[int]expr{}, same: map[expr]int{}, clashes: map[string]bool{}, loose: map[string][]*shape{}, nots: map[*value]*value{}, owned: map[string]*value{}, culprits: map[int]*site{}, any: -1, space: empty, forms: newFormulas(g.work), asked: map[*value][]answer{}, askedWide: map[*value][]answer{}, written: map[impliedKey]implication{}, refs: map[*site]*site{},
 		eithers: map[string]*value{}, dynamic: map[string][]*site{}}
 }
 

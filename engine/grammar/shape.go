@@ -1,7 +1,6 @@
 package grammar
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -196,10 +195,29 @@ func (r reached) shared() reached {
 
 // choice is an anyOf or oneOf.
 type choice struct {
-	at       *site
-	branches []*path
+	*branching
+	at *site
+	up *path
+}
+
+// branching is what all choices of one keyword have in common.
+type branching struct {
+	branches []*site
 	one      bool
 	written  bool // by this package: it does not matter which ones hold
+	mute     bool // of the branches' paths
+}
+
+// path leads to branch i.
+func (ch *choice) path(i int) *path {
+	return &path{site: ch.branches[i], up: ch.up, mute: ch.mute}
+}
+
+// parting are the sites that hold along with one, and its alternatives.
+type parting struct {
+	todo    []*site
+	choices []*branching
+	err     error
 }
 
 // expand works off todo into done, and then the alternatives.
@@ -303,10 +321,10 @@ func (s *site) concerns(name string) bool {
 
 // clash reports whether plainly nothing fits all the sites, remembered.
 func (c *schemaCompiler) clash(sites []*site) bool {
-	key := make([]byte, 0, 64)
-	for _, s := range sites {
-		key = binary.AppendUvarint(key, uint64(s.id))
+	if no, known := plainClash(sites); known {
+		return no
 	}
+	key := keyOfSites(sites)
 	v, ok := c.clashes[string(key)]
 	if !ok {
 		list, err := c.looseShapes(sites)
@@ -337,8 +355,8 @@ func (x *expansion) choose(choices []choice, done reached, out *[]*shape) error 
 	}
 	before := len(*out)
 	found := make([][]*shape, len(ch.branches))
-	for i, b := range ch.branches {
-		if err := x.expand([]*path{b}, done, choices[1:], &found[i]); err != nil {
+	for i := range ch.branches {
+		if err := x.expand([]*path{ch.path(i)}, done, choices[1:], &found[i]); err != nil {
 			return err
 		}
 		*out = append(*out, found[i]...)
@@ -386,15 +404,15 @@ func (x *expansion) apartFrom(a, b []*shape) bool {
 // apart expands a oneOf whose branches overlap: each one without the others that it
 // meets. One that meets none is as it was found.
 func (x *expansion) apart(ch choice, found [][]*shape, meets map[int][]int, choices []choice, done reached, out *[]*shape) error {
-	for i, b := range ch.branches {
+	for i := range ch.branches {
 		if len(meets[i]) == 0 {
 			*out = append(*out, found[i]...)
 			continue
 		}
-		todo := []*path{b}
+		todo := []*path{ch.path(i)}
 		for _, j := range meets[i] {
 			not := x.c.notOf(ch.branches[j].v, ch.at.pointer+"/oneOf", ch.at)
-			todo = append(todo, &path{site: x.c.siteOf(not), up: b.up})
+			todo = append(todo, &path{site: x.c.siteOf(not), up: ch.up})
 		}
 		if err := x.expand(todo, done, choices, out); err != nil {
 			return err
@@ -405,67 +423,95 @@ func (x *expansion) apart(ch choice, found [][]*shape, meets map[int][]int, choi
 
 // parts are the sites that hold along with p, and its alternatives.
 func (x *expansion) parts(p *path) (todo []*path, choices []choice, err error) {
-	c, s := x.c, p.site
-	for i, k := range s.v.keys {
-		v := s.v.elem[i]
-		if _, ok := c.conditionOf(s, k, v); ok {
-			continue // merge reads it
+	parted := x.c.parted(p.site, x.loose)
+	if parted.err != nil {
+		return nil, nil, parted.err
+	}
+	if len(parted.todo) > 0 {
+		todo = make([]*path, len(parted.todo))
+		for i, s := range parted.todo {
+			todo[i] = &path{site: s, up: p}
 		}
-		switch k {
-		case "$ref", "$dynamicRef", "$recursiveRef":
-			t, err := c.target(s, k, v)
-			if err != nil {
-				return nil, nil, err
-			}
-			if t != nil {
-				todo = append(todo, &path{site: t, up: p})
-			}
-		case "allOf", "anyOf", "oneOf":
-			if v.kind != kArray || len(v.elem) == 0 {
-				return nil, nil, s.fail(k, "it must be a list of schemas that is not empty")
-			}
-			var branches []*path
-			for j, b := range v.elem {
-				in := c.siteOf(b)
-				if in == nil {
-					in = c.child(s, b, fmt.Sprintf("/%s/%d", k, j))
-				}
-				branches = append(branches, &path{site: in, up: p})
-			}
-			if k == "allOf" {
-				todo = append(todo, branches...)
-				continue
-			}
-			choices = append(choices, choice{at: s, branches: branches, one: k == "oneOf"})
-		default:
-			if x.loose {
-				continue
-			}
-			branches, always, err := c.impliedOnce(s, k, v)
-			if err != nil {
-				return nil, nil, err
-			}
-			for _, b := range always {
-				todo = append(todo, &path{site: c.child(s, b, "/"+k), up: p})
-			}
-			if len(branches) > 0 {
-				list := c.paths(s, branches, "/"+k, p)
-				for _, b := range list {
-					b.mute = k == "not"
-				}
-				choices = append(choices, choice{at: s, branches: list, written: true})
-			}
+	}
+	if len(parted.choices) > 0 {
+		choices = make([]choice, len(parted.choices))
+		for i, ch := range parted.choices {
+			choices[i] = choice{branching: ch, at: p.site, up: p}
 		}
 	}
 	return todo, choices, nil
 }
 
-func (c *schemaCompiler) paths(s *site, list []*value, pointer string, up *path) []*path {
-	var out []*path
-	for _, v := range list {
-		out = append(out, &path{site: c.child(s, v, pointer), up: up})
+// parted is parting, remembered where conditions are read in one way only.
+func (c *schemaCompiler) parted(s *site, loose bool) *parting {
+	if c.wide {
+		return c.partingOf(s, loose)
 	}
-	return out
+	known := &s.parted[b2i(loose)]
+	if *known == nil {
+		*known = c.partingOf(s, loose)
+	}
+	return *known
+}
+
+func (c *schemaCompiler) partingOf(s *site, loose bool) *parting {
+	p := &parting{}
+	for i, k := range s.v.keys {
+		if p.err = c.partKeyword(p, s, k, s.v.elem[i], loose); p.err != nil {
+			return p
+		}
+	}
+	return p
+}
+
+func (c *schemaCompiler) partKeyword(p *parting, s *site, k string, v *value, loose bool) error {
+	if _, ok := c.conditionOf(s, k, v); ok {
+		return nil // merge reads it
+	}
+	switch k {
+	case "$ref", "$dynamicRef", "$recursiveRef":
+		t, err := c.target(s, k, v)
+		if t != nil && err == nil {
+			p.todo = append(p.todo, t)
+		}
+		return err
+	case "allOf", "anyOf", "oneOf":
+		if v.kind != kArray || len(v.elem) == 0 {
+			return s.fail(k, "it must be a list of schemas that is not empty")
+		}
+		branches := make([]*site, 0, len(v.elem))
+		for j, b := range v.elem {
+			in := c.siteOf(b)
+			if in == nil {
+				in = c.child(s, b, fmt.Sprintf("/%s/%d", k, j))
+			}
+			branches = append(branches, in)
+		}
+		if k == "allOf" {
+			p.todo = append(p.todo, branches...)
+			return nil
+		}
+		p.choices = append(p.choices, &branching{branches: branches, one: k == "oneOf"})
+		return nil
+	}
+	if loose {
+		return nil
+	}
+	branches, always, err := c.impliedOnce(s, k, v)
+	if err != nil {
+		return err
+	}
+	for _, b := range always {
+		p.todo = append(p.todo, c.child(s, b, "/"+k))
+	}
+	if len(branches) > 0 {
+		b := &branching{written: true, mute: k == "not"}
+		for _, v := range branches {
+			b.branches = append(b.branches, c.child(s, v, "/"+k))
+		}
+		p.choices = append(p.choices, b)
+	}
+	return nil
 }
 
 // merge reads the keywords of all sites into one shape; nil when nothing fits it. A

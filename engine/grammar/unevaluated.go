@@ -130,7 +130,8 @@ const maxTogether = 6
 // those that look at members or elements.
 func (x *expansion) together(ch choice, choices []choice, done reached, out *[]*shape) error {
 	var looking []*path
-	for _, b := range ch.branches {
+	for i := range ch.branches {
+		b := ch.path(i)
 		if x.closedAbove(b) && x.looks(b) {
 			looking = append(looking, b)
 			continue
