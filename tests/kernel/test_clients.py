@@ -24,11 +24,16 @@ def notebook(*cells):
     return nb
 
 
+def client(nb, **traits):
+    """An nbclient that waits for a slow machine; by default it goes on without outputs that take four seconds."""
+    return NotebookClient(nb, **{"timeout": TIMEOUT, "startup_timeout": TIMEOUT, "iopub_timeout": TIMEOUT, **traits})
+
+
 @unittest.skipUnless(BIN, "GODWIT_BIN does not name the kernel's binary")
 class Clients(unittest.TestCase):
     def test_nbclient_executes_a_notebook(self):
         nb = notebook("x := 20", 'fmt.Println("x is", x)\nx + 1', SNIPPETS["html"])
-        NotebookClient(nb, timeout=TIMEOUT).execute()
+        client(nb).execute()
         self.assertEqual([c["execution_count"] for c in nb.cells], [1, 2, 3])
         stream, result = nb.cells[1].outputs
         self.assertEqual((stream.text, result.data["text/plain"]), ("x is 20\n", "21"))
@@ -38,7 +43,7 @@ class Clients(unittest.TestCase):
 
     def test_nbclient_updates_a_display(self):
         nb = notebook(SNIPPETS["show_id"], SNIPPETS["update_id"])
-        NotebookClient(nb, timeout=TIMEOUT, allow_errors=True).execute()
+        client(nb, allow_errors=True).execute()
         if "DisplayAs" in nb.cells[0].outputs[0].get("evalue", ""):
             self.skipTest("cells of this binary have no DisplayAs")
         self.assertEqual(nb.cells[0].outputs[0].data["text/plain"], "second")
@@ -46,13 +51,12 @@ class Clients(unittest.TestCase):
     def test_nbclient_reports_a_failing_cell(self):
         nb = notebook("1", "noSuchName")
         with self.assertRaises(CellExecutionError) as failure:
-            NotebookClient(nb, timeout=TIMEOUT).execute()
+            client(nb).execute()
         self.assertIn("noSuchName", str(failure.exception))
 
     def test_nbclient_interrupts_a_cell_that_takes_too_long(self):
         nb = notebook("for { time.Sleep(time.Millisecond) }", "2")
-        NotebookClient(nb, timeout_func=lambda cell: 4 if "for" in cell.source else TIMEOUT,
-                       interrupt_on_timeout=True, allow_errors=True).execute()
+        client(nb, timeout_func=lambda cell: 4 if "for" in cell.source else TIMEOUT, interrupt_on_timeout=True, allow_errors=True).execute()
         self.assertEqual(nb.cells[0].outputs[0].ename, "Interrupted")
         self.assertEqual(nb.cells[1].outputs[0].data["text/plain"], "2")
 
