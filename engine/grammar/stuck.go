@@ -79,6 +79,9 @@ func (m *machine) endsElement(h head, depth, count int, left *int) bool {
 		first = enders[:1]
 	}
 	for i := range len(first) {
+		if first[i] == '1' && live.has('1') && m.far(m.step(h.threads, '1', nil)) >= m.far(h.threads) {
+			continue // digits of a number that needs an exponent lead nowhere soon
+		}
 		if live.has(first[i]) && try(first[i]) {
 			return true
 		}
@@ -94,6 +97,15 @@ func (m *machine) endsElement(h head, depth, count int, left *int) bool {
 	return false
 }
 
+// far is about how far it is from the nearest of threads to the end of its rule.
+func (m *machine) far(list []thread) int {
+	far := noBound
+	for _, t := range list {
+		far = min(far, m.g.hint(t.state))
+	}
+	return far
+}
+
 // way is bytes that lead threads on alike, and about how far it is then to the end.
 type way struct {
 	bytes byteSet
@@ -106,11 +118,7 @@ func (m *machine) ways(list []thread, live byteSet) (out []way) {
 		b, same := live.first(), live
 		m.visit(list, func(t thread) { same = same.and(m.g.class(t.state, b)) })
 		live = live.and(same.not())
-		far := noBound
-		for _, t := range m.step(list, b, nil) {
-			far = min(far, m.g.hint(t.state))
-		}
-		if far < noBound {
+		if far := m.far(m.step(list, b, nil)); far < noBound {
 			out = append(out, way{same, far})
 		}
 	}
