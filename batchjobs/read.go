@@ -32,7 +32,7 @@ func CheckFiles(o Options) error {
 		return err
 	}
 	if _, err := os.Lstat(out); err == nil && !o.Overwrite {
-		return fmt.Errorf("output %s exists: use --overwrite to replace it, or -o for another name", out)
+		return &ExistsError{out}
 	}
 	return (&sink{path: out}).checkName()
 }

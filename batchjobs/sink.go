@@ -16,6 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// ExistsError says that an output is there already and may not be replaced.
+type ExistsError struct{ Path string }
+
+func (e *ExistsError) Error() string {
+	return fmt.Sprintf("output %s exists: use --overwrite to replace it, or -o for another name", e.Path)
+}
+
 // sink is the output file. It is written under a temporary name beside the final
 // one and appears whole: commit closes the compressed stream, syncs, renames and
 // syncs the folder. Standard output ("-") is written as it comes, a line at a time.
@@ -42,7 +49,7 @@ func openSink(path string, stdout io.Writer, inputs []string, overwrite bool) (*
 		case st.IsDir():
 			return nil, fmt.Errorf("output %s is a folder: name a file in it with -o", path)
 		case !overwrite:
-			return nil, fmt.Errorf("output %s exists: use --overwrite to replace it, or -o for another name", path)
+			return nil, &ExistsError{path}
 		}
 	}
 	s := &sink{path: path, tmp: path + ".tmp"}

@@ -2,6 +2,7 @@ package nb
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"os"
@@ -105,6 +106,9 @@ func (e *Env) RunBatch(input any, opts ...BatchOptions) *BatchResult {
 	if err != nil {
 		if e.opt.Context().Err() != nil { // the cell's own error says only that it was interrupted
 			fmt.Fprintf(stdout{e}, "interrupted: %d lines are done%s\n", sum.Lines, keptIn(sum))
+		}
+		if exists := (*batchjobs.ExistsError)(nil); errors.As(err, &exists) {
+			failf("batch %s: output %s exists: replace it with BatchOptions{Overwrite: true}, or name another Output", bo.Inputs[0], exists.Path)
 		}
 		failf("batch %s: %w (%d lines are done%s)", bo.Inputs[0], err, sum.Lines, keptIn(sum))
 	}

@@ -517,7 +517,7 @@ func TestRunBatch(t *testing.T) {
 		}
 	}
 
-	mustFail(t, func() { n.RunBatch(in, BatchOptions{Output: out}) }, out, "verwrite")
+	mustFail(t, func() { n.RunBatch(in, BatchOptions{Output: out}) }, out, "BatchOptions{Overwrite: true}")
 	mustFail(t, func() { n.RunBatch(filepath.Join(dir, "none.jsonl")) }, "none.jsonl")
 	mustFail(t, func() { n.RunBatch(7) }, "int", "GenerateAll")
 	mustFail(t, func() { n.RunBatch(in, BatchOptions{Defaults: map[string]any{"f": func() {}}}) }, "Defaults", "f")
