@@ -669,22 +669,27 @@ func (g *builder) searchAlive(start expr, chars bool) bool {
 				continue // dead
 			}
 			far := g.hint(e)
-			add := func(d expr) {
+			add := func(d expr) (more bool) {
 				if _, seen := from[d]; seen || d == never {
-					return
+					return true
 				}
 				from[d] = e
+				if g.nodes[d].nullable || g.alive[d] { // the search is over
+					queue[level] = append(queue[level], d)
+					return false
+				}
 				at := min(level+max(0, 1+g.hint(d)-far), maxDetour)
 				for len(queue) <= at {
 					queue = append(queue, nil)
 				}
 				queue[at] = append(queue[at], d)
+				return true
 			}
 			if chars {
 				g.eachChar(e, add)
 				continue
 			}
-			g.eachByte(e, (byteSet{}).not(), func(_ byte, d expr) { add(d) })
+			g.eachByte(e, (byteSet{}).not(), func(_ byte, d expr) bool { return add(d) })
 		}
 	}
 	for e := range from {
@@ -693,15 +698,17 @@ func (g *builder) searchAlive(start expr, chars bool) bool {
 	return false
 }
 
-// eachByte calls do for a byte of each class of e within a set, and the state after it.
-func (g *builder) eachByte(e expr, within byteSet, do func(b byte, d expr)) {
+// eachByte calls do for a byte of each class of e within a set, and the state after it,
+// until it says no, which is reported.
+func (g *builder) eachByte(e expr, within byteSet, do func(b byte, d expr) bool) bool {
 	for !within.isEmpty() {
 		b := within.first()
 		within = within.and(g.class(e, b).not())
-		if d := g.derive(e, b); d != never {
-			do(b, d)
+		if d := g.derive(e, b); d != never && !do(b, d) {
+			return false
 		}
 	}
+	return true
 }
 
 var (
@@ -710,9 +717,12 @@ var (
 )
 
 // eachChar calls add for the states after one character of a JSON string, in the
-// shortest of its forms.
-func (g *builder) eachChar(e expr, add func(expr)) {
-	g.eachByte(e, plainBytes, func(_ byte, d expr) { add(d) })
+// shortest of its forms, until it says no.
+func (g *builder) eachChar(e expr, add func(expr) bool) bool {
+	then := func(_ byte, d expr) bool { return add(d) }
+	if !g.eachByte(e, plainBytes, then) {
+		return false
+	}
 	if list := g.samples(); list != nil {
 		for _, text := range append(list, []byte(`\"`), []byte(`\\`)) {
 			d := e
@@ -721,31 +731,37 @@ func (g *builder) eachChar(e expr, add func(expr)) {
 					break
 				}
 			}
-			add(d)
+			if !add(d) {
+				return false
+			}
 		}
-		return
+		return true
 	}
-	g.eachByte(e, highBytes, func(b byte, d expr) { g.restOfChar(d, pendingChar{}.next(b), add) })
+	if !g.eachByte(e, highBytes, func(b byte, d expr) bool { return g.restOfChar(d, pendingChar{}.next(b), add) }) {
+		return false
+	}
 	escape := g.derive(e, '\\')
 	if escape == never {
-		return
+		return true
 	}
-	g.eachByte(escape, (byteSet{}).with(`"\bfnrt`), func(_ byte, d expr) { add(d) })
+	if !g.eachByte(escape, (byteSet{}).with(`"\bfnrt`), then) {
+		return false
+	}
 	for _, b := range []byte("u00") {
 		escape = g.derive(escape, b)
 	}
-	g.eachByte(escape, (byteSet{}).with("01"), func(_ byte, d expr) {
-		g.eachByte(d, (byteSet{}).with("0123456789abcdef"), func(_ byte, d expr) { add(d) })
+	return g.eachByte(escape, (byteSet{}).with("01"), func(_ byte, d expr) bool {
+		return g.eachByte(d, (byteSet{}).with("0123456789abcdef"), then)
 	})
 }
 
-// restOfChar calls add for the states at the end of a character that is begun.
-func (g *builder) restOfChar(e expr, p pendingChar, add func(expr)) {
+// restOfChar calls add for the states at the end of a character that is begun, until it
+// says no.
+func (g *builder) restOfChar(e expr, p pendingChar, add func(expr) bool) bool {
 	if p.need == 0 {
-		add(e)
-		return
+		return add(e)
 	}
-	g.eachByte(e, byteRange(p.lo, p.hi), func(b byte, d expr) { g.restOfChar(d, p.next(b), add) })
+	return g.eachByte(e, byteRange(p.lo, p.hi), func(b byte, d expr) bool { return g.restOfChar(d, p.next(b), add) })
 }
 
 // Where the shortest text of a conjunction is longer than longWay, refuseWide looks at

@@ -18,6 +18,7 @@ type machine struct {
 	pushed   map[stackNode]stack
 	sets     []*set
 	setIDs   map[string]int32
+	waysOf   map[int32][]way // of ways, by set
 	short    map[expr]*reach // of the vocabulary's short tokens, by state
 	long     map[expr]*reach
 	below    map[belowKey]*reach
@@ -80,7 +81,7 @@ func (m *machine) forget() {
 	m.short, m.long, m.below = map[expr]*reach{}, map[expr]*reach{}, map[belowKey]*reach{}
 	m.size = 0
 	m.sets = make([]*set, 1)
-	m.setIDs = map[string]int32{}
+	m.setIDs, m.waysOf = map[string]int32{}, map[int32][]way{}
 }
 
 // bytes is about what a machine and its expressions take.
@@ -88,7 +89,7 @@ func (m *machine) bytes() int {
 	g := m.g
 	n := cap(g.nodes)*20 + 4*(cap(g.table)+cap(g.lists)+cap(g.rules)+cap(g.leadOf)+cap(m.found)) + 32*(cap(g.sets)+2*cap(g.leads)) + 1100*len(g.trans)
 	n += 60*(len(g.sums)+len(g.alive)+len(g.ends)+len(g.longs)+len(g.extents)+len(g.hints)) + 24*(cap(m.stacks)+len(m.pushed))
-	return n + m.size + 1200*len(m.sets) + 40*(len(m.short)+len(m.long)+len(m.below)+len(m.rounds)+len(m.lasts))
+	return n + m.size + 1200*len(m.sets) + 200*len(m.waysOf) + 40*(len(m.short)+len(m.long)+len(m.below)+len(m.rounds)+len(m.lasts))
 }
 
 func (m *machine) push(cont expr, parent stack) stack {

@@ -87,9 +87,9 @@ func (m *machine) endsElement(h head, depth, count int, left *int) bool {
 		}
 		live.remove(first[i])
 	}
-	for _, w := range m.ways(h.threads, live) {
-		for ; !w.bytes.isEmpty(); w.bytes.remove(w.bytes.first()) {
-			if try(w.bytes.first()) {
+	for _, w := range m.ways(h.threads) {
+		for left := w.bytes.and(live); !left.isEmpty(); left.remove(left.first()) {
+			if try(left.first()) {
 				return true
 			}
 		}
@@ -112,9 +112,23 @@ type way struct {
 	far   int
 }
 
-// ways parts bytes by where they lead, those that are nearest to the end first.
-func (m *machine) ways(list []thread, live byteSet) (out []way) {
-	for !live.isEmpty() {
+// ways parts the bytes that may come next by where they lead, those that are nearest to
+// the end first.
+func (m *machine) ways(list []thread) []way {
+	if len(m.sets) > keptSets {
+		return m.findWays(list)
+	}
+	id := m.intern(slices.Clone(list))
+	out, ok := m.waysOf[id]
+	if !ok {
+		out = m.findWays(list)
+		m.waysOf[id] = out
+	}
+	return out
+}
+
+func (m *machine) findWays(list []thread) (out []way) {
+	for live := m.leads(list); !live.isEmpty(); {
 		b, same := live.first(), live
 		m.visit(list, func(t thread) { same = same.and(m.g.class(t.state, b)) })
 		live = live.and(same.not())
