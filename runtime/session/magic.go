@@ -31,7 +31,7 @@ type treatment struct {
 const treatmentHelp = `  %capture [-a] FILE      write what the rest of the cell prints to a file too, -a adds to it
   %load FILE|URL          put a file's text into the cell, in the place of what is there
   %run FILE               run a Go file in this session, then the rest of the cell
-  %test [-run RE] [-bench RE] [-benchtime T] [-short] [-count N]
+  %test [-run RE] [-bench RE] [-benchtime T] [-short] [-count N] [-v=false]
                           run the cell's Test, Benchmark and Example functions
   %timeit, %%timeit [-n N] [-r N] [CODE]
                           measure CODE, or the rest of the cell, over many loops
