@@ -33,11 +33,27 @@ func (g *builder) ebnf(src string) (expr, error) {
 	if !utf8.ValidString(src) {
 		return never, &Error{Msg: "the grammar is not UTF-8"}
 	}
+	if isLark(src) {
+		return g.lark(src)
+	}
 	for p.space(); p.at < len(src); p.space() {
 		if err := p.rule(); err != nil {
 			return never, err
 		}
 	}
+	if err := p.undefined(); err != nil {
+		return never, err
+	}
+	root, ok := p.rules["root"]
+	if !ok {
+		return never, &Error{Msg: "the grammar has no rule root"}
+	}
+	return g.call(root.number), nil
+}
+
+// undefined is the error of the first name that is used and not defined, nil if there
+// is none.
+func (p *ebnfParser) undefined() error {
 	var missing *ebnfRule
 	name := ""
 	for n, r := range p.rules {
@@ -45,14 +61,10 @@ func (g *builder) ebnf(src string) (expr, error) {
 			missing, name = r, n
 		}
 	}
-	if missing != nil {
-		return never, p.fail(missing.used, "the rule "+quoteShort(name)+" is not defined")
+	if missing == nil {
+		return nil
 	}
-	root, ok := p.rules["root"]
-	if !ok {
-		return never, &Error{Msg: "the grammar has no rule root"}
-	}
-	return g.call(root.number), nil
+	return p.fail(missing.used, "the rule "+quoteShort(name)+" is not defined")
 }
 
 // fail is an error at a byte of the source.

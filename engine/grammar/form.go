@@ -13,7 +13,7 @@ type Kind int
 const (
 	Schema   Kind = iota // the JSON texts valid by a JSON Schema, Text
 	Regex                // what the RE2 pattern Text matches from end to end
-	EBNF                 // the grammar Text, in the dialect of xgrammar and GBNF
+	EBNF                 // the grammar Text, in the dialect of xgrammar and GBNF or in that of Lark
 	Choice               // one of Choices
 	Fixed                // Text itself; the special tokens that it names are tokens
 	Any                  // UTF-8 text without any of Choices
