@@ -30,7 +30,7 @@ type Constraint struct {
 	// Tags: each of Parts is a sequence that begins with a ConstrainText, and that with
 	// one of Triggers.
 	Triggers   []string
-	AtLeastOne bool // some part must come
+	AtLeastOne bool // the text begins with a part
 	StopAfter  bool // nothing comes after the first part
 
 	Compact bool   // schema: no white space between JSON tokens

@@ -35,7 +35,7 @@ type Form struct {
 	// one of Triggers. The text is free until it has one of the triggers in it; then one
 	// of the parts that begin so must follow.
 	Triggers   []string
-	AtLeastOne bool // some part must come
+	AtLeastOne bool // the text begins with a part
 	StopAfter  bool // nothing comes after the first part
 
 	Compact bool // Schema: no white space between JSON tokens
@@ -198,7 +198,7 @@ func (g *builder) fixed(text string) expr {
 // tags is free text with parts in it.
 func (g *builder) tags(f *Form, o Options) (expr, error) {
 	used := make([]bool, len(f.Parts))
-	var some []expr
+	var some, first []expr // behind free text, and at once
 	for _, t := range f.Triggers {
 		var rest []expr
 		for i, p := range f.Parts {
@@ -214,7 +214,12 @@ func (g *builder) tags(f *Form, o Options) (expr, error) {
 			rest = append(rest, e)
 		}
 		if len(rest) > 0 {
-			some = append(some, g.concat(g.until(t, f.Triggers), g.rule(g.or(rest...))))
+			behind := g.rule(g.or(rest...))
+			begin, err := g.sequence([]*Form{{Kind: Fixed, Text: t}}, o)
+			if err != nil {
+				return never, err
+			}
+			some, first = append(some, g.concat(g.until(t, f.Triggers), behind)), append(first, g.concat(begin, behind))
 		}
 	}
 	if i := slices.Index(used, false); i >= 0 {
@@ -223,11 +228,11 @@ func (g *builder) tags(f *Form, o Options) (expr, error) {
 	part := g.or(some...)
 	switch {
 	case f.StopAfter && f.AtLeastOne:
-		return part, nil
+		return g.or(first...), nil
 	case f.StopAfter:
 		return g.or(part, g.free(f.Triggers)), nil
 	case f.AtLeastOne:
-		return g.seq(g.repeat(part, 1, -1), g.free(f.Triggers)), nil
+		return g.seq(g.or(first...), g.star(part), g.free(f.Triggers)), nil
 	}
 	return g.seq(g.star(part), g.free(f.Triggers)), nil
 }
