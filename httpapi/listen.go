@@ -42,10 +42,16 @@ func Listen(host string, port int) (net.Listener, error) {
 	return nil, fmt.Errorf("listen on %s (--host, --port): %w", addr, err)
 }
 
+// longestSocket is the most bytes of a socket's path.
+const longestSocket = len(syscall.RawSockaddrUnix{}.Path) - 1
+
 // ListenUnix opens a Unix socket that only this user can connect to. A socket that a dead
 // process left behind is replaced; anything else at the path is an error. Closing the
 // listener removes the socket.
 func ListenUnix(path string) (net.Listener, error) {
+	if len(path) > longestSocket {
+		return nil, fmt.Errorf("--unix-socket %s: the path has %d bytes, and no client could name a socket of more than %d; choose a shorter one", path, len(path), longestSocket)
+	}
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -78,6 +84,9 @@ func listenPrivate(path string) (net.Listener, error) {
 	}
 	defer os.RemoveAll(dir)
 	temp := filepath.Join(dir, "s")
+	if len(temp) > longestSocket {
+		return nil, fmt.Errorf("the folder's path is too long by %d bytes to make a socket in it", len(temp)-longestSocket)
+	}
 	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: temp, Net: "unix"})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"io"
 	"mime"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/godwit-ai/godwit/engine"
@@ -111,11 +113,10 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		w.Header().Set("Connection", "close")
 		return nil, tooLarge
 	}
-	rc := http.NewResponseController(w)
-	rc.SetReadDeadline(time.Now().Add(s.opt.BodyTimeout))
+	read := s.bounded(w)
 	data, err := readAll(http.MaxBytesReader(w, r.Body, s.opt.MaxBodyBytes), r.ContentLength)
+	read(err == nil)
 	if err == nil {
-		rc.SetReadDeadline(time.Time{})
 		if encoding == "" {
 			return data, nil
 		}
@@ -130,10 +131,40 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	switch {
 	case errors.As(err, &mbe):
 		return nil, tooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded) && s.draining.Load():
+		return nil, openai.ShuttingDown()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, refuse(http.StatusRequestTimeout, "request_timeout", "The request body took too long")
 	}
 	return nil, refuse(http.StatusBadRequest, openai.CodeInvalidJSON, "The request body could not be read")
+}
+
+// drainedBody is how long a body may still take when the server begins to end.
+const drainedBody = time.Second
+
+// bounded limits the time to read a body, and cuts it short when the server ends: who has
+// sent half a request must not keep it. The result is called when the body was read; whole
+// bodies leave the connection without a deadline.
+func (s *Server) bounded(w http.ResponseWriter) (read func(whole bool)) {
+	rc := http.NewResponseController(w)
+	rc.SetReadDeadline(time.Now().Add(s.opt.BodyTimeout))
+	var mu sync.Mutex
+	over := false
+	stop := context.AfterFunc(s.ending, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !over {
+			rc.SetReadDeadline(time.Now().Add(min(drainedBody, s.opt.BodyTimeout)))
+		}
+	})
+	return func(whole bool) {
+		stop()
+		mu.Lock()
+		defer mu.Unlock()
+		if over = true; whole {
+			rc.SetReadDeadline(time.Time{})
+		}
+	}
 }
 
 // isJSON accepts exactly one JSON content type.

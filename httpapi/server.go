@@ -4,12 +4,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -108,6 +111,8 @@ type Server struct {
 	draining atomic.Bool
 	ctx      context.Context // base of every request; ended when draining takes too long
 	cancel   context.CancelFunc
+	ending   context.Context // ended when draining begins
+	end      context.CancelFunc
 
 	mu      sync.Mutex
 	servers []*http.Server // one per Serve call
@@ -145,6 +150,7 @@ func NewLoading(opt Options) (*Server, error) {
 		s.hasAdmin, s.admins = true, sha256.Sum256([]byte(opt.AdminKey))
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.ending, s.end = context.WithCancel(s.ctx)
 	s.metrics = newMetrics(s.eng)
 	h, err := s.layers(s.router())
 	if err != nil {
@@ -234,6 +240,7 @@ func (s *Server) httpServer() *http.Server {
 // for the running ones. When ctx ends first they are cancelled, which is no error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
+	s.end()
 	s.resume() // what waits may still finish
 	defer s.cancel()
 	s.mu.Lock()
@@ -289,10 +296,27 @@ func isLoopback(a net.Addr) bool {
 // LoadTLS reads a certificate chain and its key from PEM files for Options.TLS.
 func LoadTLS(certFile, keyFile string) (*tls.Config, error) {
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil && encrypted(keyFile) {
+		err = fmt.Errorf("the key in %s is encrypted: write it without a password, readable by this user only (openssl pkey -in KEY -out PLAIN)", keyFile)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("load TLS certificate: %w", err)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, nil
+}
+
+// encrypted reports a PEM file with a key that needs a password.
+func encrypted(file string) bool {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return false
+	}
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") {
+			return true
+		}
+	}
+	return false
 }
 
 // drainBody reads what a small refused body still holds, so that the connection can be
