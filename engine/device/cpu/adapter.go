@@ -14,8 +14,11 @@ import (
 
 // lowRank are the terms that one adapter adds to the products of one input. Their A
 // matrices lie one below the other, so that the input is read once for all of them.
+//
+// Terms of products whose weights are integers are kept in 8 bits (eight.go), which are no
+// coarser than the weights; others as they are stored.
 type lowRank struct {
-	a      []byte // blocks of dotRows rows, in each chunks of 16 columns
+	a      []byte // blocks of dotRows rows, in each chunks of 16 columns; or as eight.go says
 	layout layout
 	blocks int // 0: the adapter changes none of the products
 	chunks int
@@ -31,6 +34,7 @@ type growth struct {
 	rank       int
 	groupBytes int
 	from       int // its first place in the middle
+	at         int // where that lies in the quantised middle, if b has 8 bits
 }
 
 // adapters is what the low-rank terms of an Exec need. Each row is treated by itself, so
@@ -48,6 +52,10 @@ type adapters struct {
 	active bool      // some row of the step has one
 	rank   int       // places of a row of mid
 	mid    []float32 // x·Aᵀ of the last input, [row][rank]
+
+	quantBytes int       // of a row of quants
+	quants     []byte    // mid as tiles of one row, [row][product]
+	eight      []growRow // of the products that are computed, [product][row]
 }
 
 // seat holds an adapter; one without terms is the base model.
@@ -73,10 +81,10 @@ func (e *exec) SetAdapter(slot int, a *device.Adapter) error {
 	if err := a.Check(e.p); err != nil {
 		return fmt.Errorf("cpu: %w", err)
 	}
-	terms, rank := make([]lowRank, len(e.lora.inputs)), e.lora.rank
+	terms, rank, quants := make([]lowRank, len(e.lora.inputs)), e.lora.rank, e.lora.quantBytes
 	for i, s := range e.lora.inputs {
-		terms[i].packTerms(e.p, s.products, a)
-		rank = max(rank, terms[i].blocks*dotRows)
+		terms[i].packTerms(e.p, s.products, a, e.k.growEight != nil && s.integers())
+		rank, quants = max(rank, terms[i].places()), max(quants, terms[i].quantBytes())
 	}
 	memory, err := e.gather(terms)
 	if err != nil {
@@ -84,6 +92,14 @@ func (e *exec) SetAdapter(slot int, a *device.Adapter) error {
 	}
 	if rank > e.lora.rank {
 		e.lora.mid, e.lora.rank = floatsAligned(e.o.MaxRows*rank), rank
+	}
+	for _, s := range e.lora.inputs {
+		if n := len(s.products) * e.o.MaxRows; n > len(e.lora.eight) {
+			e.lora.eight = make([]growRow, n)
+		}
+	}
+	if quants > e.lora.quantBytes {
+		e.lora.quants, e.lora.quantBytes = make([]byte, e.o.MaxRows*quants), quants
 	}
 	at.memory.free()
 	*at = seat{terms, memory}
@@ -151,8 +167,8 @@ func (l *lowRank) interleave(s *productStep, dst []byte) int {
 }
 
 // packTerms lays out the terms of some products of one input, as far as they change
-// anything.
-func (l *lowRank) packTerms(p *op.Program, ids []op.WeightID, a *device.Adapter) {
+// anything; in 8 bits, if eight, as far as their values allow it.
+func (l *lowRank) packTerms(p *op.Program, ids []op.WeightID, a *device.Adapter, eight bool) {
 	l.parts = make([]growth, len(ids))
 	var rows []float32
 	cols, scaled := 0, false
@@ -164,7 +180,13 @@ func (l *lowRank) packTerms(p *op.Program, ids []op.WeightID, a *device.Adapter)
 		}
 		cols = w.Shape[1]
 		l.parts[n] = growth{rank: pair.Rank, from: len(rows) / cols}
-		l.parts[n].pack(pair.B, w.Shape[0])
+		if part := &l.parts[n]; eight && moderate(pair.A) && moderate(pair.B) {
+			part.at = l.quantBytes()
+			part.packEight(pair.B, w.Shape[0])
+		} else {
+			eight = false
+			part.pack(pair.B, w.Shape[0])
+		}
 		rows = append(rows, pair.A...)
 		scaled = scaled || pair.Factor() != 1
 		for range pair.Rank {
@@ -172,6 +194,10 @@ func (l *lowRank) packTerms(p *op.Program, ids []op.WeightID, a *device.Adapter)
 		}
 	}
 	if rows == nil {
+		return
+	}
+	if eight {
+		l.packEight(rows, cols)
 		return
 	}
 	if !scaled {
@@ -227,7 +253,20 @@ func (l layout) put(dst []byte, line, i int, f float32, halfs []byte, at int) {
 	}
 }
 
-func (l *lowRank) blockBytes() int { return l.chunks * dotRows * blockBytes[l.layout] }
+func (l *lowRank) blockBytes() int {
+	if l.layout == s8Half {
+		return l.chunks * blockBytes[s8Half]
+	}
+	return l.chunks * dotRows * blockBytes[l.layout]
+}
+
+// places are the floats of a row's middle.
+func (l *lowRank) places() int {
+	if l.layout == s8Half {
+		return l.blocks * groupRows
+	}
+	return l.blocks * dotRows
+}
 
 // narrowest is a layout that keeps every value, with half the bytes if there is one, as
 // for adapters that were stored in half precision; and the values in 16 bits if it has.
@@ -318,19 +357,29 @@ func (e *exec) terms(input, row int) *lowRank {
 // middle is where x·Aᵀ of a row lies.
 func (e *exec) middle(row int) []float32 { return e.lora.mid[row*e.lora.rank:][:e.lora.rank] }
 
-// shrink computes x·Aᵀ for all products of an input; x is padded with zeros.
-func (o *tileOp) shrink(e *exec, w *worker, x []float32, row int) {
+// shrink computes x·Aᵀ for all products of an input; x is padded with zeros and lies, if it is
+// quantised, in a tile of n that begins at row start.
+func (o *tileOp) shrink(e *exec, w *worker, x []float32, row, start, n int) {
 	l := e.terms(o.input, row)
 	if l == nil {
 		return
 	}
 	mid := e.middle(row)
-	for b := range l.blocks {
+	if l.layout == s8Half {
+		untile(w.low, e.quants[start*l.chunks*quantBytes:], n, row-start, l.chunks)
+		l.shrinkEight(e, w, mid)
+	}
+	for b := 0; b < l.blocks && l.layout != s8Half; b++ {
 		w.dots = dotsArgs{w: unsafe.Pointer(&l.a[b*l.blockBytes()]), x: pointer(x), out: pointer(mid[b*dotRows:]), chunks: l.chunks}
 		e.k.dots[l.layout-f32Lines](&w.dots)
 	}
 	for i, f := range l.scales {
 		mid[i] *= f
+	}
+	for i := range l.parts {
+		if p := &l.parts[i]; p.b != nil && p.layout == s8Half {
+			p.quantize(e, w, mid, e.lora.quants[row*e.lora.quantBytes+p.at:])
+		}
 	}
 }
 
@@ -374,13 +423,17 @@ func (s *productStep) fetch(w *worker, o *productOut, g, gEnd int, next bool) {
 	w.product.ahead = ahead{&w.runs[0], w.runs[0].p, w.runs[0].lines, (lines + blocks - 1) / blocks}
 }
 
-// grow adds (x·Aᵀ)·Bᵀ to groups [g, gEnd) of row r, which begin at out.
+// grow adds (x·Aᵀ)·Bᵀ to groups [g, gEnd) of row r, which begin at out, unless growEight
+// does.
 func (s *productStep) grow(w *worker, product, g, gEnd, r int, out unsafe.Pointer) {
 	l := s.e.terms(s.input, r)
 	if l == nil || l.parts[product].b == nil {
 		return
 	}
 	p := &l.parts[product]
+	if p.layout == s8Half {
+		return
+	}
 	w.grow = growArgs{w: unsafe.Pointer(&p.b[g*p.step]), x: pointer(s.e.middle(r)[p.from:]), out: out, groups: gEnd - g, rank: p.rank, step: p.step}
 	s.e.k.grow[p.layout-f32Lines](&w.grow)
 }

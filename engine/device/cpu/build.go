@@ -208,6 +208,7 @@ func (e *exec) scratch(l *plan) error {
 func (e *exec) workerScratch(wide int) error {
 	for _, w := range e.pool.workers {
 		w.sampler = sample.New(e.p.Vocab)
+		w.low = make([]byte, (wide/blockElems+1)*quantBytes)
 		err := e.scratchFloats(map[*[]float32]int{
 			&w.row: wide, &w.up: 16 * maxChunkGroups * groupRows, &w.logits: pad16(e.p.Vocab),
 		})

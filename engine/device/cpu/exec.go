@@ -54,8 +54,12 @@ type worker struct {
 	dots    dotsArgs
 	grow    growArgs
 
-	runs    []run            // of memory that products ask for meanwhile
-	row     []float32        // one normalised row
+	growEight growEightArgs
+
+	runs    []run     // of memory that products ask for meanwhile
+	row     []float32 // one normalised row
+	low     []byte    // one row as a tile
+	places  [blockElems]float32
 	up      []float32        // the other half of a gated unit: a tile of columns
 	query   []float32        // tile of queries [dim][n]
 	prob    []float32        // scores of a tile of queries in a span

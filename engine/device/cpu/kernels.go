@@ -39,6 +39,9 @@ type kernels struct {
 	dots [floatLayouts]func(*dotsArgs)
 	// grow adds the products of an adapter's B with the few numbers in between.
 	grow [floatLayouts]func(*growArgs)
+	// growEight is grow for B in 8 bits (eight.go), for several rows. Without it adapters are
+	// kept as they are.
+	growEight func(*growEightArgs)
 	// argmax finds in each of 16 lanes the largest of n elements, n a multiple of 16,
 	// and its first index, ignoring NaN.
 	argmax func(a *argmaxArgs)
@@ -151,6 +154,25 @@ type growArgs struct {
 	groups int
 	rank   int // at least 1
 	step   int // bytes from group to group of w
+}
+
+// growEightArgs: out[r][g] += w[r][first+g] · x[r] for n > 0 rows and groups of 16 results.
+type growEightArgs struct {
+	rows    *growRow
+	n       int
+	out     unsafe.Pointer // 16 float32 per group
+	outStep uintptr        // bytes from row to row
+	groups  int
+	first   int        // group
+	own     [3]uintptr // the kernel's: row, out and what is left of n. No pointers: they end behind what they began in
+}
+
+// growRow is what a row has of growEightArgs.
+type growRow struct {
+	w    unsafe.Pointer // group 0; nil: nothing is added
+	x    unsafe.Pointer // tile of one row
+	rank int            // at least 1
+	step int            // bytes from group to group of w
 }
 
 // growBytes is the size of a group of growArgs.

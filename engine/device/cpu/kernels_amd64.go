@@ -21,7 +21,7 @@ func avx512() *kernels {
 		name: "avx512", tile: 16, product: productsAVX512,
 		quantize: quantizeAVX512, sumSquares: sumSquaresAVX512, scaleBy: scaleByAVX512, add: addAVX512,
 		siluMul: siluMulAVX512, maxOf: maxOfAVX512, expSum: expSumAVX512, argmax: argmaxAVX512, blend: blendAVX512,
-		scores: scoresAVX512, mix16: mix16AVX512, mix64: mix64AVX512, dots: dotsAVX512, grow: growAVX512,
+		scores: scoresAVX512, mix16: mix16AVX512, mix64: mix64AVX512, dots: dotsAVX512, grow: growAVX512, growEight: growEightAVX512,
 	}
 }
 

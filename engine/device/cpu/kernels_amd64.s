@@ -10858,6 +10858,173 @@ less1:
 	VZEROUPPER
 	RET
 
+// func growEightAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·growEightAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, 48(AX)
+	MOVQ 16(AX), CX
+	MOVQ CX, 56(AX)
+	MOVQ 8(AX), CX
+	MOVQ CX, 64(AX)
+
+row:
+	MOVQ  48(AX), CX
+	MOVQ  56(AX), BX
+	MOVQ  32(AX), SI
+	MOVQ  40(AX), DX
+	MOVQ  24(CX), DI
+	IMULQ DI, DX
+	CMPQ  (CX), $0x00
+	JEQ   after
+	ADDQ  (CX), DX
+
+groups4:
+	CMPQ    SI, $0x04
+	JB      less4
+	VMOVUPS (BX), Z0
+	MOVQ    DX, R8
+	VMOVUPS 64(BX), Z1
+	LEAQ    (R8)(DI*1), R9
+	VMOVUPS 128(BX), Z2
+	LEAQ    (R9)(DI*1), R10
+	VMOVUPS 192(BX), Z3
+	LEAQ    (R10)(DI*1), R11
+	LEAQ    (R11)(DI*1), DX
+	MOVQ    8(CX), R12
+	MOVQ    16(CX), R13
+
+block4:
+	MOVQ R12, R14
+	LEAQ 3(R13), R15
+	SHRQ $0x02, R15
+	CMPQ R15, $0x08
+	JBE  some4
+	MOVQ $0x00000008, R15
+
+some4:
+	VPBROADCASTD 72(R12), Z8
+	VPADDD.BCST  76(R12), Z8, Z8
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VMOVDQA32    Z8, Z9
+	VPXORD       Z6, Z6, Z6
+	VMOVDQA32    Z8, Z10
+	VPXORD       Z7, Z7, Z7
+	VMOVDQA32    Z8, Z11
+
+line4:
+	VMOVDQU32     (R8), Z12
+	VPDPBUSD.BCST (R14), Z12, Z4
+	VPDPBUSD.BCST 32(R14), Z12, Z8
+	ADDQ          $0x00000040, R8
+	VMOVDQU32     (R9), Z12
+	VPDPBUSD.BCST (R14), Z12, Z5
+	VPDPBUSD.BCST 32(R14), Z12, Z9
+	ADDQ          $0x00000040, R9
+	VMOVDQU32     (R10), Z12
+	VPDPBUSD.BCST (R14), Z12, Z6
+	VPDPBUSD.BCST 32(R14), Z12, Z10
+	ADDQ          $0x00000040, R10
+	VMOVDQU32     (R11), Z12
+	VPDPBUSD.BCST (R14), Z12, Z7
+	VPDPBUSD.BCST 32(R14), Z12, Z11
+	ADDQ          $0x00000040, R11
+	ADDQ          $0x00000004, R14
+	DECQ          R15
+	JNZ           line4
+	VPSLLD        $0x07, Z4, Z4
+	VPADDD        Z8, Z4, Z4
+	VCVTDQ2PS     Z4, Z4
+	VMULPS.BCST   64(R12), Z4, Z4
+	VFMADD231PS   (R8), Z4, Z0
+	ADDQ          $0x00000040, R8
+	VPSLLD        $0x07, Z5, Z5
+	VPADDD        Z9, Z5, Z5
+	VCVTDQ2PS     Z5, Z5
+	VMULPS.BCST   64(R12), Z5, Z5
+	VFMADD231PS   (R9), Z5, Z1
+	ADDQ          $0x00000040, R9
+	VPSLLD        $0x07, Z6, Z6
+	VPADDD        Z10, Z6, Z6
+	VCVTDQ2PS     Z6, Z6
+	VMULPS.BCST   64(R12), Z6, Z6
+	VFMADD231PS   (R10), Z6, Z2
+	ADDQ          $0x00000040, R10
+	VPSLLD        $0x07, Z7, Z7
+	VPADDD        Z11, Z7, Z7
+	VCVTDQ2PS     Z7, Z7
+	VMULPS.BCST   64(R12), Z7, Z7
+	VFMADD231PS   (R11), Z7, Z3
+	ADDQ          $0x00000040, R11
+	ADDQ          $0x00000050, R12
+	SUBQ          $0x20, R13
+	JG            block4
+	VMOVUPS       Z0, (BX)
+	VMOVUPS       Z1, 64(BX)
+	VMOVUPS       Z2, 128(BX)
+	VMOVUPS       Z3, 192(BX)
+	ADDQ          $0x00000100, BX
+	SUBQ          $0x04, SI
+	JMP           groups4
+
+less4:
+groups1:
+	CMPQ    SI, $0x01
+	JB      less1
+	VMOVUPS (BX), Z0
+	MOVQ    DX, R8
+	LEAQ    (R8)(DI*1), DX
+	MOVQ    8(CX), R9
+	MOVQ    16(CX), R10
+
+block1:
+	MOVQ R9, R11
+	LEAQ 3(R10), R12
+	SHRQ $0x02, R12
+	CMPQ R12, $0x08
+	JBE  some1
+	MOVQ $0x00000008, R12
+
+some1:
+	VPBROADCASTD 72(R9), Z2
+	VPADDD.BCST  76(R9), Z2, Z2
+	VPXORD       Z1, Z1, Z1
+
+line1:
+	VMOVDQU32     (R8), Z3
+	VPDPBUSD.BCST (R11), Z3, Z1
+	VPDPBUSD.BCST 32(R11), Z3, Z2
+	ADDQ          $0x00000040, R8
+	ADDQ          $0x00000004, R11
+	DECQ          R12
+	JNZ           line1
+	VPSLLD        $0x07, Z1, Z1
+	VPADDD        Z2, Z1, Z1
+	VCVTDQ2PS     Z1, Z1
+	VMULPS.BCST   64(R9), Z1, Z1
+	VFMADD231PS   (R8), Z1, Z0
+	ADDQ          $0x00000040, R8
+	ADDQ          $0x00000050, R9
+	SUBQ          $0x20, R10
+	JG            block1
+	VMOVUPS       Z0, (BX)
+	ADDQ          $0x00000040, BX
+	SUBQ          $0x01, SI
+	JMP           groups1
+
+less1:
+after:
+	MOVQ 24(AX), DI
+	ADDQ DI, 56(AX)
+	ADDQ $0x20, 48(AX)
+	DECQ 64(AX)
+	JNZ  row
+	VZEROUPPER
+	RET
+
 // func productU4Half1AVX2(a *byte)
 // Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
 TEXT ·productU4Half1AVX2(SB), NOSPLIT, $0-8

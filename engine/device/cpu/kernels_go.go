@@ -12,7 +12,7 @@ func goKernels() *kernels {
 	k := &kernels{
 		name: "go", tile: 4,
 		quantize: goQuantize, sumSquares: goSumSquares, scaleBy: goScaleBy, add: goAdd,
-		siluMul: goSiluMul, maxOf: goMax, expSum: goExpSum, argmax: goArgmax, blend: goBlend,
+		siluMul: goSiluMul, maxOf: goMax, expSum: goExpSum, argmax: goArgmax, blend: goBlend, growEight: goGrowEight,
 	}
 	for l := range floatLayouts {
 		k.dots[l] = func(a *dotsArgs) { goDots(a, f32Lines+l) }
@@ -351,5 +351,32 @@ func goGrow(a *growArgs, l layout) {
 				out[i] += f * adapterElement(w, l, k, i)
 			}
 		}
+	}
+}
+
+//go:norace
+func goGrowEight(a *growEightArgs) {
+	for n, row := range unsafe.Slice(a.rows, a.n) {
+		for g := 0; g < a.groups && row.w != nil; g++ {
+			out := (*[groupRows]float32)(unsafe.Add(a.out, uintptr(n)*a.outStep+uintptr(4*groupRows*g)))
+			for b := 0; b*blockElems < row.rank; b++ {
+				lines := (min(row.rank-b*blockElems, blockElems) + 3) / 4
+				goGrowBlock(out, unsafe.Add(row.w, (a.first+g)*row.step+b*(512+64)), unsafe.Add(row.x, b*quantBytes), lines)
+			}
+		}
+	}
+}
+
+//go:norace
+func goGrowBlock(out *[groupRows]float32, w, x unsafe.Pointer, lines int) {
+	scale := *(*float32)(unsafe.Add(x, 64))
+	for i := range out {
+		sum := 0
+		for k := range 4 * lines {
+			u := *(*uint8)(unsafe.Add(w, 64*(k/4)+4*i+k%4))
+			high, low := *(*int8)(unsafe.Add(x, k)), *(*int8)(unsafe.Add(x, 32+k))
+			sum += (int(u) - 128) * (128*int(high) + int(low))
+		}
+		out[i] += float32(sum) * scale * *(*float32)(unsafe.Add(w, 64*lines+4*i))
 	}
 }

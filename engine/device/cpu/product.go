@@ -18,7 +18,8 @@ type productStep struct {
 	size  int // groups of a chunk at most
 	per   int // chunks over all outs, for one panel
 
-	products []op.WeightID // that adapters may change, in the order of outs
+	products     []op.WeightID // that adapters may change, in the order of outs
+	eight, plain []bool        // by product: some row's term is in 8 bits, is not
 
 	rows  int // of this step
 	panel int
@@ -67,6 +68,9 @@ func (s *productStep) run(e *exec) {
 	if s.rows == 0 {
 		return
 	}
+	if e.lora.active && s.input >= 0 {
+		s.beginEight()
+	}
 	row := 4 * s.width
 	if !s.outs[0].m.layout.float() {
 		row = s.width / blockElems * quantBytes
@@ -106,9 +110,7 @@ func (s *productStep) chunk(w *worker, i int) {
 		}
 	}
 	if adapted {
-		for r := from; r < to; r++ {
-			s.grow(w, o.product, g, gEnd, r, o.out.at(r, g))
-		}
+		s.growAll(w, o.product, g, gEnd, from, to, o.out.at(from, g), 4*o.out.stride)
 	}
 }
 
@@ -169,9 +171,9 @@ func (s *productStep) gated(w *worker, o *productOut, g, gEnd, from, to int, ada
 			s.multiply(w, o.m, i, r, n, o.out.at(r, i), uintptr(4*o.out.stride), s.startVector(o.bias, i), 0)
 			s.multiply(w, o.up, i, r, n, unsafe.Pointer(&w.up[(i-g)*groupRows]), uintptr(4*width), s.startVector(o.upBias, i), 0)
 		}
-		for c := 0; adapted && c < n; c++ {
-			s.grow(w, o.product, g, gEnd, r+c, o.out.at(r+c, g))
-			s.grow(w, o.product+1, g, gEnd, r+c, unsafe.Pointer(&w.up[c*width]))
+		if adapted {
+			s.growAll(w, o.product, g, gEnd, r, r+n, o.out.at(r, g), 4*o.out.stride)
+			s.growAll(w, o.product+1, g, gEnd, r, r+n, unsafe.Pointer(&w.up[0]), 4*width)
 		}
 		for c := range n {
 			y := o.out.row(r + c)[g*groupRows:][:width]

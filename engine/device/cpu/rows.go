@@ -199,9 +199,6 @@ func (o *tileOp) row(e *exec, w *worker, i int) {
 		o.norm.apply(e.k, y, x)
 		x = y
 	}
-	if e.lora.active && o.input >= 0 {
-		o.shrink(e, w, x, i)
-	}
 	start, n := tileAt(i, e.rows(o.after), e.k.tile)
 	if o.quants {
 		o.quantize(e, w, x, start, n, i-start)
@@ -211,6 +208,9 @@ func (o *tileOp) row(e *exec, w *worker, i int) {
 		for k, f := range x[:o.in.width] {
 			tile[k*n+i-start] = f
 		}
+	}
+	if e.lora.active && o.input >= 0 {
+		o.shrink(e, w, x, i, start, n)
 	}
 }
 

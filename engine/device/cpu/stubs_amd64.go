@@ -228,6 +228,9 @@ func dotsBf16AVX512(a *dotsArgs)
 func growBf16AVX512(a *growArgs)
 
 //go:noescape
+func growEightAVX512(a *growEightArgs)
+
+//go:noescape
 func productU4Half1AVX2(a *productArgs)
 
 //go:noescape

@@ -20,6 +20,9 @@ func lowRank(v isa, t *tables) {
 		}
 		shrinks, grows = append(shrinks, dots(v, f)), append(grows, grow(v, f))
 	}
+	if v.wide {
+		growEight(v)
+	}
 	fmt.Fprintf(t, "var dots%s = [floatLayouts]func(*dotsArgs){%s}\n\n", v.name, strings.Join(shrinks, ", "))
 	fmt.Fprintf(t, "var grow%s = [floatLayouts]func(*growArgs){%s}\n\n", v.name, strings.Join(grows, ", "))
 }
@@ -193,4 +196,104 @@ func (v isa) growPairs(line string, at0 []reg.GPVirtual, mid, left reg.GPVirtual
 		VFMADD231PS(lo, b, sum[i])
 	}
 	Label(line + "end")
+}
+
+// growEight keeps sums of high and of low bytes for four groups at a time, or for one. It
+// counts the rows in its arguments.
+func growEight(v isa) {
+	v.args("growEight", "growEightArgs", 0)
+	args, row := Load(Param("a"), GP64()), GP64()
+	const ownRow, ownOut, ownLeft = 48, 56, 64
+	for _, f := range [][2]int{{0, ownRow}, {16, ownOut}, {8, ownLeft}} {
+		MOVQ(Mem{Base: args, Disp: f[0]}, row)
+		MOVQ(row, Mem{Base: args, Disp: f[1]})
+	}
+	Label("row")
+	w, out, groups, size := GP64(), GP64(), GP64(), GP64()
+	MOVQ(Mem{Base: args, Disp: ownRow}, row)
+	MOVQ(Mem{Base: args, Disp: ownOut}, out)
+	MOVQ(Mem{Base: args, Disp: 32}, groups)
+	MOVQ(Mem{Base: args, Disp: 40}, w)
+	MOVQ(at(row, 24), size)
+	IMULQ(size, w)
+	CMPQ(at(row, 0), Imm(0))
+	JEQ(LabelRef("after"))
+	ADDQ(at(row, 0), w)
+	for _, n := range []int{4, 1} {
+		many, next := fmt.Sprintf("groups%d", n), fmt.Sprintf("less%d", n)
+		Label(many)
+		CMPQ(groups, Imm(uint64(n)))
+		JB(LabelRef(next))
+		v.growGroups(n, row, w, out, size)
+		advance(out, 64*n)
+		SUBQ(Imm(uint64(n)), groups)
+		JMP(LabelRef(many))
+		Label(next)
+	}
+	Label("after")
+	MOVQ(Mem{Base: args, Disp: 24}, size)
+	ADDQ(size, Mem{Base: args, Disp: ownOut})
+	ADDQ(Imm(32), Mem{Base: args, Disp: ownRow})
+	DECQ(Mem{Base: args, Disp: ownLeft})
+	JNZ(LabelRef("row"))
+	end()
+}
+
+// growGroups adds to n groups; w goes on to the next.
+func (v isa) growGroups(n int, row, w, out, size reg.GPVirtual) {
+	block, some, line := fmt.Sprintf("block%d", n), fmt.Sprintf("some%d", n), fmt.Sprintf("line%d", n)
+	sum, high, low, at0 := v.vecs(n), v.vecs(n), v.vecs(n), make([]reg.GPVirtual, n)
+	for i := range n {
+		VMOVUPS(at(out, 64*i), sum[i])
+		at0[i] = GP64()
+		if i == 0 {
+			MOVQ(w, at0[i])
+			continue
+		}
+		LEAQ(Mem{Base: at0[i-1], Index: size, Scale: 1}, at0[i])
+	}
+	LEAQ(Mem{Base: at0[n-1], Index: size, Scale: 1}, w)
+	tile, left, word, lines := GP64(), GP64(), GP64(), GP64()
+	MOVQ(at(row, 8), tile)
+	MOVQ(at(row, 16), left)
+	Label(block)
+	MOVQ(tile, word)
+	LEAQ(at(left, 3), lines)
+	SHRQ(Imm(2), lines)
+	CMPQ(lines, Imm(8))
+	JBE(LabelRef(some))
+	MOVQ(U32(8), lines)
+	Label(some)
+	VPBROADCASTD(at(tile, 64+8), low[0])
+	VPADDD_BCST(at(tile, 64+12), low[0], low[0])
+	for i := range n {
+		v.zero(high[i])
+		if i > 0 {
+			VMOVDQA32(low[0], low[i])
+		}
+	}
+	loop(line, lines, func() {
+		for i := range n {
+			q := v.vec()
+			VMOVDQU32(at(at0[i], 0), q)
+			dot(at(word, 0), q, high[i])
+			dot(at(word, 32), q, low[i])
+			advance(at0[i], 64)
+		}
+		advance(word, 4)
+	})
+	for i := range n {
+		VPSLLD(Imm(7), high[i], high[i])
+		VPADDD(low[i], high[i], high[i])
+		VCVTDQ2PS(high[i], high[i])
+		VMULPS_BCST(at(tile, 64), high[i], high[i])
+		VFMADD231PS(at(at0[i], 0), high[i], sum[i])
+		advance(at0[i], 64)
+	}
+	advance(tile, 80)
+	SUBQ(Imm(32), left)
+	JG(LabelRef(block))
+	for i := range n {
+		VMOVUPS(sum[i], at(out, 64*i))
+	}
 }
