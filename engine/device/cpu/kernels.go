@@ -164,7 +164,7 @@ type growEightArgs struct {
 	outStep uintptr        // bytes from row to row
 	groups  int
 	first   int        // group
-	own     [3]uintptr // the kernel's: row, out and what is left of n. No pointers: they end behind what they began in
+	_       [3]uintptr // the kernel's own: row, out and what is left of n. No pointers: they end behind what they began in
 }
 
 // growRow is what a row has of growEightArgs.
