@@ -142,7 +142,11 @@ func part(m *engine.Message, text *strings.Builder, v jsontext.Value, path strin
 	case kind == "text":
 		return newError(CodeMissing, path+".text", "%s.text is missing", path)
 	}
-	return unsupported(path+".type", "A content part of type "+clip(kind, 40), "this model reads text")
+	why := "this model reads text"
+	if strings.HasSuffix(kind, "_text") { // as the Responses API writes it
+		why = "a text's part is {\"type\": \"text\", \"text\": …}"
+	}
+	return unsupported(path+".type", "A content part of type "+clip(kind, 40), why)
 }
 
 // functionCall is the older form of a message with one call.
