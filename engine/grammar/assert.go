@@ -335,6 +335,15 @@ func (a *asserter) repeat(sub *syntax.Regexp, lo, hi int, k following) (followin
 		}
 		return a.then(a.g.repeat(x[0][0], lo, hi), k), nil
 	}
+	if isAssertion(sub) { // once is as good as often
+		if lo == 0 {
+			return k, nil
+		}
+		return a.build(sub, k)
+	}
+	if x, ok := a.local(sub); ok {
+		return a.then(a.g.repeat(x, lo, hi), k), nil
+	}
 	if hi < 0 {
 		return a.tempered(sub, lo, k)
 	}
@@ -356,6 +365,113 @@ func (a *asserter) repeat(sub *syntax.Regexp, lo, hi int, k following) (followin
 		out = f
 	}
 	return out, nil
+}
+
+// isAssertion reports whether a pattern is a lookaround and nothing else.
+func isAssertion(re *syntax.Regexp) bool {
+	for re.Op == syntax.OpCapture && re.Name == "" {
+		re = re.Sub[0]
+	}
+	return re.Op == syntax.OpCapture && (looksBack(re) || strings.HasPrefix(re.Name, groupAhead) || strings.HasPrefix(re.Name, groupNot))
+}
+
+// local is the texts of a pattern whose assertions see no more than what the pattern
+// itself takes: they are part of its language, wherever it stands.
+func (a *asserter) local(re *syntax.Regexp) (expr, bool) {
+	g := a.g
+	if anchoring(re) {
+		return never, false
+	}
+	if !assertive(re) {
+		x, err := g.regexNode(re, a.chars)
+		return x[0][0], err == nil
+	}
+	again := func(lo, hi int) (expr, bool) {
+		x, ok := a.local(re.Sub[0])
+		return g.repeat(x, lo, hi), ok
+	}
+	switch re.Op {
+	case syntax.OpConcat:
+		return a.localConcat(re.Sub)
+	case syntax.OpAlternate:
+		out := never
+		for _, s := range re.Sub {
+			x, ok := a.local(s)
+			if !ok {
+				return never, false
+			}
+			out = g.or(out, x)
+		}
+		return out, true
+	case syntax.OpCapture:
+		if lo, hi, ok := repeatOf(re.Name); ok {
+			return again(lo, hi)
+		}
+		if isAssertion(re) {
+			return never, false
+		}
+		return a.local(re.Sub[0])
+	case syntax.OpStar:
+		return again(0, -1)
+	case syntax.OpPlus:
+		return again(1, -1)
+	case syntax.OpQuest:
+		return again(0, 1)
+	case syntax.OpRepeat:
+		return again(re.Min, re.Max)
+	}
+	return never, false // a word boundary, or a lookaround by itself
+}
+
+// localConcat is local for a sequence.
+func (a *asserter) localConcat(list []*syntax.Regexp) (expr, bool) {
+	g, out, least := a.g, empty, 0 // of what was read, from the end to the front
+	for i := len(list) - 1; i >= 0; i-- {
+		re := list[i]
+		if re.Op == syntax.OpPlus && isAssertion(re.Sub[0]) { // once is as good as often
+			re = re.Sub[0]
+		}
+		if !isAssertion(re) {
+			x, ok := a.local(re)
+			if !ok {
+				return never, false
+			}
+			out, least = g.concat(x, out), min(least+matchSpan(re).least, noBound)
+			continue
+		}
+		for re.Name == "" {
+			re = re.Sub[0]
+		}
+		if looksBack(re) {
+			b, ok := behindOf(re.Sub[0])
+			before := span{}
+			for _, s := range list[:i] {
+				before = before.plus(matchSpan(s))
+			}
+			x, fine := a.localConcat(list[:i])
+			if !ok || !fine || before.least == 0 {
+				return never, false
+			}
+			set := b.set
+			if strings.HasPrefix(re.Name, groupNotBehind) {
+				set = minus(everyRune, set)
+			}
+			return g.concat(g.and(x, g.concat(a.any, a.chars(set))), out), true
+		}
+		if assertive(re.Sub[0]) || anchoring(re.Sub[0]) || matchSpan(re.Sub[0]).most > least {
+			return never, false
+		}
+		x, err := g.regexNode(re.Sub[0], a.chars)
+		if err != nil {
+			return never, false
+		}
+		seen := g.concat(x[0][0], a.any)
+		if strings.HasPrefix(re.Name, groupNot) {
+			seen = g.not(seen)
+		}
+		out = g.and(out, seen)
+	}
+	return out, true
 }
 
 // tempered is (?:(?!X)Y)* where Y is one character, up to the end of the text: no place

@@ -61,3 +61,22 @@ func TestIntegersOfDraft4HaveNoFraction(t *testing.T) {
 		}
 	}
 }
+
+func TestBoundsOfDraft4AreNegated(t *testing.T) {
+	for schema, texts := range map[string]map[string]bool{
+		`"not":{"type":"number","minimum":3,"exclusiveMinimum":true}`:                                           {"3": true, "4": false, "2": true},
+		`"not":{"type":"number","minimum":3,"exclusiveMinimum":false}`:                                          {"3": false, "4": false, "2": true},
+		`"not":{"type":"number","maximum":3,"exclusiveMaximum":true}`:                                           {"3": true, "4": true, "2": false},
+		`"type":"number","oneOf":[{"minimum":3,"exclusiveMinimum":true},{"maximum":5,"exclusiveMaximum":true}]`: {"3": true, "4": false, "5": true, "6": true, "2": true},
+	} {
+		gr, err := CompileSchema(byteVocabulary(), []byte(`{"$schema":"http://json-schema.org/draft-04/schema#",`+schema+`}`), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for text, want := range texts {
+			if accepts(gr, text) != want {
+				t.Errorf("%s: %s: got %t", schema, text, !want)
+			}
+		}
+	}
+}

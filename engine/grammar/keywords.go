@@ -16,7 +16,7 @@ var limitsOf = map[string]string{
 	"patternProperties":     "patterns that part the names into more than 128 kinds",
 	"minProperties":         "more than 200 members where undeclared ones are allowed",
 	"contains":              "more than four for one array; very long arrays",
-	"pattern":               "lookbehind at more than one character, backreferences, assertions repeated without a bound other than ((?!…).)* at the end",
+	"pattern":               "lookbehind at more than one character, backreferences, assertions repeated without a bound that see more than is repeated, other than ((?!…).)* at the end",
 	"format":                "idn-email, idn-hostname; names that the standard does not have are annotations. Strings of the format regex have no backreferences, and beside other keywords no groups deeper than 2; negated, they begin with what can begin none",
 	"multipleOf":            "above 10000 (in units of the last decimal place), zeros at the end apart",
 	"$ref":                  "to other documents, the schemas of the drafts apart",

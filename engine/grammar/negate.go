@@ -234,10 +234,13 @@ func (c *schemaCompiler) negateKeyword(s *site, k string, v *value, depth int) (
 	case notInteger:
 		return []*value{object("type", text("integer")), negation(object("type", text("number")))}, nil
 	case "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum":
-		if v.kind != kNumber || s.v.get("exclusiveMinimum") != nil && s.v.get("exclusiveMinimum").kind == kTrue || s.v.get("exclusiveMaximum") != nil && s.v.get("exclusiveMaximum").kind == kTrue {
-			return nil, s.fail(k, "not supported where it is negated")
+		if v.kind != kNumber {
+			return nil, nil // draft 4: part of the bound
 		}
 		opposite := map[string]string{"minimum": "exclusiveMaximum", "maximum": "exclusiveMinimum", "exclusiveMinimum": "maximum", "exclusiveMaximum": "minimum"}
+		if out := map[string]string{"minimum": "exclusiveMinimum", "maximum": "exclusiveMaximum"}[k]; out != "" && s.v.get(out) != nil && s.v.get(out).kind == kTrue {
+			k = out
+		}
 		return typed("number", opposite[k], v), nil
 	case "minLength":
 		return count("string", "maxLength", -1)
