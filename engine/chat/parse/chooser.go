@@ -102,7 +102,7 @@ func (c *chooser) busy() bool { return c.chosen != nil && c.chosen.busy() }
 func (c *chooser) choose(eof bool) {
 	next := c.answer
 	for _, o := range c.openings {
-		if strings.HasPrefix(c.in, o) || eof && c.marker != "" && strings.HasPrefix(c.in, c.marker) && strings.HasPrefix(o, c.in) {
+		if strings.HasPrefix(c.in, o) || eof && c.marker != "" && strings.HasPrefix(c.in, c.marker) && strings.HasPrefix(o, strings.TrimRight(c.in, "\ufffd")) {
 			next = c.calls
 			break
 		}

@@ -472,7 +472,12 @@ func TestThinkingThatIsCutOffIsNoForcedCall(t *testing.T) {
 			t.Errorf("%s %q: %+v", c.reasoning, c.text, ev)
 		}
 	}
-	p := Plan{Reasoning: "gpt-oss", ToolCalls: "gpt-oss", Tools: tools}
+	p := Plan{ToolCalls: "deepseekv3", Tools: tools}
+	p.ForceCalls("f")
+	if ev := cutOff(p, "<｜tool\ufffd", 1); len(ev.ToolCalls) != 1 || ev.Text != "" {
+		t.Errorf("cut off inside a letter: %+v", ev)
+	}
+	p = Plan{Reasoning: "gpt-oss", ToolCalls: "gpt-oss", Tools: tools}
 	p.ForceCalls("f")
 	text := "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>comm"
 	if ev := cutOff(p, text, len(text)); len(ev.ToolCalls) != 1 || ev.Reasoning != "hm" {

@@ -22,9 +22,9 @@ func (p *Plan) force(f *format, tools []chosenTool) {
 }
 
 // certain is the function that every text which begins with text calls; "" where there may
-// be several.
+// be several. Where text was cut off inside a letter there is a replacement character.
 func (p *Plan) certain(text string) (name string) {
-	if text == "" {
+	if text = strings.TrimRight(text, "\ufffd"); text == "" {
 		return ""
 	}
 	for _, b := range p.forced {
