@@ -6,17 +6,34 @@ import "slices"
 // other excludes each of them, nothing fits. It is what tells most lists of conditions on
 // one member apart. known is false where other keywords decide.
 func plainClash(sites []*site) (no, known bool) {
-	var among []*value
-	simple := true
+	among, plain := plainValues(sites)
+	if among == nil || len(among) > maxPlain {
+		return false, false
+	}
+	for _, v := range among {
+		if !slices.ContainsFunc(sites, func(s *site) bool { return s.excludes(v) }) {
+			return false, plain
+		}
+	}
+	return true, true
+}
+
+// maxPlain bounds the values that are looked at one by one.
+const maxPlain = 64
+
+// plainValues are the values that some site names, as few as may be; nil: none does. plain
+// says that the sites do nothing but name values and types.
+func plainValues(sites []*site) (among []*value, plain bool) {
+	plain = true
 	for _, s := range sites {
 		switch s.v.kind {
 		case kFalse:
-			return true, true
+			return []*value{}, true
 		case kTrue:
 			continue
 		case kObject:
 		default:
-			return false, false
+			return nil, false
 		}
 		for i, k := range s.v.keys {
 			v := s.v.elem[i]
@@ -28,26 +45,21 @@ func plainClash(sites []*site) (no, known bool) {
 					among = v.elem
 				}
 			case "not":
-				simple = simple && plainNot(v) != nil
+				plain = plain && plainNot(v) != nil
 			case notEnum, "type", "title", "description", "default", "examples":
 			default:
-				simple = false
+				plain = false
 			}
 		}
 	}
-	if among == nil || len(among) > 64 {
-		return false, false
-	}
-	for _, v := range among {
-		if !slices.ContainsFunc(sites, func(s *site) bool { return s.excludes(v) }) {
-			return false, simple
-		}
-	}
-	return true, true
+	return among, plain
 }
 
 // excludes reports whether a schema plainly does not fit a value.
 func (s *site) excludes(v *value) bool {
+	if s.v.kind == kFalse {
+		return true
+	}
 	for i, k := range s.v.keys {
 		x := s.v.elem[i]
 		equals := func(e *value) bool { return e.kind == v.kind && e.key() == v.key() }

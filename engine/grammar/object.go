@@ -418,8 +418,25 @@ func (c *schemaCompiler) askedSites(s *shape, set uint8) (sites []*site) {
 
 // memberSites are the schemas for the value of a member by its name.
 func (c *schemaCompiler) memberSites(s *shape, name string) (sites []*site, err error) {
+	if sites, err = c.memberSitesAmong(s.sites, name); err != nil {
+		return nil, err
+	}
+	for _, u := range s.closings {
+		open, err := c.leaves(u, name)
+		if err != nil {
+			return nil, err
+		}
+		if open {
+			sites = append(sites, u.left)
+		}
+	}
+	return sites, nil
+}
+
+// memberSitesAmong is memberSites of some sites, what is unevaluated left out.
+func (c *schemaCompiler) memberSitesAmong(all []*site, name string) (sites []*site, err error) {
 	q := ""
-	for _, at := range s.sites {
+	for _, at := range all {
 		words := at.v.ofMembers()
 		if words == &noWords {
 			continue
@@ -450,15 +467,6 @@ func (c *schemaCompiler) memberSites(s *shape, name string) (sites []*site, err 
 		}
 		if a := words.additional; a != nil && !hit {
 			sites = append(sites, c.child(at, a, "/additionalProperties"))
-		}
-	}
-	for _, u := range s.closings {
-		open, err := c.leaves(u, name)
-		if err != nil {
-			return nil, err
-		}
-		if open {
-			sites = append(sites, u.left)
 		}
 	}
 	return sites, nil

@@ -185,9 +185,17 @@ type reached struct {
 	steps []*path
 	clear int    // sites that contradicts has looked at
 	base  *shape // what the keywords of the clear sites come to; nil: not known
+	left  []left // of members, by the clear sites
 }
 
-// shared is r for several branches: what one of them appends the others do not see.
+// left are the values of a member that sites leave, where they do nothing but name them.
+type left struct {
+	name   string
+	values []*value
+}
+
+// shared is r for several branches: what one of them appends the others do not see. They
+// are gone through one after the other, so that is only for what is kept of them.
 func (r reached) shared() reached {
 	r.sites, r.steps = slices.Clip(r.sites), slices.Clip(r.steps)
 	return r
@@ -222,7 +230,10 @@ type parting struct {
 
 // expand works off todo into done, and then the alternatives.
 func (x *expansion) expand(todo []*path, done reached, choices []choice, out *[]*shape) error {
-	done, choices = done.shared(), slices.Clip(choices)
+	if x.c.unevaluated {
+		done = done.shared()
+	}
+	choices = slices.Clip(choices)
 	for len(todo) > 0 {
 		x.c.g.work(20)
 		p := todo[0]
@@ -261,7 +272,7 @@ func (x *expansion) expand(todo []*path, done reached, choices []choice, out *[]
 		if done.base != nil && done.clear == len(done.sites) {
 			return x.choose(choices, done, out)
 		}
-		base, no := x.contradicts(done)
+		base, no := x.contradicts(&done)
 		if no {
 			return nil
 		}
@@ -274,14 +285,14 @@ func (x *expansion) expand(todo []*path, done reached, choices []choice, out *[]
 // alternatives need not be looked at: lists of conditions on one member come to that.
 // The first clear sites do not contradict each other. Where they do not, base is what
 // their keywords come to, if that can be told.
-func (x *expansion) contradicts(done reached) (base *shape, no bool) {
+func (x *expansion) contradicts(done *reached) (base *shape, no bool) {
 	c := x.c
-	base, err := c.read(done)
+	base, err := c.read(*done)
 	if err != nil {
 		return nil, false
 	}
 	base.copyTo(&x.scratch)
-	s, err := c.settled(&x.scratch, done, true)
+	s, err := c.settled(&x.scratch, *done, true)
 	if err != nil {
 		return base, false
 	}
@@ -292,12 +303,54 @@ func (x *expansion) contradicts(done reached) (base *shape, no bool) {
 		if !slices.ContainsFunc(done.sites[done.clear:], func(at *site) bool { return at.concerns(n) }) {
 			continue
 		}
+		if len(s.closings) == 0 {
+			if none, known := c.narrow(done, n); none {
+				return nil, true
+			} else if known {
+				continue
+			}
+		}
 		sites, err := c.memberSites(s, n)
 		if err == nil && len(sites) > 1 && c.clash(sites) {
 			return nil, true
 		}
 	}
 	return base, false
+}
+
+// narrow takes from the values that are left of a member those which the sites that are
+// not clear exclude, or finds what all sites leave; none: there is no value left. known is
+// false where other keywords decide.
+func (c *schemaCompiler) narrow(done *reached, name string) (none, known bool) {
+	at := slices.IndexFunc(done.left, func(l left) bool { return l.name == name })
+	among := done.sites
+	if at >= 0 {
+		among = done.sites[done.clear:]
+	}
+	sites, err := c.memberSitesAmong(among, name)
+	if err != nil {
+		return false, false
+	}
+	values, plain := plainValues(sites)
+	if at >= 0 {
+		values = done.left[at].values
+	}
+	if !plain || values == nil || len(values) > maxPlain {
+		done.left = slices.DeleteFunc(slices.Clone(done.left), func(l left) bool { return l.name == name })
+		return false, false
+	}
+	values = slices.DeleteFunc(slices.Clone(values), func(v *value) bool {
+		return slices.ContainsFunc(sites, func(s *site) bool { return s.excludes(v) })
+	})
+	if len(values) == 0 {
+		return true, true
+	}
+	if done.left = slices.Clone(done.left); at >= 0 {
+		done.left[at].values = values
+	} else {
+		done.left = append(done.left, left{name, values})
+	}
+	return false, true
 }
 
 // concerns reports whether a site says something of a member or its value.
@@ -517,6 +570,7 @@ func (c *schemaCompiler) partKeyword(p *parting, s *site, k string, v *value, lo
 // merge reads the keywords of all sites into one shape; nil when nothing fits it. A
 // loose one may let more fit.
 func (c *schemaCompiler) merge(done reached, loose bool) (*shape, error) {
+	done.sites = slices.Clone(done.sites)
 	s, err := c.read(done)
 	if err != nil {
 		return nil, err
