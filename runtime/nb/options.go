@@ -243,6 +243,9 @@ func (o *GenerateOptions) templateArgs(server *Process) map[string]any {
 		failf("Think and NoThink are both set")
 	}
 	if o.Think && server.Engine().Models()[0].ReasoningParser == "" {
+		if server.srv.Config().ReasoningParser == "auto" {
+			failf("Think: the chat template of %s knows no thinking; ServerOptions.ReasoningParser may name the family of a model that thinks all the same", server.srv.Config().Model)
+		}
 		failf("Think: the server does not tell thinking from answers: launch it with ServerOptions{ReasoningParser: \"auto\"} or the name of the model's family")
 	}
 	args := map[string]any{}

@@ -81,7 +81,10 @@ func TestThinkSwitchesAndSays(t *testing.T) {
 	}
 	mustFail(t, func() { n.Chat("hello", GenerateOptions{Think: true, NoThink: true}) }, "both")
 	n.launchTiny(t)
-	mustFail(t, func() { n.Chat("hello", Think(true)) }, "ReasoningParser")
+	mustFail(t, func() { n.Chat("hello", Think(true)) }, `ReasoningParser: "auto"`)
+	none := n.LaunchServer(ServerOptions{Model: modeltest.TinyModel(t, "llama"), ServedName: "tiny", Threads: 1, ReasoningParser: "auto"})
+	n.WaitForServer(none, 60)
+	mustFail(t, func() { n.Chat("hello", Think(true)) }, "knows no thinking")
 	for _, bad := range []GenerateOptions{{System: "s"}, Think(true), Think(false), {Effort: "low"}, {TemplateArgs: map[string]any{"x": 1}}} {
 		mustFail(t, func() { n.Generate("hello", bad) }, "is for Chat")
 	}
