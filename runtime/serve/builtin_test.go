@@ -125,3 +125,80 @@ func TestBuiltinThinksAndCalls(t *testing.T) {
 		})
 	}
 }
+
+// streamed puts the pieces of a chat's stream together.
+func streamed(t *testing.T, s *Server, body string) (m message, finish string) {
+	t.Helper()
+	status, text := post(t, s.URL()+"/v1/chat/completions", body)
+	if status != 200 {
+		t.Fatalf("%d %s", status, text)
+	}
+	content := ""
+	for line := range strings.Lines(text) {
+		data, ok := strings.CutPrefix(strings.TrimSpace(line), "data: {")
+		if !ok {
+			continue
+		}
+		var chunk struct {
+			Choices []struct {
+				Delta  message
+				Finish string `json:"finish_reason"`
+			}
+		}
+		if err := json.Unmarshal([]byte("{"+data), &chunk); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range chunk.Choices {
+			if c.Delta.Content != nil {
+				content += *c.Delta.Content
+			}
+			for _, d := range c.Delta.ToolCalls {
+				if d.Function.Name != "" {
+					m.ToolCalls = append(m.ToolCalls, d)
+					continue
+				}
+				m.ToolCalls[len(m.ToolCalls)-1].Function.Arguments += d.Function.Arguments
+			}
+			finish += c.Finish
+		}
+	}
+	m.Content = &content
+	return m, finish
+}
+
+func TestACallThatMustComeIsOneWhereverItIsCutOff(t *testing.T) {
+	const named = `{"type":"function","function":{"name":"get_weather"}}`
+	for _, parser := range []string{"", "qwen25", "llama3", "mistral", "deepseekv3", "kimi_k2"} {
+		s := builtinServer(t, "--tool-call-parser", parser)
+		for _, choice := range []string{`"required"`, named} {
+			for _, n := range []int{1, 4, 8, 12, 16, 24, 300} {
+				body := fmt.Sprintf(`{"messages":[{"role":"user","content":"What is the weather in Paris?"}],"temperature":0,"max_tokens":%d,"tool_choice":%s,`+
+					`"tools":[{"type":"function","function":{"name":"get_weather","parameters":{"type":"object","properties":{"unit":{"enum":["c","f"]}},"required":["unit"],"additionalProperties":false}}}]`, n, choice)
+				status, text := post(t, s.URL()+"/v1/chat/completions", body+`,"parallel_tool_calls":false}`)
+				var whole struct {
+					Choices []struct {
+						Message message
+						Finish  string `json:"finish_reason"`
+					}
+				}
+				if err := json.Unmarshal([]byte(text), &whole); err != nil || status != 200 {
+					t.Fatalf("%d %s", status, text)
+				}
+				c := whole.Choices[0]
+				m, finish := streamed(t, s, body+`,"parallel_tool_calls":false,"stream":true}`)
+				calls := c.Message.ToolCalls
+				if len(calls) != 1 || calls[0].Function.Name != "get_weather" || c.Message.Content != nil {
+					t.Errorf("%s %s, %d tokens: %s", parser, choice, n, text)
+					continue
+				}
+				if fmt.Sprint(m.ToolCalls) != fmt.Sprint(calls) || *m.Content != "" || finish != c.Finish {
+					t.Errorf("%s %s, %d tokens: a stream says %q %v %q, the whole answer %v %q", parser, choice, n, *m.Content, m.ToolCalls, finish, calls, c.Finish)
+				}
+				if c.Finish == "tool_calls" && !json.Valid([]byte(calls[0].Function.Arguments)) || n == 1 && c.Finish != "length" {
+					t.Errorf("%s %s, %d tokens: %s with the arguments %q", parser, choice, n, c.Finish, calls[0].Function.Arguments)
+				}
+			}
+		}
+		s.Close(0)
+	}
+}
