@@ -102,7 +102,9 @@ func (p *pool) take(w *worker) (mine, chunks int64) {
 	}
 }
 
-// await waits until the job is finished, at first spinning.
+// await waits until the job is finished, at first spinning. A helper that has finished an
+// earlier job and was held up before it looked at waiting can wake the caller too early:
+// then it waits again.
 func (p *pool) await(chunks int64) {
 	for range callerSpins {
 		if p.done.Load() == chunks {
@@ -110,11 +112,16 @@ func (p *pool) await(chunks int64) {
 		}
 		pause(spinPauses)
 	}
-	p.waiting.Store(true)
-	if p.done.Load() == chunks && p.waiting.CompareAndSwap(true, false) {
-		return
+	for {
+		p.waiting.Store(true)
+		if p.done.Load() == chunks && p.waiting.CompareAndSwap(true, false) {
+			return
+		}
+		<-p.caller // from whoever has made waiting false
+		if p.done.Load() == chunks {
+			return
+		}
 	}
-	<-p.caller
 }
 
 func (p *pool) wakeAll() {

@@ -37,6 +37,49 @@ func TestEveryChunkRunsOnceOnMoreThreadsThanCores(t *testing.T) {
 	}
 }
 
+// held is a job of two chunks; the helper's ends when the gate opens.
+type held struct {
+	caller        *worker
+	started, gate chan struct{}
+	finished      atomic.Bool
+}
+
+func (h *held) chunk(w *worker, _ int) {
+	if w == h.caller {
+		<-h.started
+		return
+	}
+	close(h.started)
+	<-h.gate
+	h.finished.Store(true)
+}
+
+// A helper that was held up behind its last chunk finds the caller waiting for another job.
+func TestAJobEndsWithItsOwnChunks(t *testing.T) {
+	p := newPool(makeWorkers(2))
+	defer p.close()
+	for range 200 {
+		h := &held{caller: p.workers[0], started: make(chan struct{}), gate: make(chan struct{})}
+		var over atomic.Bool
+		go func() { // ends with the gate, which the job waits for
+			for !p.waiting.CompareAndSwap(true, false) {
+				runtime.Gosched()
+			}
+			p.caller <- struct{}{}
+			for !p.waiting.Load() && !over.Load() {
+				runtime.Gosched()
+			}
+			close(h.gate)
+		}()
+		p.run(h, 2)
+		over.Store(true)
+		if !h.finished.Load() {
+			<-h.gate
+			t.Fatal("a job is over before its chunks are")
+		}
+	}
+}
+
 func TestClosedPoolsLeaveNoGoroutines(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for range 20 {
