@@ -40,12 +40,14 @@ type compiled struct {
 	gr   *grammar.Grammar
 	err  error
 	used uint64 // by clock
+	size int    // bytes when last asked for; 0 until it is compiled
 }
 
 // Bounds on what is kept. A grammar grows while it is used, up to some 100 MB in bad
 // cases; few do.
 const (
 	keptGrammars = 64
+	keptBytes    = 512 << 20
 	compileTime  = time.Second
 )
 
@@ -106,7 +108,32 @@ func (c *constraints) grammar(ctx context.Context, k *engine.Constraint) (*gramm
 	if g.err != nil {
 		return nil, refusal(k, g.err)
 	}
+	c.weigh(g, g.gr.Size())
 	return g.gr, nil
+}
+
+// weigh notes the bytes of a grammar, and forgets those that were not used for longest
+// while all together hold more than the bound. The one weighed stays, whatever its size;
+// texts keep the grammars that they follow.
+func (c *constraints) weigh(g *compiled, size int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g.size = size
+	for {
+		all := 0
+		var oldest [sha256.Size]byte
+		var used uint64
+		for key, o := range c.known {
+			all += o.size
+			if o != g && o.size > 0 && (used == 0 || o.used < used) {
+				oldest, used = key, o.used
+			}
+		}
+		if all <= keptBytes || used == 0 {
+			return
+		}
+		delete(c.known, oldest)
+	}
 }
 
 func (c *constraints) compile(g *compiled, key [sha256.Size]byte, k *engine.Constraint) {

@@ -174,3 +174,37 @@ func TestGrammarsThatCannotBeEnforcedAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestGrammarsAreForgottenByTheirBytes(t *testing.T) {
+	c := &constraints{known: map[[32]byte]*compiled{}}
+	add := func(name byte, used uint64) *compiled {
+		g := &compiled{done: make(chan struct{}), used: used}
+		c.known[[32]byte{name}] = g
+		return g
+	}
+	names := func() (s string) {
+		for name := byte('a'); name < 'f'; name++ {
+			if c.known[[32]byte{name}] != nil {
+				s += string(name)
+			}
+		}
+		return s
+	}
+	third := keptBytes / 3
+	a, b, compiling := add('a', 3), add('b', 1), add('c', 0)
+	c.weigh(a, third)
+	c.weigh(b, third)
+	d := add('d', 4)
+	if c.weigh(d, third); names() != "abcd" {
+		t.Fatalf("what fits was forgotten: %s are left", names())
+	}
+	if c.weigh(d, third+third/2); names() != "acd" {
+		t.Fatalf("b was not used for longest and has to go: %s are left", names())
+	}
+	if c.weigh(d, 2*keptBytes); names() != "cd" {
+		t.Fatalf("one that is too large by itself stays, and those that are being compiled: %s are left", names())
+	}
+	if compiling.size != 0 || d.size != 2*keptBytes {
+		t.Fatalf("sizes %d and %d", compiling.size, d.size)
+	}
+}
