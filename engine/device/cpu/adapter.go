@@ -180,7 +180,7 @@ func (l *lowRank) packTerms(p *op.Program, ids []op.WeightID, a *device.Adapter,
 		}
 		cols = w.Shape[1]
 		l.parts[n] = growth{rank: pair.Rank, from: len(rows) / cols}
-		if part := &l.parts[n]; eight && moderate(pair.A) && moderate(pair.B) {
+		if part := &l.parts[n]; eight && fitsEight(&pair) {
 			part.at = l.quantBytes()
 			part.packEight(pair.B, w.Shape[0])
 		} else {

@@ -14,6 +14,14 @@ type task interface {
 // may call run. The state word holds the job's number, its chunks and the next
 // chunk to take, so that one atomic addition takes a chunk of a certain job; a
 // helper that comes late finds the chunks gone and touches nothing else.
+//
+// Why a job ends with its chunks: run returns only after it has seen done equal to chunks,
+// and each chunk is counted after it ran, in the job whose number came with it. Why nobody
+// sleeps on: waiting goes from false to true by the caller alone, and whoever makes it false
+// again either is the caller or sends one token, which the caller takes before it sets it
+// again; the caller looks at done after it has set waiting, and the last helper at waiting
+// after it has counted, so that one of them sees the other. Parked helpers and wakeAll are the
+// same with parked and the state word. pool_model_test.go tries all orders of the steps.
 type pool struct {
 	state   atomic.Uint64
 	_       [56]byte
