@@ -162,7 +162,7 @@ func (p *pump) write() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
-		n := copy(some[:], p.queue[p.head:])
+		n := p.take(some[:])
 		if n == 0 {
 			if p.feeds == 0 {
 				p.writers--
@@ -172,10 +172,6 @@ func (p *pump) write() {
 			p.more.Wait()
 			p.idle--
 			continue
-		}
-		clear(p.queue[p.head : p.head+n])
-		if p.head += n; p.head == len(p.queue) {
-			p.queue, p.head = p.queue[:0], 0
 		}
 		p.mu.Unlock()
 		now := time.Now()
@@ -188,6 +184,19 @@ func (p *pump) write() {
 		clear(some[:n])
 		p.mu.Lock()
 	}
+}
+
+// take moves the first feeds of the queue to some and returns their number. The caller
+// holds mu.
+func (p *pump) take(some []*feed) int {
+	n := copy(some, p.queue[p.head:])
+	clear(p.queue[p.head : p.head+n])
+	if p.head += n; p.head >= len(p.queue)-p.head { // the place of those that are gone serves again, also if the queue is never empty
+		left := copy(p.queue, p.queue[p.head:])
+		clear(p.queue[left:])
+		p.queue, p.head = p.queue[:left], 0
+	}
+	return n
 }
 
 // wake is called by the engine when there may be something new for the feed.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -235,4 +236,29 @@ func TestAPanicInTheEngineEndsOneStream(t *testing.T) {
 	}
 	eventually(t, "the end of the requests", func() bool { return fake.Stats().Running == 0 })
 	atRest(t, s)
+}
+
+func TestAQueueThatIsNeverEmptyDoesNotGrow(t *testing.T) {
+	p := newPump()
+	p.most = 0 // nobody but the test takes feeds
+	feeds := make([]feed, 40)
+	var want []*feed
+	add := func(f *feed) { want = append(want, f); p.push(f) }
+	for i := range feeds {
+		add(&feeds[i])
+	}
+	var some [16]*feed
+	for range 10_000 {
+		n := p.take(some[:])
+		if n != len(some) || !slices.Equal(some[:], want[:n]) {
+			t.Fatalf("%d feeds, or others than were put in", n)
+		}
+		want = want[n:]
+		for _, f := range some {
+			add(f)
+		}
+	}
+	if c := cap(p.queue); c > 8*len(feeds) {
+		t.Errorf("a queue of %d feeds has room for %d", len(feeds), c)
+	}
 }
