@@ -36,8 +36,9 @@ type Adapters interface {
 
 // WeightUpdater exchanges the model's weights for those of another checkpoint of the same
 // model, which lies beside the one that runs. It waits for the requests under way; those
-// that come meanwhile wait for it. If it fails the old weights stay. Errors wrap
-// ErrInvalidRequest or ErrUnsupported.
+// that come meanwhile wait for it. If it fails the old weights stay; on a GPU, where there may
+// be no room for both, they are read again from their file, and should that fail too, requests
+// fail until another exchange succeeds. Errors wrap ErrInvalidRequest or ErrUnsupported.
 type WeightUpdater interface {
 	UpdateWeights(ctx context.Context, path string) error
 }

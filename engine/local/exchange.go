@@ -84,7 +84,8 @@ func (e *Engine) beside(path string) (string, error) {
 	return full, nil
 }
 
-// openLike opens a checkpoint of the model that runs and looks for all its tensors.
+// openLike opens a checkpoint of the model that runs and looks at all its tensors: what can be
+// known to fail fails before the old weights go.
 func (e *Engine) openLike(path string) (weights.Checkpoint, error) {
 	ckpt, err := weights.Open(path)
 	if err != nil {
@@ -105,11 +106,18 @@ func (e *Engine) fits(ckpt weights.Checkpoint) error {
 		return fmt.Errorf("it is another model (%s) than the one that is served (%s): sizes, layers or constants differ", p.Arch, e.program.Arch)
 	}
 	for _, w := range e.program.Weights {
-		if _, err := ckpt.Tensor(w.Name); err != nil {
-			return err
+		t, err := ckpt.Tensor(w.Name)
+		if err == nil {
+			err = t.Check()
+		}
+		if err == nil && !slices.Equal(t.Shape, w.Shape) {
+			err = fmt.Errorf("the checkpoint has shape %v, the model needs %v", t.Shape, w.Shape)
+		}
+		if err != nil {
+			return fmt.Errorf("weight %s: %w", w.Name, err)
 		}
 	}
-	return nil
+	return e.unused(ckpt)
 }
 
 // swap computes with other weights from now on; nothing runs. On a GPU there may be no room
@@ -141,12 +149,16 @@ func (e *Engine) swap(path string, ckpt weights.Checkpoint) error {
 
 // build loads weights into an Exec of the same sizes.
 func (e *Engine) build(ckpt weights.Checkpoint) (device.Exec, error) {
-	exec, err := e.dev.Compile(context.Background(), e.program, ckpt, e.sizes)
+	var exec device.Exec
+	err := safely(func() (err error) { // a panic too must leave the old weights
+		exec, err = e.dev.Compile(context.Background(), e.program, ckpt, e.sizes)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	if r, ok := exec.(device.Recorder); ok {
-		if err := r.Record(context.Background()); err != nil {
+		if err := safely(func() error { return r.Record(context.Background()) }); err != nil {
 			return nil, errors.Join(err, exec.Close())
 		}
 	}

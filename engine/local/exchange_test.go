@@ -5,7 +5,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/godwit-ai/godwit/engine"
@@ -194,6 +196,8 @@ func TestWeightsThatDoNotFitAreRefusedAndTheOldOnesStay(t *testing.T) {
 type oneAtATime struct {
 	device.Device
 	open, failures int
+	panics         bool // a failure is one
+	compiled       int
 }
 
 func (d *oneAtATime) Name() string { return "cuda:0" }
@@ -204,6 +208,9 @@ func (d *oneAtATime) Compile(ctx context.Context, p *op.Program, w device.Weight
 	}
 	if d.failures > 0 {
 		d.failures--
+		if d.panics {
+			panic("it broke")
+		}
 		return nil, errors.New("it broke")
 	}
 	x, err := d.Device.Compile(ctx, p, w, o)
@@ -211,6 +218,7 @@ func (d *oneAtATime) Compile(ctx context.Context, p *op.Program, w device.Weight
 		return nil, err
 	}
 	d.open++
+	d.compiled++
 	return &onlyExec{x, d}, nil
 }
 
@@ -233,12 +241,14 @@ func TestWhereThereIsRoomForOneTheOldWeightsComeBackWhenTheNewOnesFail(t *testin
 	if other == old {
 		t.Error("the weights are the old ones")
 	}
-	d.failures = 1
-	if err := e.UpdateWeights(t.Context(), filepath.Base(e.o.ModelPath)); err == nil || !strings.Contains(err.Error(), "it broke") {
-		t.Errorf("%v", err)
-	}
-	if got := say(t, e, "tiny"); got != other {
-		t.Error("the weights before did not come back")
+	for _, d.panics = range []bool{true, false} {
+		d.failures = 1
+		if err := e.UpdateWeights(t.Context(), filepath.Base(e.o.ModelPath)); err == nil || !strings.Contains(err.Error(), "it broke") {
+			t.Errorf("%v", err)
+		}
+		if got := say(t, e, "tiny"); got != other {
+			t.Error("the weights before did not come back")
+		}
 	}
 	d.failures = 2
 	if err := e.UpdateWeights(t.Context(), e.o.ModelPath); err == nil || !strings.Contains(err.Error(), "lost") {
@@ -256,5 +266,132 @@ func TestWhereThereIsRoomForOneTheOldWeightsComeBackWhenTheNewOnesFail(t *testin
 	}
 	if got := say(t, e, "tiny"); got != old {
 		t.Error("the served model did not come back")
+	}
+}
+
+func TestWhatIsKnownToFailFailsBeforeTheOldWeightsGo(t *testing.T) {
+	d := &oneAtATime{Device: devices(t)["reference"]}
+	e := open(t, func(o *Options) { o.device = d })
+	want, path := say(t, e, "tiny"), tinyLike(t, 7)
+	tensors := modeltest.Random(e.program, 7)
+	name := e.program.Weights[len(e.program.Weights)-1].Name
+	shape := slices.Clone(tensors[name].Shape)
+	shape[0]++
+	values := 1
+	for _, n := range shape {
+		values *= n
+	}
+	tensors[name] = modeltest.Float32(name, shape, make([]float32, values))
+	if err := modeltest.WriteSafetensors(filepath.Join(path, "model.safetensors"), tensors); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.UpdateWeights(t.Context(), path); !errors.Is(err, engine.ErrInvalidRequest) || !strings.Contains(err.Error(), "shape") || strings.Contains(err.Error(), path+"/") {
+		t.Errorf("a tensor of another shape: %v", err)
+	}
+	if d.compiled != 1 {
+		t.Errorf("weights were loaded %d times", d.compiled)
+	}
+	if got := say(t, e, "tiny"); got != want {
+		t.Error("the answers changed")
+	}
+}
+
+func TestAnExchangedFileMustHoldNothingThatTheModelDoesNotRead(t *testing.T) {
+	first := withTensor(t, "blk.0.attn_rot_embd.weight")
+	second := filepath.Join(filepath.Dir(first), "other.gguf")
+	other, err := os.ReadFile(withTensor(t, "blk.0.attn_sinks.weight"))
+	if err == nil {
+		err = os.WriteFile(second, other, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := open(t, func(o *Options) { o.ModelPath, o.SkipTokenizer = first, true })
+	if err := e.UpdateWeights(t.Context(), "other.gguf"); !errors.Is(err, engine.ErrInvalidRequest) || !strings.Contains(err.Error(), "attn_sinks") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestTextsAreOfOneModelWhateverIsExchangedMeanwhile lets texts, with constraints, adapters
+// and callers that give up, come while weights are exchanged and steps stand still: every text
+// is one that one of the two models writes from its first token to its last.
+func TestTextsAreOfOneModelWhateverIsExchangedMeanwhile(t *testing.T) {
+	for name := range devices(t) {
+		t.Run(name, func(t *testing.T) {
+			first, second := modeltest.TinyModel(t, "llama"), tinyLike(t, 7)
+			specs := []engine.AdapterSpec{{Name: "a", Path: modeltest.TinyAdapter(t, t.TempDir(), "a", 4, 1)}, {Name: "b", Path: modeltest.TinyAdapter(t, t.TempDir(), "b", 3, 2)}}
+			with := func(path string) *Engine {
+				return open(t, func(o *Options) {
+					o.ModelPath, o.Adapters, o.PageTokens, o.MaxAdaptersPerBatch, o.device = path, specs, 4, 2, devices(t)[name]
+				})
+			}
+			request := func(i int) *engine.Request {
+				req := prompt("the bird in the tree", 12)
+				req.Model = []string{"tiny", "a", "b"}[i%3]
+				if i%2 == 0 {
+					req.Constraint = &engine.Constraint{Kind: engine.ConstrainRegex, Text: "[a-z ]{1,40}"}
+				}
+				return req
+			}
+			can := make([]map[string]bool, 6)
+			e, other := with(first), with(second)
+			for i := range can {
+				can[i] = map[string]bool{ids(one(t, e, request(i)).Tokens): true, ids(one(t, other, request(i)).Tokens): true}
+			}
+			other.Close()
+			var texts, exchanges sync.WaitGroup
+			for caller := range 4 {
+				texts.Go(func() {
+					for i := range 18 {
+						ctx, giveUp := context.WithCancel(t.Context())
+						kind := (caller + i) % len(can)
+						st, err := e.Generate(ctx, request(kind))
+						if err != nil {
+							t.Error(err)
+							giveUp()
+							return
+						}
+						if i%5 == 4 {
+							st.Next()
+							giveUp()
+						}
+						rs, err := engine.Collect(st)
+						giveUp()
+						switch {
+						case i%5 == 4:
+						case err != nil:
+							t.Error(err)
+						case !can[kind][ids(rs[0].Tokens)]:
+							t.Errorf("request %d: %v is what neither model writes", kind, rs[0].Tokens)
+						}
+					}
+				})
+			}
+			ended := make(chan struct{})
+			exchanges.Go(func() {
+				for i := 0; ; i++ {
+					select {
+					case <-ended:
+						return
+					default:
+					}
+					ctx, giveUp := context.WithCancel(t.Context())
+					if i%7 == 3 {
+						giveUp()
+					}
+					if i%4 == 1 {
+						e.Pause()
+					}
+					_ = e.UpdateWeights(ctx, []string{second, first}[i%2]) // may be refused: texts stand still, or nobody waits
+					giveUp()
+					e.Resume()
+				}
+			})
+			texts.Wait()
+			close(ended)
+			exchanges.Wait()
+			settled(t, e)
+			checkScheduler(t, e)
+		})
 	}
 }

@@ -166,18 +166,19 @@ func (e *Engine) load(path string) (err error) {
 	if e.program, err = model.Build(e.ckpt.Config()); err != nil {
 		return err
 	}
-	return e.unused(gguf)
+	return e.unused(e.ckpt)
 }
 
 // unused looks for tensors that the program does not read. A GGUF file's architecture
 // says all about its model, so one with more tensors is another model than it says; a
 // folder's configuration may leave some out, as transformers allows with a warning.
-func (e *Engine) unused(gguf bool) error {
+func (e *Engine) unused(ckpt weights.Checkpoint) error {
+	_, gguf := ckpt.(*weights.GGUF)
 	known := make(map[string]bool, len(e.program.Weights))
 	for _, w := range e.program.Weights {
 		known[w.Name] = true
 	}
-	names := slices.DeleteFunc(e.ckpt.Names(), func(n string) bool { return known[n] || harmless(n) })
+	names := slices.DeleteFunc(ckpt.Names(), func(n string) bool { return known[n] || harmless(n) })
 	switch {
 	case len(names) == 0:
 		return nil
