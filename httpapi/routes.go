@@ -58,7 +58,7 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/load_lora_adapter", "the same", s.admin(s.loadAdapter)},
 		{"POST", "/unload_lora_adapter", "admin: unloads one when its requests have ended: lora_name", s.admin(s.unloadAdapter)},
 		{"POST", "/v1/unload_lora_adapter", "the same", s.admin(s.unloadAdapter)},
-		{"POST", "/update_weights_from_disk", "admin: other weights of the same model: model_path is the served one or lies beside it; waits for what runs, or ends it with abort_all_requests", s.admin(s.updateWeights)},
+		{"POST", "/update_weights_from_disk", "admin: other weights of the same model: model_path is the served one or lies beside it; waits for what runs, or ends it with abort_all_requests; if it fails the old ones stay, on a GPU read again from their file", s.admin(s.updateWeights)},
 	}
 	for i := range table {
 		table[i].handler = named(table[i].path, table[i].handler)
