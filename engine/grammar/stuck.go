@@ -15,24 +15,72 @@ import (
 // stuckReads bounds the bytes that are tried; beyond, there is some way on.
 const stuckReads = 2000
 
-// atRisk reports whether the element at hand may have no way on but one that is there
-// already.
-func (r *reading) atRisk() bool {
-	n := r.in
-	if n == nil || n.unique == nil || n.unique.repeat || n.unique.few != nil || n.start < 0 || n.used == nil {
+// risky is the innermost array from n outwards whose element at hand may have no way on
+// but one that is there already; nil: there is none.
+func (r *reading) risky(n *nest) *nest {
+	for ; n != nil; n = n.up {
+		if r.atRisk(n) {
+			return n
+		}
+	}
+	return nil
+}
+
+func (r *reading) atRisk(n *nest) bool {
+	if n.unique == nil || n.unique.repeat || n.unique.few != nil || n.used == nil {
 		return false
+	}
+	if n.start < 0 { // strings, words and numbers are left to when they begin
+		first := n.used.text[0]
+		return n == r.in && (first == '{' || first == '[') && r.owes()
 	}
 	text := r.text[n.start:]
 	if n.scalar && (text[0] == '0' || bytes.HasPrefix(text, []byte("-0")) || bytes.ContainsAny(text, ".eE")) {
 		return true // one value has many texts
 	}
 	for e := n.used; e != nil; e = e.next {
-		if bytes.HasPrefix(e.text, text) {
+		if _, ok := after(e.text, text); ok {
 			return true
 		}
 	}
 	return false
 }
+
+// owes reports whether one more element must follow a comma.
+func (r *reading) owes() bool {
+	text := bytes.TrimRight(r.text, jsonSpace)
+	return bytes.HasSuffix(text, []byte(","))
+}
+
+// after is what comes in whole, a JSON value, after text, white space apart; ok tells
+// whether it begins so.
+func after(whole, text []byte) (rest []byte, ok bool) {
+	quoted := false
+	for {
+		if !quoted {
+			whole, text = unspaced(whole), unspaced(text)
+		}
+		switch {
+		case len(text) == 0:
+			return whole, true
+		case len(whole) == 0 || whole[0] != text[0]:
+			return nil, false
+		case quoted && text[0] == '\\' && len(text) > 1 && len(whole) > 1:
+			if whole[1] != text[1] {
+				return nil, false
+			}
+			whole, text = whole[2:], text[2:]
+			continue
+		case text[0] == '"':
+			quoted = !quoted
+		}
+		whole, text = whole[1:], text[1:]
+	}
+}
+
+func unspaced(text []byte) []byte { return bytes.TrimLeft(text, jsonSpace) }
+
+const jsonSpace = " \t\r\n"
 
 // stuckBehind reports whether nothing can follow a token that the mask allows.
 func (x *Matcher) stuckBehind(t []byte) bool {
@@ -41,10 +89,18 @@ func (x *Matcher) stuckBehind(t []byte) bool {
 
 // unstuck leaves the heads that something can follow.
 func (m *machine) unstuck(heads []head) []head {
-	return slices.DeleteFunc(heads, func(h head) bool {
+	return slices.DeleteFunc(heads, m.stuck)
+}
+
+// stuck reports whether some element at hand cannot be completed as one that differs.
+func (m *machine) stuck(h head) bool {
+	for n := h.reading.risky(h.reading.in); n != nil; n = h.reading.risky(n.up) {
 		left := stuckReads
-		return h.reading.atRisk() && !m.endsElement(h, depthOf(h.reading.in), h.reading.in.count, &left)
-	})
+		if !m.endsElement(h, depthOf(n), n.count, &left) {
+			return true
+		}
+	}
+	return false
 }
 
 func depthOf(n *nest) (depth int) {
@@ -77,6 +133,8 @@ func (m *machine) endsElement(h head, depth, count int, left *int) bool {
 	first := enders
 	if h.reading.quoted {
 		first = enders[:1]
+	} else if in := h.reading.in; !in.scalar || depthOf(in) > depth {
+		live = spaceless(live)
 	}
 	for i := range len(first) {
 		if first[i] == '1' && live.has('1') && m.far(m.step(h.threads, '1', nil)) >= m.far(h.threads) {
@@ -95,6 +153,19 @@ func (m *machine) endsElement(h head, depth, count int, left *int) bool {
 		}
 	}
 	return false
+}
+
+// spaceless leaves out white space, which makes no element another one, where something
+// else may come.
+func spaceless(live byteSet) byteSet {
+	some := live
+	for i := range len(jsonSpace) {
+		some.remove(jsonSpace[i])
+	}
+	if some.isEmpty() {
+		return live
+	}
+	return some
 }
 
 // far is about how far it is from the nearest of threads to the end of its rule.
@@ -140,32 +211,37 @@ func (m *machine) findWays(list []thread) (out []way) {
 	return out
 }
 
-// beginnings are tokens that go on inside a string as one that is there already.
+// beginnings are tokens that go on inside a string as an element that is there already.
 func (x *Matcher) beginnings() (list []int32) {
-	n := x.reading.in
-	if n == nil || n.start < 0 {
-		return nil
-	}
-	text := x.reading.text[n.start:]
-	for e := n.used; e != nil; e = e.next {
-		if !bytes.HasPrefix(e.text, text) {
+	for n := x.reading.in; n != nil; n = n.up {
+		if n.unique == nil || n.start < 0 {
 			continue
 		}
-		for _, t := range []*trie{x.m.vocab.short.full, x.m.vocab.long.full} {
-			at := int32(0)
-			for _, b := range e.text[len(text):] {
-				if at = t.child(at, b); at < 0 {
-					break
-				}
-				id := t.nodes[at].token
-				if id < 0 {
-					continue
-				}
-				list = append(list, id)
-				for _, w := range t.twins {
-					if w.of == id {
-						list = append(list, w.id)
-					}
+		for e := n.used; e != nil; e = e.next {
+			if rest, ok := after(e.text, x.reading.text[n.start:]); ok {
+				list = x.m.vocab.beginningsOf(rest, list)
+			}
+		}
+	}
+	return list
+}
+
+// beginningsOf appends the tokens that text begins with.
+func (v *Vocabulary) beginningsOf(text []byte, list []int32) []int32 {
+	for _, t := range []*trie{v.short.full, v.long.full} {
+		at := int32(0)
+		for _, b := range text {
+			if at = t.child(at, b); at < 0 {
+				break
+			}
+			id := t.nodes[at].token
+			if id < 0 {
+				continue
+			}
+			list = append(list, id)
+			for _, w := range t.twins {
+				if w.of == id {
+					list = append(list, w.id)
 				}
 			}
 		}

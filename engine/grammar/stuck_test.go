@@ -2,8 +2,65 @@ package grammar
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
+
+// TestElementsMadeOfPartsThatDifferLeadNowhereStuck asks what may follow where arrays and
+// objects are the elements.
+func TestElementsMadeOfPartsThatDifferLeadNowhereStuck(t *testing.T) {
+	tokens := [][]byte{}
+	for i := range 256 {
+		tokens = append(tokens, []byte{byte(i)})
+	}
+	v := NewVocabulary(append(tokens, []byte("true"), []byte(`x"}`), nil), []int32{258})
+	objects := `{"type":"array","uniqueItems":true,"items":{"type":"object","properties":{"a":{"type":"boolean"},"b":{"enum":["x","xy"]}},"required":["a"],"additionalProperties":false}}`
+	few := `{"type":"array","uniqueItems":true,"items":{"type":"object","properties":{"a":{"type":"boolean"}},"additionalProperties":false}}`
+	lists := `{"type":"array","uniqueItems":true,"items":{"type":"array","prefixItems":[{"enum":["x","y"]},{"type":"string","pattern":"^[a-c]$"}],"minItems":2,"items":false}}`
+	long := `{"type":"array","uniqueItems":true,"items":{"type":"object","properties":{"k":{"const":"m"},"v":{"type":"string","pattern":"^(x|y[a-z]{3})$"}},"required":["k","v"],"additionalProperties":false}}`
+	for _, c := range []struct {
+		schema, before, token string
+		free                  bool
+	}{
+		{few, `[{},{"a":true},{"a":`, "t", false},
+		{few, `[{},{"a":true},{"a":`, "true", false},
+		{few, `[{},{"a":true},{"a":`, "f", true},
+		{few, `[{},{"a":true},{"a":false}`, ",", false},
+		{objects, `[{"a":true},{"a":true,"b":"x"},{"a":true,"b":"x`, `"`, false},
+		{objects, `[{"a":true},{"a":true,"b":"x"},{"a":true,"b":"x`, "y", true},
+		{objects, `[{"a":true},{"a":true,"b":"x"},{"a":true,"b":"x"},{"a":true,"b":"`, "x", false},
+		{objects, `[{"a":true},{"a":true,"b":"x"},{"a":true,"b":"`, `x"}`, false},
+		{lists, `[["x","a"],["x","b"],["x","c"],["x"`, ",", false},
+		{lists, `[["x","a"],["x","b"],["x","c"],["`, "x", false},
+		{lists, `[["x","a"],["x","b"],["x","c"],["`, "y", true},
+		{lists, `[["x","a"],["x","c"],["x","`, "b", true},
+		{long, `[{"k":"m","v":"x"},{"k":"m","v":"`, "x", false},
+		{long, `[{"k":"m","v":"x"},{"k":"m","v":"`, "y", true},
+	} {
+		for _, o := range []Options{{Compact: true}, {Tidy: true}, {}} {
+			gr, err := Compile(v, &Form{Kind: Schema, Text: c.schema}, o)
+			if err != nil {
+				t.Fatalf("%s: %v", c.schema, err)
+			}
+			m := gr.NewMatcher()
+			if err := m.AcceptBytes([]byte(c.before)); err != nil {
+				if c.free {
+					t.Errorf("%+v %s: %v", o, c.before, err)
+				}
+				continue
+			}
+			mask := make([]uint64, v.Words())
+			if err := m.Mask(mask); err != nil {
+				t.Fatal(err)
+			}
+			id := slices.IndexFunc(v.tokens, func(b []byte) bool { return string(b) == c.token })
+			free := mask[id>>6]>>(id&63)&1 != 0
+			if free != c.free || free != (m.Clone().AcceptBytes([]byte(c.token)) == nil) {
+				t.Errorf("%+v %s behind %s: allowed %v", o, c.token, c.before, free)
+			}
+		}
+	}
+}
 
 // TestElementsThatDifferLeadNowhereStuck writes random texts of schemas whose elements
 // must differ: there is always a next token, and a value that can still be one more is

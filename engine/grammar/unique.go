@@ -279,14 +279,19 @@ func (r *reading) done(text []byte) bool {
 	return true
 }
 
-// partly reports whether the element at hand can still become one that is not there
+// partly reports whether the elements at hand can still become ones that are not there
 // yet, where the possible ones are few.
 func (r *reading) partly() bool {
-	n := r.in
-	if n == nil || n.unique == nil || n.start < 0 {
-		return true
+	for n := r.in; n != nil; n = n.up {
+		if n.unique != nil && n.start >= 0 && !n.open(r.text[n.start:]) {
+			return false
+		}
 	}
-	text := r.text[n.start:]
+	return true
+}
+
+// open reports whether text can still become an element that may be there.
+func (n *nest) open(text []byte) bool {
 	if n.last() {
 		for e := n.used; e != nil; e = e.next {
 			if bytes.HasPrefix(e.text, text) {
@@ -300,6 +305,16 @@ func (r *reading) partly() bool {
 	}
 	for _, t := range n.unique.few {
 		if bytes.HasPrefix(t, text) && !n.has(t) {
+			return true
+		}
+	}
+	return false
+}
+
+// listed reports whether the elements at hand, from n outwards, are among few.
+func (n *nest) listed() bool {
+	for ; n != nil; n = n.up {
+		if n.unique != nil && (n.unique.few != nil || n.last()) {
 			return true
 		}
 	}
@@ -468,11 +483,9 @@ func (x *Matcher) unrepeated(dst []uint64) {
 	case in == nil:
 		some(v.tell().opening)
 		return
-	case x.reading.quoted && (in.unique == nil || in.unique.few == nil && !in.last()):
+	case x.reading.quoted && !in.listed():
 		some(v.tell().quoting)
-		if in.unique != nil {
-			some(x.beginnings())
-		}
+		some(x.beginnings())
 		return
 	}
 	for w, bits := range dst {
@@ -502,7 +515,7 @@ func (x *Matcher) repeats(t, buffer []byte) bool {
 			return true
 		}
 	}
-	return r.atRisk() && x.stuckBehind(t)
+	return r.risky(r.in) != nil && x.stuckBehind(t)
 }
 
 // opensTwo reports whether a token may open an array or object and write two of its
