@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
@@ -261,4 +262,74 @@ func TestAQueueThatIsNeverEmptyDoesNotGrow(t *testing.T) {
 	if c := cap(p.queue); c > 8*len(feeds) {
 		t.Errorf("a queue of %d feeds has room for %d", len(feeds), c)
 	}
+}
+
+func TestStreamsOfAllKindsOfReadersAreWhole(t *testing.T) {
+	fake := &enginetest.Fake{ContextLen: 1 << 20, Step: 300 * time.Microsecond, Chunk: 400}
+	url, s := serve(t, fake, Options{})
+	const long = `"prompt":"x","max_tokens":60000,"ignore_eos":true,"logprobs":1`
+	want := same(record(t, &enginetest.Fake{ContextLen: 1 << 20, Chunk: 400}, Options{}, "/v1/completions", long).body.String())
+	var wg sync.WaitGroup
+	for i := range 24 {
+		conn := dialStream(t, url, fmt.Sprintf(`"rid":"%032x",`, i)+long).(*net.TCPConn)
+		conn.SetDeadline(time.Now().Add(5 * time.Minute))
+		draw := rand.New(rand.NewPCG(1, uint64(i)))
+		wg.Go(func() {
+			r := bufio.NewReader(conn)
+			switch i % 6 {
+			case 0, 1: // stops now and then, until the connection takes no more
+				if got := same(readStream(t, &stopping{Conn: conn, draw: draw})); got != want {
+					t.Errorf("reader %d: %d bytes, not the %d that should come", i, len(got), len(want))
+				}
+				// the connection serves another request
+				fmt.Fprint(conn, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+				if res, err := http.ReadResponse(r, nil); err != nil || res.StatusCode != http.StatusOK {
+					t.Errorf("reader %d, the next answer: %v", i, err)
+				}
+			case 2:
+				io.CopyN(io.Discard, r, draw.Int64N(1<<20))
+				conn.Close()
+			case 3:
+				io.CopyN(io.Discard, r, draw.Int64N(1<<20))
+				conn.SetLinger(0)
+				conn.Close()
+			case 4:
+				io.CopyN(io.Discard, r, draw.Int64N(1<<20))
+				conn.CloseWrite()
+				io.Copy(io.Discard, r)
+			case 5:
+				res, err := http.ReadResponse(r, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				first, _ := io.ReadAll(io.LimitReader(res.Body, draw.Int64N(1<<20)))
+				do(t, "POST", url+"/abort_request", fmt.Sprintf(`{"rid":"%032x"}`, i))
+				rest, err := io.ReadAll(res.Body)
+				got := same(string(first) + string(rest))
+				if err != nil || !strings.HasSuffix(got, "data: [DONE]\n\n") || !strings.Contains(got, `"finish_reason":"abort"`) && got != want {
+					t.Errorf("reader %d: %v: it ends with %q", i, err, got[max(0, len(got)-300):])
+				}
+				if whole := strings.LastIndex(got[:max(0, strings.LastIndex(got, `"abort"`))], "\n\n"); whole > 0 && got[:whole] != want[:whole] {
+					t.Errorf("reader %d: what came before the abort is no start of the answer", i)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	eventually(t, "the end of the requests", func() bool { return fake.Stats().Running == 0 })
+	atRest(t, s)
+}
+
+// stopping is a connection that is read with pauses.
+type stopping struct {
+	net.Conn
+	draw *rand.Rand
+}
+
+func (s *stopping) Read(b []byte) (int, error) {
+	if s.draw.IntN(100) == 0 {
+		time.Sleep(time.Duration(s.draw.IntN(40)) * time.Millisecond)
+	}
+	return s.Conn.Read(b)
 }
