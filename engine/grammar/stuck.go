@@ -96,6 +96,9 @@ func (m *machine) unstuck(heads []head) []head {
 func (m *machine) stuck(h head) bool {
 	for n := h.reading.risky(h.reading.in); n != nil; n = h.reading.risky(n.up) {
 		left := stuckReads
+		if !n.scalar && n.used.text[0] != '"' {
+			left /= 8 // each costs more, and is seldom needed
+		}
 		if !m.endsElement(h, depthOf(n), n.count, &left) {
 			return true
 		}
@@ -111,7 +114,7 @@ func depthOf(n *nest) (depth int) {
 }
 
 // enders complete an element at once, or what completes it.
-const enders = `",]}: 1`
+const enders = `"]},: 1`
 
 // endsElement reports whether the element at hand can be completed: then the nest at depth
 // counts one more, or is left.
