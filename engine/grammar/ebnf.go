@@ -158,10 +158,13 @@ func (p *ebnfParser) atRule() bool {
 	return strings.HasPrefix(p.src[p.at:], "::=")
 }
 
-func (p *ebnfParser) alternatives() (expr, error) {
+func (p *ebnfParser) alternatives() (expr, error) { return p.anyOf(p.sequence) }
+
+// anyOf reads sequences with bars between them.
+func (p *ebnfParser) anyOf(sequence func() (expr, error)) (expr, error) {
 	var alts []expr
 	for {
-		e, err := p.sequence()
+		e, err := sequence()
 		if err != nil {
 			return never, err
 		}

@@ -306,20 +306,7 @@ func (p *larkParser) common(name, own string, at int) error {
 	return err
 }
 
-func (p *larkParser) alternatives() (expr, error) {
-	var alts []expr
-	for {
-		e, err := p.sequence()
-		if err != nil {
-			return never, err
-		}
-		alts = append(alts, e)
-		if p.at >= len(p.src) || p.src[p.at] != '|' {
-			return p.g.or(alts...), nil
-		}
-		p.at++
-	}
-}
+func (p *larkParser) alternatives() (expr, error) { return p.anyOf(p.sequence) }
 
 func (p *larkParser) sequence() (expr, error) {
 	var parts []expr
