@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -15,14 +16,15 @@ import (
 )
 
 const (
-	loraPairs   = 8       // most matrices of the products of one input
-	deltaRows   = 2048    // most rows of the widest product whose low-rank terms are kept at a time
-	loraTile    = 16      // rows of a tile
-	loraWide    = 64      // and in steps of more than
-	loraFew     = 256     // rows
-	loraSums    = 8 << 12 // shared memory for the sums of the warps
-	loraSets    = 8       // most sets of products that steps are recorded for
-	reserveRank = 16      // rank of the adapters that the cache leaves room for
+	loraPairs    = 8       // most matrices of the products of one input
+	deltaRows    = 2048    // most rows of the widest product whose low-rank terms are kept at a time
+	loraTile     = 16      // rows of a tile
+	loraWide     = 64      // and in steps of more than
+	loraFew      = 256     // rows
+	loraSums     = 8 << 12 // shared memory for the sums of the warps
+	loraSets     = 8       // most sets of products that steps are recorded for
+	togetherRows = 64      // most rows of the kernels that make products and low-rank terms
+	reserveRank  = 16      // rank of the adapters that the cache leaves room for
 )
 
 // adapters are the slots of an Exec. Each product of which some adapter may change the
@@ -32,6 +34,7 @@ const (
 type adapters struct {
 	on    bool
 	late  bool // products run beside their low-rank terms where kernels overlap
+	apart bool // low-rank terms have kernels of their own, always
 	of    map[*product]*lowRankRun
 	all   []*lowRankRun
 	pairs int // of all products
@@ -39,6 +42,8 @@ type adapters struct {
 	table pointer // [slots + 1][pairs] of loraTerm; slot 0 is the base model
 	flags pointer // of each product: its operand is there
 	delta pointer // low-rank terms of one product, [rows][its columns]
+	mid   pointer // of each product [rows][octets] of x · Aᵀ, 16 bytes each
+	mids  int     // octets of all products
 	rows  int     // of the widest product in delta
 
 	deltaBytes int
@@ -67,14 +72,19 @@ type loraChunk struct{ row, rows, tile, tiles int }
 
 // lowRankRun is the low-rank terms of the products of one input.
 type lowRankRun struct {
-	index   int
-	first   int // its first pair among those of all products
-	names   []string
-	k       int
-	plain   bool // by the kernel for any format
-	a       *loraArgs
-	kernel  [2]*driver.Launch // tiles of 16 and of 64 rows; plain: one kernel
-	offsets []int             // of each part in delta, columns
+	index  int
+	first  int // its first pair among those of all products
+	names  []string
+	k      int
+	plain  bool // by the kernel for any format
+	a      *loraArgs
+	kernel [2]*driver.Launch // tiles of 16 and of 64 rows; plain: one kernel
+
+	together *togetherArgs     // nil: the product has no kernel that makes them as well
+	one      [2]*driver.Launch // that kernel for up to 32 and 64 rows
+	octets   int               // most of an adapter
+	octetsAt int               // of all products before
+	offsets  []int             // of each part in delta, columns
 }
 
 // allocateAdapters finds the products and makes the tables.
@@ -199,6 +209,57 @@ func (e *exec) buildLowRank(r *productRun) {
 		return
 	}
 	low.kernel = [2]*driver.Launch{e.launch("lora_16", args), e.launch("lora_64", args)}
+	e.buildTogether(r)
+}
+
+// buildTogether prepares the kernels that make a product and its low-rank terms, if it is
+// one matrix of half floats.
+func (e *exec) buildTogether(r *productRun) {
+	low := r.low
+	if len(r.parts) != 1 || r.parts[0].batch[0] == nil || r.parts[0].dequant != nil || int(r.parts[0].w.n) > batchColumns {
+		return
+	}
+	name := "together_"
+	for i := range low.names {
+		switch p := &low.a.pair[i]; {
+		case p.step == 2:
+			name = "together_turns_"
+		case p.n%2 != 0:
+			return // two columns would lie in two pairs
+		}
+	}
+	low.together = &togetherArgs{terms: low.a.terms, pair: low.a.pair, pairs: low.a.pairs, slotTerms: low.a.slotTerms}
+	for i, rows := range []string{"32", "64"} {
+		low.one[i] = e.launch(name+rows, unsafe.Pointer(low.together))
+	}
+}
+
+// together says whether products of the step and their low-rank terms are one kernel where
+// there is one.
+func (e *exec) together() bool {
+	return !e.lora.apart && e.step.terms > 0 && e.step.rows <= togetherRows
+}
+
+// runTogether runs a product and its low-rank terms as one kernel.
+func (r *productRun) runTogether(s *step, x view) error {
+	e, low, p := s.e, r.low, r.parts[0]
+	rows, a := s.rows, low.together
+	kernel, tile, shared := low.one[0], 32, batch32Shared
+	if rows > 32 {
+		kernel, tile, shared = low.one[1], 64, batch64Shared
+	}
+	slots := min(len(e.lora.slots)-1, rows)
+	a.l = *p.a
+	a.active, a.l.slots = e.meta+pointer(s.lay.active), e.meta+pointer(s.lay.adapters)
+	a.mid = e.lora.mid + pointer(16*rows*low.octetsAt)
+	a.octets, a.slots, a.tiles = int32(low.octets), int32(slots), int32(slots*low.octets+7)/8
+	n, k, sms := int(p.w.n), int(p.w.k), e.dev.d.SMs
+	y, z, ranks := int(a.tiles)+(n+63)/64, (rows+tile-1)/tile, 1
+	for ranks < 8 && 2*ranks*y*z <= 2*sms && 2*ranks <= (k+63)/64 {
+		ranks *= 2
+	}
+	kernel.Cluster(ranks)
+	return e.start(kernel, ranks, y, z, 128, shared)
 }
 
 // terms is what form says of a batch's adapters.
@@ -274,6 +335,16 @@ func (e *exec) fillAdapters(s *slot, b *device.Batch, f form) {
 	for _, c := range l.chunks {
 		l.fillChunk(slots, order, s.ints(lay.work+16*c.tile, 4*c.tiles), c)
 	}
+	active := s.ints(lay.active, 1+len(l.slots))
+	clear(active)
+	clear(l.counts)
+	for _, slot := range slots {
+		if slot != 0 && l.counts[slot] == 0 {
+			l.counts[slot] = 1
+			active[0]++
+			active[active[0]] = slot
+		}
+	}
 }
 
 // fillChunk sorts the rows of a chunk by slot and cuts them into tiles.
@@ -312,6 +383,11 @@ func (e *exec) early() bool {
 
 // clearFlags is the first thing in a step with adapters.
 func (e *exec) clearFlags() error {
+	if e.together() {
+		if err := e.stream.Fill(e.lora.mid, 0xff, int64(16*e.step.rows*e.lora.mids)); err != nil {
+			return err
+		}
+	}
 	if e.step.terms == 0 || !e.early() {
 		return nil
 	}
@@ -323,6 +399,9 @@ func (e *exec) clearFlags() error {
 // the operand, not yet normalised if weight is set.
 func (r *productRun) runAdapted(s *step, low *lowRankRun, x view, weight pointer) error {
 	e, l := s.e, &s.e.lora
+	if low.together != nil && e.together() {
+		return r.runTogether(s, x)
+	}
 	late := e.early() && !low.plain
 	per := max(1, l.deltaBytes/(l.rows*int(low.a.deltaStride)*low.elementBytes()))
 	for i := 0; i < len(l.chunks); i += per {
@@ -545,14 +624,12 @@ func packA(to []byte, pair device.LowRank, k, first, e int) {
 	}
 }
 
-// packB stores B in pieces of two columns of four rows, eight rows apart, times 2^-e.
+// packB stores B in pieces of eight columns of a row, as lora.cu has it, times 2^-e.
 func packB(to []byte, pair device.LowRank, n, octets, e int) {
 	scale := math.Ldexp(1, -e)
 	for row := range n {
-		group, quarter, g := row/32, row%32/8, row%8
 		for r, v := range pair.B[row*pair.Rank : (row+1)*pair.Rank] {
-			lane := 4*g + r%8/2
-			at := ((group*octets+r/8)*32+lane)*16 + quarter*4 + r%2*2
+			at := ((row/32*octets+r/8)*32+row%32)*16 + r%8*2
 			binary.LittleEndian.PutUint16(to[at:], quant.F32ToF16(float32(float64(v)*scale)))
 		}
 	}
@@ -585,6 +662,9 @@ func (e *exec) seat(slot int, p *packedAdapter) error {
 	l := &e.lora
 	s := &l.slots[slot]
 	old := *s
+	if err := e.grow(p); err != nil {
+		return err
+	}
 	need := int64(len(p.data))
 	if need > s.bytes || need < s.bytes/2 {
 		fresh := adapterSlot{bytes: need}
@@ -602,16 +682,10 @@ func (e *exec) seat(slot int, p *packedAdapter) error {
 			p.terms[i].b += s.memory
 		}
 	}
-	if p.octets > l.octets || p.ranks > l.ranks {
-		if err := e.stream.Wait(); err != nil {
-			return err
-		}
-		if err := e.graphs.forget(); err != nil {
-			return err
-		}
-		l.octets, l.ranks = max(l.octets, p.octets), max(l.ranks, p.ranks)
-	}
 	s.touched = p.touched
+	if err := e.shrink(); err != nil {
+		return err
+	}
 	if err := e.stream.UploadBytes(s.memory, p.data); err != nil {
 		return err
 	}
@@ -624,6 +698,65 @@ func (e *exec) seat(slot int, p *packedAdapter) error {
 	}
 	if old.memory != 0 && old.memory != s.memory {
 		return e.free(old.memory)
+	}
+	return nil
+}
+
+// grow makes room for the ranks of an adapter. The recorded steps with adapters know how
+// much there is.
+func (e *exec) grow(p *packedAdapter) error {
+	l := &e.lora
+	mids := 0
+	for _, r := range l.all {
+		if r.together != nil {
+			mids += max(r.octets, int(p.terms[r.first].total))
+		}
+	}
+	if p.octets <= l.octets && p.ranks <= l.ranks && mids == l.mids {
+		return nil
+	}
+	if err := e.stream.Wait(); err != nil {
+		return err
+	}
+	if err := e.graphs.forget(); err != nil {
+		return err
+	}
+	if mids > l.mids {
+		fresh, err := e.alloc(16 * int64(mids) * int64(min(e.o.MaxRows, togetherRows)))
+		if err != nil {
+			return err
+		}
+		old := l.mid
+		l.mid, l.mids = fresh, 0
+		for _, r := range l.all {
+			if r.together == nil {
+				continue
+			}
+			r.octetsAt, r.octets = l.mids, max(r.octets, int(p.terms[r.first].total))
+			l.mids += r.octets
+		}
+		if old != 0 {
+			if err := e.free(old); err != nil {
+				return err
+			}
+		}
+	}
+	l.octets, l.ranks = max(l.octets, p.octets), max(l.ranks, p.ranks)
+	return nil
+}
+
+// shrink gives the room for terms back when the last adapter has gone.
+func (e *exec) shrink() error {
+	l := &e.lora
+	if l.mid == 0 || slices.ContainsFunc(l.slots, func(s adapterSlot) bool { return s.touched != nil }) {
+		return nil
+	}
+	if err := errors.Join(e.stream.Wait(), e.graphs.forget(), e.free(l.mid)); err != nil {
+		return err
+	}
+	l.mid, l.mids = 0, 0
+	for _, r := range l.all {
+		r.octets, r.octetsAt = 0, 0
 	}
 	return nil
 }

@@ -64,17 +64,17 @@ func withSlots(b *device.Batch, n int) *device.Batch {
 	return b
 }
 
-// adapterTimes are the times of a step in µs: without adapters, with 16, with 16 and
-// nothing beside the low-rank terms, with one, and the low-rank terms of 16 alone.
+// adapterTimes are the times of a step in µs: without adapters, with 16, with 16 whose
+// low-rank terms have their own kernels, with one, and these kernels of 16 alone.
 func (e *exec) adapterTimes(batch *device.Batch) (t [5]float64, err error) {
 	unlock, err := e.lock()
 	if err != nil {
 		return t, err
 	}
 	defer unlock()
-	defer func() { e.lora.late = true }()
+	defer func() { e.lora.apart = false }()
 	for i, n := range []int{0, 16, 16, 1, 16} {
-		e.lora.late = i != 2
+		e.lora.apart = i == 2
 		if err := e.load(withSlots(batch, n)); err != nil {
 			return t, err
 		}

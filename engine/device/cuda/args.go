@@ -112,6 +112,14 @@ type loraArgs struct {
 	flag                pointer
 }
 
+// togetherArgs are a product and what adapters add to it.
+type togetherArgs struct {
+	l                                         linearArgs
+	terms, active, mid                        pointer
+	pair                                      [loraPairs]loraPair
+	pairs, slotTerms, octets, tiles, slots, _ int32
+}
+
 type narrowArgs struct {
 	p, beyond pointer
 	n         int64
@@ -195,7 +203,8 @@ var kernelTable = map[string][]kernelInfo{
 	"gemm": {{"gemm_bf16_128", gemm128Shared}, {"gemm_bf16_64", gemm64Shared}, {"gemm_bf16_32", gemm32Shared},
 		{"gemm_f16_128", gemm128Shared}, {"gemm_f16_64", gemm64Shared}, {"gemm_f16_32", gemm32Shared}},
 	"batch": {{"batch_bf16_32", batch32Shared}, {"batch_bf16_64", batch64Shared}, {"batch_bf16_128", batch128Shared},
-		{"batch_f16_32", batch32Shared}, {"batch_f16_64", batch64Shared}, {"batch_f16_128", batch128Shared}},
+		{"batch_f16_32", batch32Shared}, {"batch_f16_64", batch64Shared}, {"batch_f16_128", batch128Shared},
+		{"together_32", batch32Shared}, {"together_64", batch64Shared}, {"together_turns_32", batch32Shared}, {"together_turns_64", batch64Shared}},
 	"wgmma": {{"wgmma_bf16_128", wgmma128Shared}, {"wgmma_bf16_64", wgmma64Shared}, {"wgmma_bf16_256", wgmma256Shared}, {"wgmma_f16_256", wgmma256Shared},
 		{"wgmma_f16_128", wgmma128Shared}, {"wgmma_f16_64", wgmma64Shared}},
 	"attention": {{"attention_plain", 0}, {"decode_all_bf16_64", 0}, {"decode_all_bf16_128", 0}, {"decode_all_f16_64", 0}, {"decode_all_f16_128", 0},
@@ -237,6 +246,7 @@ var structTable = map[string][]structInfo{
 	"linear":    {sizeOf[linearArgs]("LinearArgs"), sizeOf[dequantArgs]("DequantArgs"), sizeOf[narrowArgs]("NarrowArgs")},
 	"attention": {sizeOf[attentionArgs]("AttentionArgs")},
 	"lora":      {sizeOf[loraTerm]("LoraTerm"), sizeOf[loraArgs]("LoraArgs")},
+	"batch":     {sizeOf[togetherArgs]("TogetherArgs")},
 	"sample": {sizeOf[sampleRow]("SampleRow"), sizeOf[sampleArgs]("SampleArgs"),
 		{"SampleAlone", aloneShared}, {"SampleTogether", togetherShared}},
 }

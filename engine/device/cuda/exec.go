@@ -452,11 +452,12 @@ type layout struct {
 	samples, tokens, positions, rowSeq, slots int
 	outRows, seqs, decode, prefill, tables    int
 	adapters, order, work                     int // of rows: slot, order by slot; tiles of adapters
+	active                                    int // how many slots the rows have, then these
 }
 
 const headerBytes = 16
 
-func layoutFor(rows, outs, seqs, tiles, adapted int) layout {
+func layoutFor(rows, outs, seqs, tiles, adapted, slots int) layout {
 	var l layout
 	at := headerBytes
 	place := func(bytes int) int {
@@ -468,7 +469,7 @@ func layoutFor(rows, outs, seqs, tiles, adapted int) layout {
 	l.tokens, l.positions, l.rowSeq, l.slots = place(4*rows), place(4*rows), place(4*rows), place(4*rows)
 	l.outRows, l.seqs, l.decode, l.prefill = place(4*outs), place(16*seqs), place(4*seqs), place(8*tiles)
 	if adapted > 0 {
-		l.adapters, l.order, l.work = place(4*rows), place(4*rows), place(16*adapted)
+		l.adapters, l.order, l.work, l.active = place(4*rows), place(4*rows), place(16*adapted), place(4+4*slots)
 	}
 	l.tables = at
 	return l
@@ -479,7 +480,7 @@ func (e *exec) allocateStep(l *loader) error {
 	e.maxTab = (min(e.p.ContextLen, e.o.Pages*e.o.PageTokens) + e.o.PageTokens - 1) / e.o.PageTokens
 	e.group = e.maxGroup()
 	tiles := e.o.MaxRows*e.group/128 + e.o.MaxSeqs + 1
-	bytes := int64(layoutFor(e.o.MaxRows, e.o.MaxOutputs, e.o.MaxSeqs, tiles, e.lora.most(e.o.MaxRows)).tables) + 4*int64(e.o.MaxSeqs)*int64(e.maxTab)
+	bytes := int64(layoutFor(e.o.MaxRows, e.o.MaxOutputs, e.o.MaxSeqs, tiles, e.lora.most(e.o.MaxRows), len(e.lora.slots)).tables) + 4*int64(e.o.MaxSeqs)*int64(e.maxTab)
 	var err error
 	if e.meta, err = e.alloc(bytes); err != nil {
 		return err

@@ -181,7 +181,7 @@ func (e *exec) shape(f form) {
 	if f.terms > 0 {
 		tiles = e.lora.shape(f.rows)
 	}
-	s.lay = layoutFor(f.rows, f.outs, f.seqs, f.prefill, tiles)
+	s.lay = layoutFor(f.rows, f.outs, f.seqs, f.prefill, tiles, len(e.lora.slots))
 }
 
 // forget drops the recorded forms that have adapters: what they launch has changed.

@@ -175,7 +175,8 @@ func (r *productRun) run(s *step) error {
 	if low != nil && !s.e.lora.touches(s.terms, low.index) {
 		low = nil
 	}
-	fuse := r.norm != nil && rows <= normRows && r.x.typ == f32 && skinnyShared(rows, r.width) <= s.e.code.most-skinnyStatic && (low == nil || !low.plain)
+	one := low != nil && low.together != nil && s.e.together()
+	fuse := !one && r.norm != nil && rows <= normRows && r.x.typ == f32 && skinnyShared(rows, r.width) <= s.e.code.most-skinnyStatic && (low == nil || !low.plain)
 	for _, p := range r.parts {
 		fuse = fuse && p.skinny[0] != nil
 	}

@@ -6,6 +6,21 @@
 // way over global memory took longer than the product. Weights are on their way before
 // the kernel waits for the one that makes x.
 #include "linear.cuh"
+#include "lora.cuh"
+
+// TogetherArgs are a product and what adapters add to it.
+struct TogetherArgs {
+  LinearArgs l;
+  const LoraTerm* terms; // [slots][slotTerms], from this product's first pair on
+  const int* active;     // how many slots the rows have, then these
+  u32* mid;              // [rows][octets * 4]: each row's x · Aᵀ, two half floats a word, at first ABSENT
+  LoraPair pair[8];
+  int pairs, slotTerms;
+  int octets;   // most of a slot, of all pairs
+  int lowTiles; // tiles of 64 rows of A
+  int slots, pad; // most that the rows have
+};
+STRUCT(TogetherArgs)
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
@@ -214,8 +229,273 @@ template <class T, int BN, int STAGES> __device__ __forceinline__ void batchBody
   }
   if (ranks > 1) clusterSync(); // others may still read this block's sums
 }
+// The same product with what adapters add. The first tiles of the grid are not of weights
+// but of the matrices A of all adapters of the step, one below the other; their blocks keep
+// of each row the terms of its own adapter. The other blocks make the product meanwhile,
+// fetch the rows of B that their numbers need, and add them when the terms are there: a
+// word that is not ABSENT is. So both halves of what an adapter adds lie inside one kernel
+// and beside the weights. A tile of the first kind waits for nothing of this kernel and
+// comes first in the grid: a block that waits cannot keep its place from one it waits for.
+constexpr u32 ABSENT = ~0u; // no pair of half floats that a conversion makes
+
+// dot adds the products of eight half floats.
+__device__ __forceinline__ float dot(float sum, const uint4& a, const uint4& b) {
+  const u32 *p = &a.x, *q = &b.x;
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    sum += tof(f16{(u16)p[i]}) * tof(f16{(u16)q[i]});
+    sum += tof(f16{(u16)(p[i] >> 16)}) * tof(f16{(u16)(q[i] >> 16)});
+  }
+  return sum;
+}
+
+__device__ __forceinline__ uint4 look(const u32* p) {
+  uint4 v;
+  asm volatile("ld.relaxed.gpu.global.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p) : "memory");
+  return v;
+}
+__device__ __forceinline__ bool there(const uint4& v) { return v.x != ABSENT && v.y != ABSENT && v.z != ABSENT && v.w != ABSENT; }
+
+template <int BN, int STAGES, bool TURNS> __device__ __forceinline__ void togetherBody(const TogetherArgs& b) {
+  constexpr int BK = 64, FILL = STAGES - 1, WEIGHTS = 64 * 128, STAGE = WEIGHTS + BN * 128, WIDE = 68, GROUPS = BN / 8, SOME = 4;
+  const LinearArgs& a = b.l;
+  extern __shared__ uint4 dynamic[];
+  u32 base = (smemAddress(dynamic) + 1023) & ~1023u;
+  int tid = threadIdx.x, warp = tid / 32, lane = tid % 32;
+  int ranks = gridDim.x, rank = blockIdx.x, m0 = blockIdx.z * BN, share = BN / ranks;
+  bool low = (int)blockIdx.y < b.lowTiles;
+  int n0 = ((int)blockIdx.y - b.lowTiles) * 64, item0 = blockIdx.y * 8;
+  int items = low ? min(b.active[0], b.slots) * b.octets : 0;
+  if (low && item0 >= items) return;
+  int steps = (a.w.k + BK - 1) / BK, per = (steps + ranks - 1) / ranks;
+  int s0 = min(steps, rank * per), s1 = min(steps, s0 + per);
+
+  // A thread copies the same piece of every 16th row.
+  int row = tid / 8, piece = tid % 8;
+  u32 place = base + row * 128 + ((piece ^ (row & 7)) << 4);
+  const uint4* from[4];
+  bool has[4];
+  int advance = low ? 64 : 8;
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    has[i] = false;
+    if (low) {
+      int item = item0 + row / 8 + 2 * i, o = item % b.octets;
+      if (item < items) {
+        const LoraTerm& term = b.terms[(i64)b.active[1 + item / b.octets] * b.slotTerms];
+        has[i] = o < term.total;
+        from[i] = (const uint4*)term.a + ((i64)o * ((a.w.k + 31) / 32) + piece / 4) * 32 + 4 * (row & 7) + piece % 4;
+      }
+    } else {
+      has[i] = n0 + row + i * 16 < a.w.n;
+      from[i] = (const uint4*)((const f16*)a.w.q + (i64)(n0 + row + i * 16) * a.w.k) + piece;
+    }
+  }
+  auto fillWeights = [&](int step) {
+    u32 to = place + (step % STAGES) * STAGE;
+    bool in = step * BK + piece * 8 < a.w.k;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      bool on = in && has[i];
+      copy16(to + i * 16 * 128, on ? from[i] + (i64)step * advance : (const uint4*)a.w.q, on);
+    }
+  };
+  const f16* x = (const f16*)a.x + (i64)(m0 + row) * a.xStride + piece * 8;
+  i64 xStep = (i64)16 * a.xStride;
+  auto fillRows = [&](int step) {
+    u32 to = place + (step % STAGES) * STAGE + WEIGHTS;
+    int k = step * BK;
+    bool in = k + piece * 8 < a.w.k;
+#pragma unroll
+    for (int i = 0; i < BN / 16; i++) {
+      bool on = in && m0 + row + i * 16 < a.rows;
+      copy16(to + i * 16 * 128, on ? x + i * xStep + k : (const f16*)a.x, on);
+    }
+  };
+#pragma unroll
+  for (int i = 0; i < FILL; i++)
+    if (s0 + i < s1) fillWeights(s0 + i);
+
+  // A thread finishes two columns, or two terms, of every fourth row.
+  int n = n0 + 2 * lane;
+  auto rowOf = [&](int j) { return m0 + rank * share + warp + 4 * j; };
+  int mEnd = min(a.rows, m0 + (rank + 1) * share);
+  // Of low blocks: the slot of the two terms, their factor and their place.
+  int lowSlot = -1, lowWord = 0;
+  float factor = 0.f;
+  // Of the others: the pair and the row of B, of which the second column has the next one
+  // or, in TURNS, the same of the next pair.
+  int pair = 0, rowB = n / 2;
+  if (low) {
+    int item = item0 + lane / 4, o = item % b.octets;
+    if (item < items) {
+      lowSlot = b.active[1 + item / b.octets], lowWord = o * 4 + lane % 4;
+      const LoraTerm* term = b.terms + (i64)lowSlot * b.slotTerms;
+      for (int p = 0; p < b.pairs; p++)
+        if (o >= term[p].first && o < term[p].first + term[p].octets) factor = term[p].factor;
+    }
+  } else if (!TURNS) {
+    while (pair + 1 < b.pairs && n >= b.pair[pair].offset + b.pair[pair].n) pair++;
+    rowB = n - b.pair[pair].offset;
+  }
+  // Side is the part of an adapter that a column of a row needs: 8 terms of its row of B,
+  // the next ones 32 further, and a place in mid.
+  struct Side {
+    const uint4* b;
+    int mid, octets;
+  };
+  auto side = [&](int m, int slot, int pair) {
+    const LoraTerm& term = b.terms[(i64)slot * b.slotTerms + pair];
+    Side s;
+    s.octets = n < a.w.n ? term.octets : 0;
+    s.b = (const uint4*)term.b + (i64)(rowB / 32) * 32 * s.octets + rowB % 32;
+    s.mid = (m * b.octets + term.first) * 4;
+    return s;
+  };
+  constexpr int SIDES = TURNS ? 2 : 1;
+  Side sides[SOME][SIDES];
+  uint4 held[SOME][2]; // of B
+  float2 add[SOME];
+  auto fetch = [&](int j, int o) {
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+      const Side& s = sides[j][h % SIDES];
+      held[j][h] = make_uint4(0, 0, 0, 0);
+      if (o < s.octets) held[j][h] = __ldg(s.b + o * 32 + (TURNS ? 0 : h));
+    }
+  };
+  auto gather = [&](int j0) {
+#pragma unroll
+    for (int j = 0; j < SOME; j++) {
+      int m = rowOf(j0 + j), slot = !low && m < mEnd ? a.slots[m] : 0;
+#pragma unroll
+      for (int h = 0; h < SIDES; h++) {
+        sides[j][h].octets = 0;
+        if (slot) sides[j][h] = side(m, slot, pair + h);
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < SOME; j++) fetch(j, 0);
+  };
+  gather(0);
+  if (lane % (TURNS ? 8 : 4) == 0) {
+#pragma unroll
+    for (int j = 0; j < SOME; j++)
+#pragma unroll
+      for (int h = 0; h < SIDES; h++)
+        for (int o = 1; o < sides[j][h].octets; o++) asm volatile("prefetch.global.L2 [%0];" ::"l"(sides[j][h].b + o * 32));
+  }
+  begin(a);
+#pragma unroll
+  for (int i = 0; i < FILL; i++) {
+    if (s0 + i < s1) fillRows(s0 + i);
+    copyCommit();
+  }
+  auto residual = [&](int j0) {
+#pragma unroll
+    for (int j = 0; j < SOME; j++) {
+      int m = rowOf(j0 + j);
+      add[j] = !low && m < mEnd ? beside(a, m, n) : make_float2(0.f, 0.f);
+    }
+  };
+  residual(0);
+  float acc[GROUPS][4];
+#pragma unroll
+  for (int i = 0; i < BN / 2; i++) acc[i / 4][i % 4] = 0;
+  for (int step = s0; step < s1; step++) {
+    copyWait<FILL - 1>();
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+    __syncthreads();
+    u32 at = base + (step % STAGES) * STAGE;
+    u64 da = tileAt(at), db = tileAt(at + WEIGHTS);
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#pragma unroll
+    for (int kk = 0; kk < BK / 16; kk++) Lean<f16, BN>::run(acc, da + kk * 2, db + kk * 2);
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+    if (step + FILL < s1) fillWeights(step + FILL), fillRows(step + FILL);
+    copyCommit();
+    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+#pragma unroll
+    for (int i = 0; i < GROUPS; i++) asm volatile("" : "+f"(acc[i][0]), "+f"(acc[i][1]), "+f"(acc[i][2]), "+f"(acc[i][3])::"memory");
+  }
+  copyWait<0>();
+  __syncthreads();
+
+  float* tile = (float*)((u8*)dynamic + (base - smemAddress(dynamic)));
+  int g = lane / 4, t = lane % 4;
+#pragma unroll
+  for (int j = 0; j < GROUPS; j++)
+#pragma unroll
+    for (int e = 0; e < 4; e++) tile[(8 * j + 2 * t + e % 2) * WIDE + warp * 16 + g + 8 * (e / 2)] = acc[j][e];
+  if (ranks > 1) clusterSync();
+  else __syncthreads();
+  auto sum = [&](int m) {
+    int at = (m - m0) * WIDE + 2 * lane;
+    if (ranks == 1) return *(const float2*)(tile + at);
+    float2 p[8], v = make_float2(0.f, 0.f);
+#pragma unroll
+    for (int r = 0; r < 8; r++)
+      if (r < ranks) p[r] = peer(base + at * 4, r);
+#pragma unroll
+    for (int r = 0; r < 8; r++)
+      if (r < ranks) v.x += p[r].x, v.y += p[r].y;
+    return v;
+  };
+  if (low) {
+    for (int m = rowOf(0); m < mEnd; m += 4) {
+      if (a.slots[m] != lowSlot) continue;
+      float2 v = sum(m);
+      u32 both = pack2<f16>(v.x * factor, v.y * factor);
+      asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" ::"l"(b.mid + (i64)m * b.octets * 4 + lowWord), "r"(both) : "memory");
+    }
+  } else {
+    for (int j0 = 0; rowOf(j0) < mEnd; j0 += SOME) {
+      if (j0 > 0) gather(j0), residual(j0);
+      uint4 seen[SOME][SIDES];
+      auto see = [&](int j, int o) {
+#pragma unroll
+        for (int h = 0; h < SIDES; h++) {
+          seen[j][h] = make_uint4(0, 0, 0, 0);
+          if (o < sides[j][h].octets) seen[j][h] = look(b.mid + sides[j][h].mid + o * 4);
+        }
+      };
+      auto use = [&](int j, int o) {
+        while (!there(seen[j][0]) || !there(seen[j][SIDES - 1])) see(j, o);
+        add[j].x = dot(add[j].x, seen[j][0], held[j][0]);
+        add[j].y = dot(add[j].y, seen[j][SIDES - 1], held[j][1]);
+      };
+#pragma unroll
+      for (int j = 0; j < SOME; j++) see(j, 0);
+#pragma unroll
+      for (int j = 0; j < SOME; j++) {
+        int m = rowOf(j0 + j);
+        if (m >= mEnd) break;
+        float2 v = sum(m);
+        add[j].x += v.x, add[j].y += v.y;
+      }
+#pragma unroll
+      for (int j = 0; j < SOME; j++) use(j, 0);
+      int most = 0;
+#pragma unroll
+      for (int j = 0; j < SOME; j++) most = max(most, max(sides[j][0].octets, sides[j][SIDES - 1].octets));
+      for (int o = 1; o < most; o++) {
+#pragma unroll
+        for (int j = 0; j < SOME; j++) see(j, o), fetch(j, o);
+#pragma unroll
+        for (int j = 0; j < SOME; j++) use(j, o);
+      }
+#pragma unroll
+      for (int j = 0; j < SOME; j++) {
+        int m = rowOf(j0 + j);
+        if (m < mEnd) leave(a, m, n, add[j].x, add[j].y);
+      }
+    }
+  }
+  if (ranks > 1) clusterSync(); // others may still read this block's sums
+}
 #else
 template <class T, int BN, int STAGES> __device__ __forceinline__ void batchBody(const LinearArgs& a) {}
+template <int BN, int STAGES, bool TURNS> __device__ __forceinline__ void togetherBody(const TogetherArgs& b) {}
 #endif
 
 #define BATCH(NAME, T) \
@@ -225,3 +505,10 @@ template <class T, int BN, int STAGES> __device__ __forceinline__ void batchBody
 
 BATCH(batch_bf16, bf16)
 BATCH(batch_f16, f16)
+
+#define TOGETHER(BN, BLOCKS) \
+  extern "C" __global__ void __launch_bounds__(128, BLOCKS) together_##BN(const __grid_constant__ TogetherArgs b) { togetherBody<BN, 4, false>(b); } \
+  extern "C" __global__ void __launch_bounds__(128, BLOCKS) together_turns_##BN(const __grid_constant__ TogetherArgs b) { togetherBody<BN, 4, true>(b); }
+
+TOGETHER(32, 3)
+TOGETHER(64, 3)

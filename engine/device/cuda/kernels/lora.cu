@@ -7,29 +7,13 @@
 // and takes the result at its end (LinearArgs.late), so that the two halves of both
 // kernels hide each other; A and B are on their way before x is there.
 //
-// Lane 4 g + t of a warp has these pieces of 16 bytes: of A, for each 8 of its rows and 32
-// columns, columns 8 t.. of row g; of B, for each 32 of its rows and 8 columns, columns
-// 2 t and 2 t + 1 of rows g, g + 8, g + 16 and g + 24. The host stores them so, one after
-// the other, as half floats.
-#include "common.cuh"
+// Lane 4 g + t of a warp has these pieces of 16 bytes of A: for each 8 of its rows and 32
+// columns, columns 8 t.. of row g. Of B it has, for each 32 of its rows and 8 columns,
+// columns 2 t and 2 t + 1 of rows g, g + 8, g + 16 and g + 24, where the 8 columns of a row
+// are a piece. The host stores the pieces so, one after the other, as half floats.
+#include "lora.cuh"
 
-// LoraTerm is a pair of an adapter in a product.
-struct LoraTerm {
-  const void* a; // of all pairs of the product: [total][columns / 32] pieces
-  const void* b; // [rows / 32][octets] pieces
-  int first;     // its first 8 rows of A, counted over all pairs
-  int octets;    // how many times 8 rows; 0: the adapter leaves this product alone
-  float factor;
-  int total; // of all pairs
-};
 STRUCT(LoraTerm)
-
-// LoraPair is a place for a pair: where the columns of its product lie in delta.
-struct LoraPair {
-  int n, offset;
-  int step; // 2: this one's columns and the next one's come in turns
-  int pad;
-};
 
 extern __shared__ uint4 dynamic[];
 
@@ -87,6 +71,9 @@ __device__ __forceinline__ uint4 keep16(const void* p) {
   asm volatile("ld.global.nc.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
   return v;
 }
+
+// four loads a lane's part of 32 rows and 8 columns of B, word 4 g + t its first.
+__device__ __forceinline__ uint4 four(const u32* p) { return make_uint4(__ldg(p), __ldg(p + 32), __ldg(p + 64), __ldg(p + 96)); }
 
 __device__ __forceinline__ void ahead(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
 
@@ -151,10 +138,10 @@ template <int MT> __device__ __forceinline__ void loraBody(const LoraArgs& a) {
     for (int h = 0; h < 2; h++) {
       if (h >= a.pair[j].step) break;
       const LoraTerm& w = terms[j + h];
-      const uint4* b = (const uint4*)w.b + (i64)group * w.octets * 32 + lane;
+      const u32* b = (const u32*)w.b + (i64)group * w.octets * 128 + lane;
 #pragma unroll
       for (int o = 0; o < EARLY; o++)
-        if (o < w.octets) early[h][o] = MT == 1 ? read16(b + o * 32) : keep16(b + o * 32);
+        if (o < w.octets) early[h][o] = four(b + o * 128);
     }
   };
   fetchB(item0);
@@ -267,9 +254,9 @@ template <int MT> __device__ __forceinline__ void loraBody(const LoraArgs& a) {
 #pragma unroll
       for (int o = 0; o < EARLY; o++)
         if (o < octets) add(early[h][o], o);
-      const uint4* b = (const uint4*)w.b + (i64)group * octets * 32 + lane;
+      const u32* b = (const u32*)w.b + (i64)group * octets * 128 + lane;
 #pragma unroll 4
-      for (int o = EARLY; o < octets; o++) add(__ldg(b + o * 32), o);
+      for (int o = EARLY; o < octets; o++) add(four(b + o * 128), o);
       float f = octets ? w.factor : 0.f;
 #pragma unroll
       for (int i = 0; i < 16; i++) acc[h][i / 4][i % 4] *= f;
