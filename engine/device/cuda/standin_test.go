@@ -330,6 +330,22 @@ func (g *game) add(prompt []int32) {
 	g.pages, g.sizes = append(g.pages, nil), append(g.sizes, sample.Params{Repetition: 1.5})
 }
 
+// draw plays a step of the first text and returns the token drawn, which it appends.
+func (g *game) draw(b *device.Batch) int32 {
+	g.t.Helper()
+	g.batch(b, []int{0}, nil)
+	p, err := g.e.Launch(b)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	outs, err := p.Wait()
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.texts[0] = append(g.texts[0], outs[0].Token)
+	return outs[0].Token
+}
+
 // batch is a step for the texts in order; a text without a new token continues output
 // of[i] of the step before.
 func (g *game) batch(b *device.Batch, order []int, of map[int]int) {
@@ -554,16 +570,7 @@ func TestRecordCapturesTheUsualFormsOnce(t *testing.T) {
 	g.add(make([]int32, 100))
 	var b device.Batch
 	for range 3 {
-		g.batch(&b, []int{0}, nil)
-		p, err := e.Launch(&b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		outs, err := p.Wait()
-		if err != nil {
-			t.Fatal(err)
-		}
-		g.texts[0] = append(g.texts[0], outs[0].Token)
+		g.draw(&b)
 	}
 	if s.recorded != len(told) || s.graphs != 3 {
 		t.Errorf("%d graphs ran, %d more were recorded", s.graphs, s.recorded-len(told))
