@@ -28,8 +28,8 @@ const (
 )
 
 // adapters are the slots of an Exec. Each product of which some adapter may change the
-// result has one kernel more in steps with such adapters; it finds rows, slots and
-// matrices in tables on the device, so that recorded steps stay as they are when an
+// result has another kernel, or one more, in steps with such adapters; it finds rows, slots
+// and matrices in tables on the device, so that recorded steps stay as they are when an
 // adapter comes or goes.
 type adapters struct {
 	on    bool

@@ -16,8 +16,9 @@
 // row may differ in rounding with the number of rows, since few rows take other
 // kernels than many.
 //
-// Adapters (LoRA) of all ranks and rows are one kernel more for each group of products, which
-// gathers rows by adapter and works beside the product (adapter.go, kernels/lora.cu). Tables
+// Adapters (LoRA) are part of a product's kernel in steps of up to 64 rows (adapter.go,
+// kernels/batch.cu); with more rows, and in every other format, they are one kernel more for
+// each group of products, which gathers rows by adapter (kernels/lora.cu). Tables
 // on the device say where an adapter lies, so that recorded steps stay valid when one
 // comes or goes; steps without adapters are recorded apart and pay nothing.
 //
